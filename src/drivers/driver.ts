@@ -1,0 +1,105 @@
+import type { SandboxId } from "../model/ids.ts";
+import type { Isolation } from "../model/isolation.ts";
+import type { Limits } from "../model/limits.ts";
+
+/** Where a sandbox's workspace lives on the host. Platform code decides; no field of it comes from a task. */
+export type WorkspaceSource =
+  /** A new fixed-size volume of `limits.workspaceBytes`, in the strongest mode the host offers (image, else polled folder). */
+  | { readonly kind: "new" }
+  /** A new sized tmpfs; counts as memory. */
+  | { readonly kind: "memory" }
+  /** A host folder bound as the workspace, under the given host uid and gid (porters, template builds). */
+  | { readonly kind: "folder"; readonly path: string; readonly uid: number; readonly gid: number; readonly readOnly: boolean }
+  /** The ended workspace of another sandbox of this data folder (porters). */
+  | { readonly kind: "ended"; readonly sandboxId: SandboxId };
+
+/** A host folder shown inside. The source is never writable by a guest on the host side except where `writable` says so. */
+export interface Mount {
+  readonly source: string;
+  readonly target: string;
+  readonly writable: boolean;
+}
+
+/** Everything a driver needs to make one sandbox. */
+export interface SandboxSpec {
+  readonly id: SandboxId;
+  /** Path of the workspace inside. */
+  readonly workspacePath: string;
+  readonly workspace: WorkspaceSource;
+  readonly limits: Limits;
+  readonly mounts: readonly Mount[];
+  /** Content hash of the mounted template, for the record. */
+  readonly templateHash?: string;
+  /** Host folder that holds `host.sock`, already listening; the driver mounts it read-only at /run/paddock and gives the socket to the sandbox's uid. */
+  readonly socketDir: string;
+  /** Channel key, 32 hex digits; goes to the supervisor on descriptor 0 and nowhere else. */
+  readonly key: string;
+}
+
+/** Counters of the whole sandbox as the host sees them. Fields are absent where the limits mode cannot tell. */
+export interface UsageSample {
+  readonly cpuUserUs?: number;
+  readonly cpuSystemUs?: number;
+  readonly memoryPeakBytes?: number;
+  readonly memoryBytes?: number;
+  /** Processes killed by the kernel for memory since the sandbox began. */
+  readonly oomKills?: number;
+  /** Times a fork was refused by the pids limit since the sandbox began. */
+  readonly pidsRefused?: number;
+}
+
+export type SandboxEnd =
+  /** The supervisor or the sandbox ended by itself; `detail` is for people. */
+  | { readonly kind: "exited"; readonly detail: string }
+  | { readonly kind: "killed"; readonly detail: string };
+
+/** A living sandbox as its driver holds it. */
+export interface DriverSandbox {
+  readonly isolation: Isolation;
+  /** Host evidence, read synchronously (tens of microseconds). Throws nothing: missing counters are absent. */
+  usage(): UsageSample;
+  /** Sets the memory peak back to the present use, where the kernel can. Returns false where it cannot. */
+  resetPeak(): boolean;
+  /** Resolves once nothing of the sandbox lives any more (cgroup empty, or its pid namespace gone). Never rejects. */
+  readonly ended: Promise<SandboxEnd>;
+  /** Kills everything in the sandbox; resolves with `ended`. Idempotent. */
+  kill(detail: string): Promise<void>;
+  /** Kills, then removes everything the driver made but the workspace when `keepWorkspace`. Idempotent. */
+  destroy(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
+}
+
+export interface ProbeFinding {
+  readonly name: string;
+  readonly status: "ok" | "warning" | "failed";
+  readonly detail: string;
+  /** What to do, for `warning` and `failed`. */
+  readonly hint?: string;
+}
+
+export interface DriverCapabilities {
+  readonly pause: boolean;
+  readonly survivesOwner: boolean;
+  readonly memorySnapshot: boolean;
+}
+
+export interface ReapReport {
+  readonly reaped: readonly string[];
+  readonly failed: readonly { readonly id: string; readonly detail: string }[];
+}
+
+/** How sandboxes are made. An implementation lives in its own folder; its vendor types stay there. */
+export interface Driver extends AsyncDisposable {
+  readonly name: string;
+  readonly capabilities: DriverCapabilities;
+  /** Probes every mechanism by using it. `failed` findings refuse the driver (fail closed). */
+  probe(): Promise<readonly ProbeFinding[]>;
+  /** Makes what every later `create` needs (resident launcher, cgroup parent). Throws `driver_unavailable` with the first failed finding. */
+  start(): Promise<void>;
+  /**
+   * Makes a sandbox whose supervisor is about to dial `socketDir`. Throws `isolation_failed`, `create_failed`, `no_space` or `capacity`,
+   * and leaves nothing behind when it throws or when `signal` aborts.
+   */
+  create(spec: SandboxSpec, signal: AbortSignal): Promise<DriverSandbox>;
+  /** Removes what dead owners left: processes, cgroups, mounts, folders, locks. Touches nothing whose owner lives. */
+  reap(): Promise<ReapReport>;
+}

@@ -1,0 +1,62 @@
+/** Largest delay a Node timer takes; larger ones fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * A point on the monotonic clock together with a signal: what every asynchronous operation takes.
+ * `signal` aborts at the deadline (reason: TimeoutError) or when a parent aborts (the parent's reason).
+ */
+export class Deadline implements Disposable {
+  readonly signal: AbortSignal;
+  readonly #at: number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #detach: () => void;
+
+  private constructor(timeoutMs: number, parent: AbortSignal | undefined) {
+    const controller = new AbortController();
+    const clamped = Math.min(Math.max(timeoutMs, 1), MAX_TIMER_MS);
+    this.signal = controller.signal;
+    this.#at = performance.now() + clamped;
+    this.#timer = setTimeout(() => controller.abort(new DOMException(`after ${clamped} ms`, "TimeoutError")), clamped);
+    this.#timer.unref();
+    const forward = (): void => controller.abort(parent?.reason);
+    if (parent?.aborted) forward();
+    parent?.addEventListener("abort", forward, { once: true });
+    this.#detach = () => parent?.removeEventListener("abort", forward);
+  }
+
+  static after(timeoutMs: number, parent?: AbortSignal): Deadline {
+    return new Deadline(timeoutMs, parent);
+  }
+
+  /** Milliseconds left, at least 0. */
+  remainingMs(): number {
+    return Math.max(0, this.#at - performance.now());
+  }
+
+  /** True when the time ran out, false when a parent cancelled or nothing happened yet. */
+  get timedOut(): boolean {
+    return this.signal.aborted && isTimeout(this.signal.reason);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+    this.#detach();
+  }
+}
+
+export function isTimeout(reason: unknown): boolean {
+  return reason instanceof DOMException && reason.name === "TimeoutError";
+}
+
+/** `promise`, or the signal's reason as soon as it aborts. The promise itself goes on; undo late results where it is made. */
+export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
