@@ -1,6 +1,8 @@
 import type { SandboxId } from "../model/ids.ts";
-import type { Isolation } from "../model/isolation.ts";
 import type { Limits } from "../model/limits.ts";
+import type { SandboxHost } from "../sandbox/host.ts";
+
+export type { SandboxEnd, SandboxHost as DriverSandbox, UsageSample } from "../sandbox/host.ts";
 
 /** Where a sandbox's workspace lives on the host. Platform code decides; no field of it comes from a task. */
 export type WorkspaceSource =
@@ -9,7 +11,13 @@ export type WorkspaceSource =
   /** A new sized tmpfs; counts as memory. */
   | { readonly kind: "memory" }
   /** A host folder bound as the workspace, under the given host uid and gid (porters, template builds). */
-  | { readonly kind: "folder"; readonly path: string; readonly uid: number; readonly gid: number; readonly readOnly: boolean }
+  | {
+      readonly kind: "folder";
+      readonly path: string;
+      readonly uid: number;
+      readonly gid: number;
+      readonly readOnly: boolean;
+    }
   /** The ended workspace of another sandbox of this data folder (porters). */
   | { readonly kind: "ended"; readonly sandboxId: SandboxId };
 
@@ -34,38 +42,6 @@ export interface SandboxSpec {
   readonly socketDir: string;
   /** Channel key, 32 hex digits; goes to the supervisor on descriptor 0 and nowhere else. */
   readonly key: string;
-}
-
-/** Counters of the whole sandbox as the host sees them. Fields are absent where the limits mode cannot tell. */
-export interface UsageSample {
-  readonly cpuUserUs?: number;
-  readonly cpuSystemUs?: number;
-  readonly memoryPeakBytes?: number;
-  readonly memoryBytes?: number;
-  /** Processes killed by the kernel for memory since the sandbox began. */
-  readonly oomKills?: number;
-  /** Times a fork was refused by the pids limit since the sandbox began. */
-  readonly pidsRefused?: number;
-}
-
-export type SandboxEnd =
-  /** The supervisor or the sandbox ended by itself; `detail` is for people. */
-  | { readonly kind: "exited"; readonly detail: string }
-  | { readonly kind: "killed"; readonly detail: string };
-
-/** A living sandbox as its driver holds it. */
-export interface DriverSandbox {
-  readonly isolation: Isolation;
-  /** Host evidence, read synchronously (tens of microseconds). Throws nothing: missing counters are absent. */
-  usage(): UsageSample;
-  /** Sets the memory peak back to the present use, where the kernel can. Returns false where it cannot. */
-  resetPeak(): boolean;
-  /** Resolves once nothing of the sandbox lives any more (cgroup empty, or its pid namespace gone). Never rejects. */
-  readonly ended: Promise<SandboxEnd>;
-  /** Kills everything in the sandbox; resolves with `ended`. Idempotent. */
-  kill(detail: string): Promise<void>;
-  /** Kills, then removes everything the driver made but the workspace when `keepWorkspace`. Idempotent. */
-  destroy(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
 }
 
 export interface ProbeFinding {
@@ -99,7 +75,7 @@ export interface Driver extends AsyncDisposable {
    * Makes a sandbox whose supervisor is about to dial `socketDir`. Throws `isolation_failed`, `create_failed`, `no_space` or `capacity`,
    * and leaves nothing behind when it throws or when `signal` aborts.
    */
-  create(spec: SandboxSpec, signal: AbortSignal): Promise<DriverSandbox>;
+  create(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxHost>;
   /** Removes what dead owners left: processes, cgroups, mounts, folders, locks. Touches nothing whose owner lives. */
   reap(): Promise<ReapReport>;
 }

@@ -1,4 +1,4 @@
-import { ERROR_CODES, type CodeRow, type ErrorCode } from "./codes.ts";
+import { type CodeRow, ERROR_CODES, type ErrorCode } from "./codes.ts";
 
 export interface ErrorFacts {
   /** Replaces the table's hint where the place of failure knows better. */

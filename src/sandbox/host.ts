@@ -1,0 +1,32 @@
+import type { Isolation } from "../model/isolation.ts";
+
+/** Counters of the whole sandbox as the host sees them. Fields are absent where the limits mode cannot tell. */
+export interface UsageSample {
+  readonly cpuUserUs?: number;
+  readonly cpuSystemUs?: number;
+  readonly memoryPeakBytes?: number;
+  readonly memoryBytes?: number;
+  /** Processes killed by the kernel for memory since the sandbox began. */
+  readonly oomKills?: number;
+  /** Times a fork was refused by the pids limit since the sandbox began. */
+  readonly pidsRefused?: number;
+}
+
+export type SandboxEnd =
+  /** The supervisor or the sandbox ended by itself; `detail` is for people. */
+  { readonly kind: "exited"; readonly detail: string } | { readonly kind: "killed"; readonly detail: string };
+
+/** What the host holds of a living sandbox: evidence and the power to end it. Drivers provide it. */
+export interface SandboxHost {
+  readonly isolation: Isolation;
+  /** Host evidence, read synchronously (tens of microseconds). Throws nothing: missing counters are absent. */
+  usage(): UsageSample;
+  /** Sets the memory peak back to the present use, where the kernel can. Returns false where it cannot. */
+  resetPeak(): boolean;
+  /** Resolves once nothing of the sandbox lives any more (cgroup empty, or its pid namespace gone). Never rejects. */
+  readonly ended: Promise<SandboxEnd>;
+  /** Kills everything in the sandbox; resolves with `ended`. Idempotent. */
+  kill(detail: string): Promise<void>;
+  /** Kills, then removes everything the driver made but the workspace when `keepWorkspace`. Idempotent. */
+  destroy(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
+}

@@ -1,0 +1,11 @@
+import type { z } from "zod";
+import type { ToolCallId } from "../model/ids.ts";
+import type { Call, CallSinks } from "./call.ts";
+
+/** Sends one request on a connection of its own. */
+export type Request = <Done extends z.ZodType>(
+  request: object,
+  schema: Done,
+  sinks?: CallSinks,
+  callId?: ToolCallId,
+) => Promise<Call<Done>>;

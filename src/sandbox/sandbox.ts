@@ -1,0 +1,351 @@
+import type { Duplex } from "node:stream";
+import type { z } from "zod";
+import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { raceSignal } from "../lib/deadline.ts";
+import type { SandboxId, ToolCallId } from "../model/ids.ts";
+import { makeToolCallId } from "../model/ids.ts";
+import { Call, type CallSinks } from "./call.ts";
+import type { Channel } from "./channel.ts";
+import { SandboxContexts } from "./contexts.ts";
+import { SandboxFiles } from "./files.ts";
+import type { SandboxEnd, SandboxHost, UsageSample } from "./host.ts";
+import { CodeDone, DONE, ProcessDone, type ProcessListing, type ProcessReport } from "./messages.ts";
+import { openPort } from "./ports.ts";
+import {
+  type CodeOptions,
+  type CodeResult,
+  type ProcessOptions,
+  type ProcessResult,
+  RunCollector,
+  RunningProcess,
+  type RunOptions,
+  type RunResult,
+} from "./process.ts";
+
+const TAKE_MS = 3000;
+const PING_EVERY_MS = 1000;
+const SILENCE_MS = 3000;
+/** After its deadline or cancel a call has this long until its whole sandbox is killed. */
+const GRACE_MS = 1000;
+const DEFAULT_LIVE_BYTES = 8 * 1024 * 1024;
+
+/** An interpreter the supervisor keeps warm. */
+export interface Interpreter {
+  readonly argv: readonly string[];
+  /** Start it ahead of need; otherwise the first use does. */
+  readonly warm: boolean;
+}
+
+/** What a sandbox is told about itself after its supervisor dialed. Set by a frame, so that a restored sandbox can get it anew. */
+export interface SandboxSettings {
+  readonly hostname: string;
+  readonly workspacePath: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly python: (Interpreter & { readonly preload: readonly string[] }) | null;
+  readonly javascript: Interpreter | null;
+  readonly spillBytes: number;
+}
+
+export interface SandboxParts {
+  readonly id: SandboxId;
+  readonly channel: Channel;
+  readonly host: SandboxHost;
+}
+
+/** A living sandbox: processes, code, files and ports, in the protocol of docs/protocol.md. */
+export class Sandbox implements AsyncDisposable {
+  readonly id: SandboxId;
+  readonly host: SandboxHost;
+  readonly settings: SandboxSettings;
+  readonly files: SandboxFiles;
+  readonly contexts: SandboxContexts;
+  /** Resolves with the reason once the sandbox is gone. Never rejects. */
+  readonly ended: Promise<SandboxEnd>;
+  readonly #channel: Channel;
+  #end: PaddockError | undefined;
+  #active = 0;
+  #watch: NodeJS.Timeout | undefined;
+
+  private constructor(parts: SandboxParts, settings: SandboxSettings) {
+    this.id = parts.id;
+    this.host = parts.host;
+    this.settings = settings;
+    this.#channel = parts.channel;
+    const request = this.request.bind(this);
+    this.files = new SandboxFiles(request);
+    this.contexts = new SandboxContexts(request);
+    this.ended = parts.host.ended.then(async (end) => {
+      this.#end ??= new PaddockError("sandbox_lost", `the sandbox ended: ${end.detail}`);
+      await this.#channel[Symbol.asyncDispose]();
+      return end;
+    });
+  }
+
+  /** Waits for the supervisor's first dial and sends its settings. The caller destroys `parts` when this throws. */
+  static async open(parts: SandboxParts, settings: SandboxSettings, signal: AbortSignal): Promise<Sandbox> {
+    const sandbox = new Sandbox(parts, settings);
+    const early = parts.host.ended.then((end) => {
+      throw new PaddockError("create_failed", `the sandbox ended before its supervisor answered: ${end.detail}`);
+    });
+    early.catch(() => undefined);
+    const { workspacePath, hostname, env, python, javascript, spillBytes } = settings;
+    const init = { op: "init", hostname, workspace: workspacePath, env, python, javascript, spill_bytes: spillBytes };
+    await raceSignal(
+      Promise.race([sandbox.request(init, DONE.init, {}, makeToolCallId(), 30_000).then((call) => call.done), early]),
+      signal,
+    );
+    return sandbox;
+  }
+
+  /** Why the sandbox is gone, or undefined while it lives. */
+  get end(): PaddockError | undefined {
+    return this.#end;
+  }
+
+  usage(): UsageSample {
+    return this.host.usage();
+  }
+
+  async startProcess(options: ProcessOptions): Promise<RunningProcess> {
+    const collector = new RunCollector(options);
+    const request = {
+      op: "start",
+      argv: options.argv,
+      stdin: options.stdin ?? options.pty !== undefined,
+      pty: options.pty ?? null,
+      background: options.background ?? false,
+      ...runFields(options),
+    };
+    const call = await this.request(request, ProcessDone, collector.sinks(false), options.callId);
+    const done = this.#follow(call, collector, options);
+    done.catch((error: unknown) => collector.abandon(error));
+    const started = await Promise.race([collector.started, done.then((result) => neverStarted(result))]);
+    return new RunningProcess(call, started, done);
+  }
+
+  async runProcess(options: ProcessOptions, input?: Buffer | string): Promise<ProcessResult> {
+    const collector = new RunCollector(options);
+    const request = {
+      op: "start",
+      argv: options.argv,
+      stdin: input !== undefined,
+      pty: null,
+      background: options.background ?? false,
+      ...runFields(options),
+    };
+    const call = await this.request(request, ProcessDone, collector.sinks(false), options.callId);
+    if (input !== undefined) void call.sendData(Buffer.from(input)).then(() => call.endData());
+    return await this.#follow(call, collector, options);
+  }
+
+  /** Follows a process started before, from what the supervisor still holds of its output. */
+  async attach(pid: number, options: RunOptions): Promise<RunningProcess> {
+    const collector = new RunCollector(options);
+    const call = await this.request({ op: "attach", pid }, ProcessDone, collector.sinks(false), options.callId);
+    const done = this.#follow(call, collector, options);
+    done.catch((error: unknown) => collector.abandon(error));
+    return new RunningProcess(call, await collector.started, done);
+  }
+
+  async runCode(options: CodeOptions): Promise<CodeResult> {
+    const collector = new RunCollector(options);
+    const request = {
+      op: "run",
+      language: options.language,
+      context: options.context ?? null,
+      stdin: false,
+      file: options.file ?? (options.language === "python" ? "main.py" : "main.js"),
+      ...runFields(options),
+    };
+    const call = await this.request(request, CodeDone, collector.sinks(true), options.callId);
+    void call.sendData(Buffer.from(options.code)).then(() => call.endData());
+    return await this.#follow(call, collector, options);
+  }
+
+  async processes(): Promise<readonly ProcessListing[]> {
+    const call = await this.request({ op: "processes" }, DONE.processes);
+    return (await call.done).processes;
+  }
+
+  /** Signals the group of a listed process; `name` without SIG. */
+  async signalProcess(pid: number, name: string): Promise<void> {
+    await (await this.request({ op: "signal", pid, signal: name }, DONE.empty)).done;
+  }
+
+  /** A byte stream to a TCP port on the sandbox's loopback. */
+  async connect(port: number): Promise<Duplex> {
+    this.#assertLive();
+    return await openPort(this.#channel, port, TAKE_MS);
+  }
+
+  /** Kills the sandbox; later calls fail with `error`. */
+  async kill(error: PaddockError): Promise<void> {
+    this.#end ??= error;
+    await this.host.kill(error.message);
+  }
+
+  /** Ends the sandbox and removes everything the driver made. Idempotent. */
+  async close(options: { readonly keepWorkspace?: boolean } = {}): Promise<void> {
+    this.#end ??= new PaddockError("sandbox_closed", `sandbox ${this.id} was closed`);
+    clearInterval(this.#watch);
+    await this.host.destroy(options);
+    await this.#channel[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** One request on a connection of its own. `callId` defaults to a new one. */
+  async request<Done extends z.ZodType>(
+    request: object,
+    schema: Done,
+    sinks: CallSinks = {},
+    callId: ToolCallId = makeToolCallId(),
+    takeMs: number = TAKE_MS,
+  ): Promise<Call<Done>> {
+    this.#assertLive();
+    const connection = await this.#channel.take(takeMs).catch((error: unknown) => {
+      throw this.#end ?? error;
+    });
+    const call = new Call(this.#channel, connection, { ...request, call: callId }, schema, sinks);
+    this.#watchDuring(call.done);
+    return call;
+  }
+
+  #assertLive(): void {
+    if (this.#end) throw this.#end;
+  }
+
+  /** While a call runs the supervisor must answer a ping every 3 s. */
+  #watchDuring(done: Promise<unknown>): void {
+    this.#active += 1;
+    this.#watch ??= setInterval(() => this.#ping(), PING_EVERY_MS);
+    const leave = (): void => {
+      this.#active -= 1;
+      if (this.#active > 0) return;
+      clearInterval(this.#watch);
+      this.#watch = undefined;
+    };
+    done.then(leave, leave);
+  }
+
+  #ping(): void {
+    if (this.#end) return;
+    const silent = new PaddockError("supervisor_lost", `the supervisor was silent for ${SILENCE_MS / 1000} s`);
+    const timer = setTimeout(() => void this.kill(silent), SILENCE_MS);
+    const answered = (): void => clearTimeout(timer);
+    this.#channel.take(SILENCE_MS).then(
+      (connection) =>
+        new Call(this.#channel, connection, { op: "ping", call: "ping" }, DONE.empty, {}).done.then(answered, answered),
+      () => undefined,
+    );
+  }
+
+  async #follow<Report extends ProcessReport>(
+    call: Call<z.ZodType<Report>>,
+    collector: RunCollector,
+    options: RunOptions,
+  ): Promise<RunResult<Report>> {
+    const guard = new CallGuard(
+      options,
+      () => call.sendControl({ op: "cancel" }),
+      (why) => void this.kill(why),
+    );
+    let report: Report | undefined;
+    let error: PaddockError | undefined;
+    try {
+      report = await call.done;
+      if (report.survivors > 0) await guard.killSandbox("processes of the call outlived it");
+    } catch (thrown) {
+      error = await this.#explainLoss(toPaddockError(thrown));
+    } finally {
+      guard[Symbol.dispose]();
+    }
+    return {
+      ended: report?.reason ?? (guard.deadlinePassed ? "deadline" : guard.cancelled ? "cancel" : "lost"),
+      ...(report === undefined ? {} : { report }),
+      ...(error === undefined ? {} : { error }),
+      sandboxKilled: guard.killed,
+      stdout: collector.output("stdout", report?.stdout),
+      stderr: collector.output("stderr", report?.stderr),
+      rich: collector.rich,
+      bytes: call.bytes,
+    };
+  }
+
+  /** A request that failed is the caller's error; a connection that broke becomes the reason the sandbox ended. */
+  async #explainLoss(error: PaddockError): Promise<PaddockError> {
+    if (error.code !== "supervisor_lost" && error.code !== "protocol_error") throw error;
+    if (!this.#end) await Promise.race([this.host.ended, new Promise((resolve) => setTimeout(resolve, 250))]);
+    if (!this.#end) await this.kill(error);
+    return this.#end ?? error;
+  }
+}
+
+/** Holds a call to its deadline from outside: asks the supervisor first, kills the sandbox when that did not help. */
+class CallGuard implements Disposable {
+  readonly #options: RunOptions;
+  readonly #cancel: () => void;
+  readonly #kill: (why: PaddockError) => void;
+  readonly #deadline: NodeJS.Timeout | undefined;
+  #grace: NodeJS.Timeout | undefined;
+  readonly #onAbort = (): void => this.#abort();
+  deadlinePassed = false;
+  cancelled = false;
+  killed = false;
+
+  constructor(options: RunOptions, cancel: () => void, kill: (why: PaddockError) => void) {
+    this.#options = options;
+    this.#cancel = cancel;
+    this.#kill = kill;
+    if (options.deadlineMs !== undefined) {
+      this.#deadline = setTimeout(() => {
+        this.deadlinePassed = true;
+        void this.killSandbox(`the call still lived ${GRACE_MS} ms after its deadline`);
+      }, options.deadlineMs + GRACE_MS);
+    }
+    if (options.signal?.aborted) this.#abort();
+    else options.signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  async killSandbox(why: string): Promise<void> {
+    this.killed = true;
+    this.#kill(new PaddockError("sandbox_lost", `the sandbox was killed: ${why}`));
+  }
+
+  #abort(): void {
+    this.cancelled = true;
+    this.#cancel();
+    this.#grace ??= setTimeout(
+      () => void this.killSandbox(`the call still lived ${GRACE_MS} ms after its cancel`),
+      GRACE_MS,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#grace);
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+  }
+}
+
+function runFields(options: RunOptions): object {
+  const limits = options.rlimits ?? {};
+  return {
+    cwd: options.cwd ?? ".",
+    env: options.env ?? {},
+    rlimits: {
+      ...(limits.cpuSeconds === undefined ? {} : { cpu_seconds: limits.cpuSeconds }),
+      ...(limits.openFiles === undefined ? {} : { open_files: limits.openFiles }),
+      ...(limits.fileBytes === undefined ? {} : { file_bytes: limits.fileBytes }),
+      ...(limits.addressBytes === undefined ? {} : { address_bytes: limits.addressBytes }),
+    },
+    deadline_ms: options.deadlineMs === undefined ? null : Math.max(1, Math.round(options.deadlineMs)),
+    live_bytes: options.liveBytes === undefined ? DEFAULT_LIVE_BYTES : options.liveBytes,
+  };
+}
+
+function neverStarted(result: ProcessResult): never {
+  throw result.error ?? new PaddockError("protocol_error", "a process ended before it was announced");
+}

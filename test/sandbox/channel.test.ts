@@ -1,0 +1,160 @@
+import { createHmac } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { Call } from "../../src/sandbox/call.ts";
+import { Channel } from "../../src/sandbox/channel.ts";
+import { readControl } from "../../src/sandbox/connection.ts";
+import { encodeControl, encodeHeader, FRAME, type Frame, FrameParser } from "../../src/sandbox/frames.ts";
+import { DONE } from "../../src/sandbox/messages.ts";
+import type { Tunnel } from "../../src/sandbox/tunnel.ts";
+
+const KEY = "00112233445566778899aabbccddeeff";
+let folder = "";
+let channel: Channel;
+let breaches: Error[];
+let relays: { tunnel: Tunnel; callId: string }[];
+let broken: PromiseWithResolvers<Error>;
+const sockets: Socket[] = [];
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "paddock-channel-"));
+  breaches = [];
+  relays = [];
+  broken = Promise.withResolvers();
+  channel = await Channel.listen(folder, KEY, {
+    relay: (tunnel, callId) => void relays.push({ tunnel, callId }),
+    breach: (error) => {
+      breaches.push(error);
+      broken.resolve(error);
+    },
+  });
+});
+
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await channel[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+
+/** The sandbox's end of one connection, speaking the wire protocol by hand. */
+class Peer {
+  readonly socket: Socket;
+  readonly #parser = new FrameParser();
+  readonly #frames: Frame[] = [];
+  readonly #waiting: ((frame: Frame) => void)[] = [];
+
+  constructor() {
+    this.socket = connect(join(folder, "host.sock"));
+    this.socket.on("error", () => undefined);
+    sockets.push(this.socket);
+    this.socket.on("data", (chunk) => {
+      this.#parser.push(chunk);
+      for (let frame = this.#parser.next(); frame; frame = this.#parser.next()) {
+        const waiter = this.#waiting.shift();
+        if (waiter) waiter(frame);
+        else this.#frames.push(frame);
+      }
+    });
+  }
+
+  async next(): Promise<Frame> {
+    const ready = this.#frames.shift();
+    if (ready) return ready;
+    return await new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async prove(key: string, role: string, call?: string): Promise<void> {
+    const challenge = readControl(await this.next());
+    const text = `paddock/1\n${String(challenge["nonce"])}\n${role}\n${call ?? ""}`;
+    const mac = createHmac("sha256", Buffer.from(key, "hex")).update(text).digest("hex");
+    this.send({ op: "proof", mac, role, ...(call === undefined ? {} : { call }) });
+  }
+
+  send(message: object): void {
+    this.socket.write(encodeControl(message));
+  }
+}
+
+test("channel - a dial with the right key becomes an idle connection that carries a call", async () => {
+  const peer = new Peer();
+  await peer.prove(KEY, "call");
+  expect(readControl(await peer.next()).op).toBe("welcome");
+  const call = new Call(channel, await channel.take(1000), { op: "ping", call: "c1" }, DONE.empty, {});
+  expect(readControl(await peer.next())).toMatchObject({ op: "ping", call: "c1" });
+  peer.send({ op: "done" });
+  await call.done;
+  expect(readControl(await peer.next()).op).toBe("release");
+  expect(await channel.take(1000)).toBeDefined();
+});
+
+test("channel - a dial with a wrong key is closed and never handed a call", async () => {
+  const peer = new Peer();
+  await peer.prove("ffffffffffffffffffffffffffffffff", "call");
+  await once(peer.socket, "close");
+  await expect(channel.take(50)).rejects.toMatchObject({ code: "supervisor_lost" });
+  expect(breaches).toEqual([]);
+});
+
+test("channel - the tenth failed dial within 10 s is a breach and ends the listening", async () => {
+  for (let i = 0; i < 10; i++) {
+    const peer = new Peer();
+    await once(peer.socket, "connect");
+    peer.socket.destroy();
+    await once(peer.socket, "close");
+  }
+  expect((await broken.promise).message).toMatch(/10 failed dials/);
+  const late = new Peer();
+  const [error] = await once(late.socket, "error");
+  expect(String(error)).toMatch(/ENOENT|ECONNREFUSED/);
+});
+
+test("channel - silent dials are closed after a second and cannot hold more than four slots", async () => {
+  const peers = Array.from({ length: 5 }, () => new Peer());
+  const closed = peers.map(async (peer) => {
+    await once(peer.socket, "close");
+    return performance.now();
+  });
+  const begun = performance.now();
+  const times = await Promise.all(closed);
+  const waits = times.map((time) => time - begun).sort((a, b) => a - b);
+  expect(waits[0]).toBeLessThan(500);
+  expect(waits[4]).toBeGreaterThan(800);
+});
+
+test("channel - garbage after the handshake is a breach that names the cause", async () => {
+  const peer = new Peer();
+  await peer.prove(KEY, "call");
+  await peer.next();
+  peer.socket.write(Buffer.from("GET / HTTP/1.1\r\n\r\n"));
+  expect((await broken.promise).message).toMatch(/frame/);
+});
+
+test("channel - a message that does not fit its closed schema is a breach", async () => {
+  const peer = new Peer();
+  await peer.prove(KEY, "call");
+  await peer.next();
+  const call = new Call(channel, await channel.take(1000), { op: "ping", call: "c1" }, DONE.empty, {});
+  await peer.next();
+  peer.send({ op: "done", extra: 1 });
+  await expect(call.done).rejects.toMatchObject({ code: "protocol_error" });
+  expect(breaches).toHaveLength(1);
+});
+
+test("channel - a relay dial becomes a tunnel with half-close, attributed to its call", async () => {
+  const peer = new Peer();
+  await peer.prove(KEY, "relay", "call_7");
+  expect(readControl(await peer.next()).op).toBe("welcome");
+  const relay = relays[0];
+  expect(relay?.callId).toBe("call_7");
+  peer.socket.write(Buffer.concat([encodeHeader(FRAME.data, 5), Buffer.from("hello"), encodeHeader(FRAME.end, 0)]));
+  const received: Buffer[] = [];
+  for await (const chunk of relay?.tunnel ?? []) received.push(chunk as Buffer);
+  expect(Buffer.concat(received).toString()).toBe("hello");
+  relay?.tunnel.end("bye");
+  expect((await peer.next()).payload.toString()).toBe("bye");
+  expect((await peer.next()).type).toBe(FRAME.end);
+});
