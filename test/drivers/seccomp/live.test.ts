@@ -121,3 +121,12 @@ describe.skipIf(!canRunSandbox)("under the filter, with every capability of its 
     expect(without[name], "the same call without the filter").not.toBe(outcome);
   });
 });
+
+test.skipIf(!canRunSandbox).each([0, 8, 64, filter.length - 8, filter.length - 4])(
+  "a filter cut to %i bytes starts nothing",
+  (length) => {
+    const { status, stdout } = runInSandbox(["/bin/echo", "ran"], filter.subarray(0, length));
+    expect(stdout).toBe("");
+    expect(status).toBeGreaterThan(0);
+  },
+);

@@ -30,6 +30,12 @@ describe.each(ARCHES)("the %s program", (arch) => {
     expect(findLoadFaults(PROGRAMS[arch])).toEqual([]);
   });
 
+  test("is refused by the kernel's rules when cut short anywhere", () => {
+    for (let length = 8; length < PROGRAMS[arch].length; length += 8) {
+      expect(findLoadFaults(PROGRAMS[arch].subarray(0, length))).not.toEqual([]);
+    }
+  });
+
   test.each(floor)("refuses $name with $errno", ({ numbers, errno }) => {
     expect(judge(arch, numbers[arch] ?? -1)).toBe(errno);
   });
