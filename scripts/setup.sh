@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Makes a clone ready to run: npm packages, and the system tools that Paddock uses. Safe to run again at any time; when nothing
+# is missing it takes a fraction of a second and prints nothing.
+#
+#     scripts/setup.sh           what running needs
+#     scripts/setup.sh --test    what the tests and checks need, too
+#
+# Exit status: 0 ready, 64 wrong use, 69 something is missing that this script cannot install (it prints what to do).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Without the clone's own programs, which npm puts first: npm must not run from the folder that it replaces.
+# With the folders of mkfs.ext4, which are not in every user's PATH.
+PATH=$(printf '%s' "$PATH" | tr : '\n' | grep -v '/node_modules/\.bin$' | paste -sd :):/usr/sbin:/sbin
+
+readonly EXIT_USAGE=64 EXIT_UNAVAILABLE=69
+readonly MIN_NODE=20 MIN_PYTHON=3.11
+readonly CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
+python=${PADDOCK_PYTHON:-/usr/bin/python3}
+
+# command:package
+run_tools=(bwrap:bubblewrap mkfs.ext4:e2fsprogs mount:mount flock:util-linux prlimit:util-linux setpriv:util-linux)
+test_tools=(shellcheck:shellcheck strace:strace openssl:openssl curl:curl git:git)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+stop() {
+  say "$1"
+  exit "$EXIT_UNAVAILABLE"
+}
+
+check_node() {
+  local version
+  version=$(node --version 2>/dev/null) || version=none
+  if [ "$version" = none ] || [ "$(major "$version")" -lt "$MIN_NODE" ] || ! command -v npm >/dev/null; then
+    stop "Node.js $MIN_NODE or later with npm is needed to begin with (found: $version). Install it from https://nodejs.org/en/download and run this again."
+  fi
+}
+
+# v24.1.0 -> 24
+major() {
+  local version=${1#v}
+  printf '%s' "${version%%.*}"
+}
+
+python_is_recent() { "$python" -c 'import sys; sys.exit(sys.version_info < tuple(map(int, sys.argv[1].split("."))))' "$MIN_PYTHON"; }
+python_has_venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
+
+# Prints the Debian packages that are missing, one to a line.
+list_missing() {
+  local tool
+  for tool in "$@"; do
+    command -v "${tool%%:*}" >/dev/null || printf '%s\n' "${tool#*:}"
+  done
+  [ -s "$CA_BUNDLE" ] || printf 'ca-certificates\n'
+  if [ "$python" = /usr/bin/python3 ]; then
+    if [ ! -x "$python" ]; then
+      printf 'python3\npython3-venv\n'
+    elif python_is_recent && ! python_has_venv; then
+      printf 'python3-venv\n'
+    fi
+  fi
+}
+
+# Runs as root, directly or through a sudo that asks nothing; fails where neither works.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    sudo -n -- "$@"
+  fi
+}
+
+can_be_root() { [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }; }
+
+# apt-get without questions; its output is shown only when it fails.
+apt_get() {
+  local output
+  output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null 2>&1) || {
+    printf '%s\n' "$output" >&2
+    return 1
+  }
+}
+
+install_packages() {
+  local command="apt-get update && apt-get install -y --no-install-recommends $*"
+  command -v apt-get >/dev/null || stop "missing: $*. This system has no apt-get; install what these Debian packages hold, and run this again."
+  can_be_root || stop "missing: $*. As root, run: $command"
+  say "installing $*"
+  apt_get update || say "apt-get update failed; trying with the lists at hand"
+  apt_get install -y --no-install-recommends "$@" || stop "the installation failed. As root, run: $command"
+}
+
+check_tools() {
+  local missing
+  mapfile -t missing < <(list_missing "$@" | sort -u)
+  if [ "${#missing[@]}" -gt 0 ]; then
+    install_packages "${missing[@]}"
+    mapfile -t missing < <(list_missing "$@" | sort -u)
+    [ "${#missing[@]}" -eq 0 ] || stop "still missing after the installation: ${missing[*]}"
+  fi
+}
+
+check_python() {
+  [ -x "$python" ] || stop "PADDOCK_PYTHON names $python, which is not a program"
+  python_is_recent || stop "$python is $("$python" --version 2>&1); Paddock needs Python $MIN_PYTHON or later. $(python_advice)"
+  python_has_venv || stop "$python lacks the venv module. As root, run: apt-get install -y $(basename "$(readlink -f "$python")")-venv"
+}
+
+python_advice() {
+  local release
+  # shellcheck source=/dev/null
+  release=$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${VERSION_ID:-}") || release=
+  if [ "$release" = 'ubuntu 22.04' ]; then
+    printf 'As root, run: apt-get install -y python3.11 python3.11-venv (from universe). Then: export PADDOCK_PYTHON=/usr/bin/python3.11'
+  else
+    printf 'Install one beside it and name it: export PADDOCK_PYTHON=/usr/bin/python3.12'
+  fi
+}
+
+warn_about_namespaces() {
+  local switch=/proc/sys/kernel/apparmor_restrict_unprivileged_userns
+  if [ "$(id -u)" -ne 0 ] && [ "$(cat "$switch" 2>/dev/null)" = 1 ]; then
+    say 'AppArmor keeps user namespaces from unprivileged programs here; paddock doctor says what that means and what to do.'
+  fi
+}
+
+npm_packages_are_current() {
+  [ node_modules/.package-lock.json -nt package-lock.json ] && [ node_modules/.package-lock.json -nt package.json ] &&
+    [ -x node_modules/node/bin/node ]
+}
+
+install_npm_packages() {
+  # A published package has no lock: its dependencies are npm's business.
+  [ -f package-lock.json ] || return 0
+  if npm_packages_are_current; then return 0; fi
+  say 'installing npm packages'
+  if ! npm ci --loglevel=error </dev/null >&2; then
+    [ -z "${CI:-}" ] || stop 'npm ci failed'
+    say 'npm ci failed; trying npm install, which may change package-lock.json'
+    npm install --loglevel=error </dev/null >&2 || stop 'npm install failed: check that npm reaches its registry'
+  fi
+  # npm leaves the file alone when nothing had to change, and its age is what the next run looks at.
+  touch node_modules/.package-lock.json
+  [ -x node_modules/node/bin/node ] || stop 'the package "node" has no program: npm must be allowed to run its install script'
+}
+
+main() {
+  local tools=("${run_tools[@]}")
+  case "$*" in
+  '') ;;
+  --test) tools+=("${test_tools[@]}") ;;
+  *) say "usage: scripts/setup.sh [--test]" && exit "$EXIT_USAGE" ;;
+  esac
+  check_node
+  check_tools "${tools[@]}"
+  check_python
+  warn_about_namespaces
+  install_npm_packages
+}
+
+main "$@"

@@ -1,0 +1,50 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+const BASE_TOOLS = "bash cat cut dirname env grep id node npm paste printf sort tr mount flock prlimit setpriv";
+
+function runSetup(
+  env: NodeJS.ProcessEnv,
+  ...flags: string[]
+): { status: number | null; stderr: string; durationMs: number } {
+  const startedMs = performance.now();
+  const { status, stderr } = spawnSync("bash", ["scripts/setup.sh", ...flags], {
+    env: { ...process.env, ...env },
+    encoding: "utf8",
+  });
+  return { status, stderr, durationMs: performance.now() - startedMs };
+}
+
+test("setup script - with nothing missing it is silent and takes under half a second", () => {
+  const run = runSetup({}, "--test");
+  expect(run).toMatchObject({ status: 0, stderr: "" });
+  expect(run.durationMs).toBeLessThan(500);
+});
+
+test("setup script - without apt-get it names the missing packages and ends with 69", async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), "setup-path-"));
+  context.onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  for (const tool of BASE_TOOLS.split(" ")) {
+    const found = execFileSync("bash", ["--norc", "-c", `type -P ${tool}`], { encoding: "utf8" }).trim();
+    await symlink(found, join(folder, tool));
+  }
+  const run = runSetup({ PATH: folder }, "--test");
+  expect(run.status).toBe(69);
+  expect(run.stderr).toMatch(/missing: bubblewrap .*shellcheck.*no apt-get/);
+});
+
+test("setup script - a Python that is not there is named, and an unknown flag is a usage error", () => {
+  expect(runSetup({ PADDOCK_PYTHON: "/no/python3" })).toMatchObject({
+    status: 69,
+    stderr: expect.stringContaining("/no/python3"),
+  });
+  expect(runSetup({}, "--all")).toMatchObject({ status: 64, stderr: expect.stringContaining("usage:") });
+});
+
+test("lockfile - it is complete for every platform and names no registry", () => {
+  const run = spawnSync("node", ["scripts/fill-lockfile.mjs", "--check"], { encoding: "utf8" });
+  expect(run).toMatchObject({ status: 0, stderr: "package-lock.json is complete\n" });
+});
