@@ -1,11 +1,11 @@
 import type { z } from "zod";
+import type { PaddockError } from "../errors/error.ts";
 import type { ToolCallId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { Category, InstalledDependency, OutputRecord } from "../model/record.ts";
-import type { PaddockError } from "../errors/error.ts";
-import type { RichOutput } from "../sandbox/process.ts";
 import type { GuestErrorReport } from "../sandbox/messages.ts";
+import type { RichOutput } from "../sandbox/process.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 
 /**

@@ -1,0 +1,86 @@
+import { posix } from "node:path";
+import { z } from "zod";
+import { pathField } from "./fields.ts";
+import { failureFacts, runHttpClient } from "./http-client.ts";
+import { boundTimeout, headersField, httpTimeoutField, httpUrl, showUrl, withoutFragment } from "./http-fields.ts";
+import { NO_OUTPUT } from "./outcome.ts";
+import { defineTool } from "./tool.ts";
+
+const MIB = 1024 * 1024;
+const MAX_NAME_LENGTH = 128;
+
+const input = z.strictObject({
+  url: httpUrl.describe("http or https URL to download."),
+  path: pathField
+    .optional()
+    .describe(
+      "Where to put it; replaces what is there. Default: the last part of the URL's path, with a number added when other content has that name.",
+    ),
+  headers: headersField.optional(),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-fA-F]{64}$/, "must be 64 hex digits")
+    .optional()
+    .describe("The file's sha256; other content fails the call and leaves nothing."),
+  max_bytes: z
+    .int()
+    .min(1)
+    .max(1024 ** 4)
+    .optional()
+    .describe("A longer file fails the call and leaves nothing. Default: 512 MiB."),
+  timeout_ms: httpTimeoutField,
+});
+
+export const downloadFile = defineTool({
+  name: "download_file",
+  title: "Download a file",
+  description:
+    "Downloads a URL into the workspace through the egress policy, following up to 5 redirects. The file appears only when it is whole. Runs again after connection failures, 429 and 5xx.",
+  category: "network",
+  input,
+  idempotency: () => "idempotent",
+  command: ({ url, path }) => ["download_file", showUrl(url), ...(path === undefined ? [] : [path])],
+  run: async (request, context) => {
+    const { outcome, answer } = await runHttpClient(context, {
+      method: "GET",
+      url: withoutFragment(request.url),
+      headers: Object.entries(request.headers ?? {}),
+      body: null,
+      timeout_ms: boundTimeout(request.timeout_ms, context),
+      max_bytes: request.max_bytes ?? 512 * MIB,
+      target: {
+        path: request.path ?? nameFromUrl(request.url),
+        derived: request.path === undefined,
+        temporary: posix.join(context.sandbox.settings.workspacePath, ".paddock", `${context.callId}.part`),
+        sha256: request.sha256?.toLowerCase() ?? null,
+      },
+    });
+    if (answer === undefined) return outcome;
+    const { path, bytes = 0, sha256, status, url, failure } = answer;
+    return {
+      ...outcome,
+      stdout: NO_OUTPUT,
+      requestBytes: 0,
+      responseBytes: bytes,
+      ...(failure === null ? { value: { path, bytes, sha256, status, url } } : failureFacts(answer)),
+    };
+  },
+});
+
+/** A plain file name from the last part of a URL's path. */
+export function nameFromUrl(text: string): string {
+  const last = new URL(text).pathname.split("/").findLast((part) => part !== "") ?? "";
+  const name = decode(last)
+    .replaceAll(/[^\p{L}\p{N}._-]+/gu, "_")
+    .replace(/^[._-]+/, "")
+    .slice(-MAX_NAME_LENGTH);
+  return name === "" || name === "_" ? "download" : name;
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}

@@ -1,0 +1,30 @@
+import { deleteFile } from "./delete-file.ts";
+import { downloadFile } from "./download-file.ts";
+import { httpRequest } from "./http-request.ts";
+import { installPackages } from "./install-packages.ts";
+import { listFiles } from "./list-files.ts";
+import { readCsv } from "./read-csv.ts";
+import { readFile } from "./read-file.ts";
+import { runJavascript, runPython } from "./run-code.ts";
+import { runCommand } from "./run-command.ts";
+import type { Tool } from "./tool.ts";
+import { writeFile } from "./write-file.ts";
+
+/** Every tool there is. Listings, schemas and docs/tools.md are derived from it. */
+export const TOOLS: readonly Tool[] = [
+  writeFile,
+  readFile,
+  listFiles,
+  deleteFile,
+  runCommand,
+  runPython,
+  runJavascript,
+  installPackages,
+  httpRequest,
+  downloadFile,
+  readCsv,
+];
+
+export function findTool(name: string): Tool | undefined {
+  return TOOLS.find((tool) => tool.name === name);
+}
