@@ -91,5 +91,4 @@ export const setupPlanSchema = z.strictObject({
 });
 
 export type SetupPlan = z.infer<typeof setupPlanSchema>;
-export type PlanFile = SetupPlan["files"][number];
 export type PlanCheck = SetupPlan["checks"][number];
