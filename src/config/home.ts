@@ -16,7 +16,9 @@ export interface Home {
 
 /** `PADDOCK_HOME`, else `/var/lib/paddock` as root, else `$XDG_DATA_HOME/paddock` (default `~/.local/share/paddock`). */
 export function resolveHome(env: NodeJS.ProcessEnv, uid: number): Home {
-  const root = env["PADDOCK_HOME"] ?? (uid === 0 ? "/var/lib/paddock" : join(env["XDG_DATA_HOME"] ?? join(homedir(), ".local/share"), "paddock"));
+  const root =
+    env["PADDOCK_HOME"] ??
+    (uid === 0 ? "/var/lib/paddock" : join(env["XDG_DATA_HOME"] ?? join(homedir(), ".local/share"), "paddock"));
   const room = (name: string): string => join(root, name);
   return {
     root,

@@ -13,7 +13,11 @@ export class LockFile implements Disposable {
   }
 
   /** Waits for the lock until `signal` aborts. `onWait` is called once when another process holds it. */
-  static async acquire(path: string, signal: AbortSignal, onWait: (holder: ProcessIdentity) => void): Promise<LockFile> {
+  static async acquire(
+    path: string,
+    signal: AbortSignal,
+    onWait: (holder: ProcessIdentity) => void,
+  ): Promise<LockFile> {
     let told = false;
     for (;;) {
       signal.throwIfAborted();

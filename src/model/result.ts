@@ -9,8 +9,19 @@ export interface TaskMetrics {
   readonly tool_calls: number;
   readonly tool_calls_by_category: Readonly<Record<string, number>>;
   readonly latency_ms: { readonly total: number; readonly network: number; readonly compute: number };
-  readonly success: { readonly succeeded: number; readonly failed: number; readonly rate: number; readonly attempts: number; readonly retries: number };
-  readonly transit_bytes: { readonly request: number; readonly response: number; readonly egress_tx: number; readonly egress_rx: number };
+  readonly success: {
+    readonly succeeded: number;
+    readonly failed: number;
+    readonly rate: number;
+    readonly attempts: number;
+    readonly retries: number;
+  };
+  readonly transit_bytes: {
+    readonly request: number;
+    readonly response: number;
+    readonly egress_tx: number;
+    readonly egress_rx: number;
+  };
 }
 
 /** A rich output of a code run, base64. */

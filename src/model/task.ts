@@ -3,17 +3,21 @@ import { NODE_TYPES, parseNodeType } from "./node-type.ts";
 
 /** The edge schema of a task (docs/tasks.md). Unknown fields are errors. */
 
-const nodeType = z
-  .string()
-  .transform((name, context) => {
-    const type = parseNodeType(name);
-    if (type) return type;
-    context.addIssue({ code: "custom", message: `unknown node type; one of ${NODE_TYPES.join(", ")}` });
-    return z.NEVER;
-  });
+const nodeType = z.string().transform((name, context) => {
+  const type = parseNodeType(name);
+  if (type) return type;
+  context.addIssue({ code: "custom", message: `unknown node type; one of ${NODE_TYPES.join(", ")}` });
+  return z.NEVER;
+});
 
-const millis = z.int().min(1).max(24 * 60 * 60 * 1000);
-const bytes = z.int().min(1024 * 1024).max(1024 ** 4);
+const millis = z
+  .int()
+  .min(1)
+  .max(24 * 60 * 60 * 1000);
+const bytes = z
+  .int()
+  .min(1024 * 1024)
+  .max(1024 ** 4);
 const environmentName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/);
 
 export const LimitsInput = z.strictObject({
@@ -23,8 +27,16 @@ export const LimitsInput = z.strictObject({
   workspace_bytes: bytes.optional(),
   tmp_bytes: bytes.optional(),
   open_files: z.int().min(32).max(1_048_576).optional(),
-  output_bytes: z.int().min(1024).max(16 * 1024 * 1024).optional(),
-  spill_bytes: z.int().min(0).max(1024 ** 3).optional(),
+  output_bytes: z
+    .int()
+    .min(1024)
+    .max(16 * 1024 * 1024)
+    .optional(),
+  spill_bytes: z
+    .int()
+    .min(0)
+    .max(1024 ** 3)
+    .optional(),
   call_timeout_ms: millis.optional(),
   task_timeout_ms: millis.optional(),
 });
@@ -52,7 +64,10 @@ export const RecipeInput = z.strictObject({
 
 export const TaskInput = z.strictObject({
   /** Free text: fenced code blocks in it are run, else a recipe that matches it. */
-  description: z.string().max(256 * 1024).optional(),
+  description: z
+    .string()
+    .max(256 * 1024)
+    .optional(),
   node_type: nodeType.optional(),
   tool_calls: z.array(ToolCallInput).min(1).max(1000).optional(),
   code: z.union([CodeInput, z.array(CodeInput).min(1).max(100)]).optional(),

@@ -63,12 +63,19 @@ function plots(result: TaskResult): string {
 }
 
 function rows(result: TaskResult, make: (record: ToolCallRecord) => Omit<BarRow, "label">): BarRow[] {
-  return result.tool_calls.map((record, index) => ({ label: result.values[index]?.title ?? record.operation, ...make(record) }));
+  return result.tool_calls.map((record, index) => ({
+    label: result.values[index]?.title ?? record.operation,
+    ...make(record),
+  }));
 }
 
 function latencyRow(record: ToolCallRecord): Omit<BarRow, "label"> {
   const phases = record.phases_ms;
-  const segment = (className: string, name: string, value: number) => ({ className, value, title: `${name} ${formatMs(value)}` });
+  const segment = (className: string, name: string, value: number) => ({
+    className,
+    value,
+    title: `${name} ${formatMs(value)}`,
+  });
   return {
     segments: [
       segment("prep", "queue, lease, prepare", phases.queue + phases.lease + phases.prepare),
@@ -86,7 +93,11 @@ function bytesRow(record: ToolCallRecord): Omit<BarRow, "label"> {
   return {
     segments: [
       { className: "in", value: record.request_bytes, title: `to the sandbox ${formatBytes(record.request_bytes)}` },
-      { className: "out", value: record.response_bytes, title: `from the sandbox ${formatBytes(record.response_bytes)}` },
+      {
+        className: "out",
+        value: record.response_bytes,
+        title: `from the sandbox ${formatBytes(record.response_bytes)}`,
+      },
       { className: "net", value: egress, title: `egress ${formatBytes(egress)}` },
     ],
     note: formatBytes(record.request_bytes + record.response_bytes + egress),
@@ -108,7 +119,8 @@ function recordTable(result: TaskResult): string {
   const body = result.tool_calls
     .map((record, index) => {
       const verdict = record.success ? "verdict-ok" : "verdict-bad";
-      const files = record.files_created.length + record.files_modified.length + record.files_deleted.length + record.files_more;
+      const files =
+        record.files_created.length + record.files_modified.length + record.files_deleted.length + record.files_more;
       return `<tr><td>${escapeHtml(result.values[index]?.title ?? record.operation)}</td><td>${escapeHtml(record.operation)}</td><td class="${verdict}">${record.verdict}</td>
 <td class="n">${formatMs(record.execution_time_ms)}</td><td class="n">${formatMs(record.network_ms)}</td><td class="n">${record.attempts.length}</td>
 <td class="n">${formatBytes(record.request_bytes)}</td><td class="n">${formatBytes(record.response_bytes)}</td><td class="n">${record.max_rss_bytes === undefined ? "" : formatBytes(record.max_rss_bytes)}</td>
@@ -143,5 +155,7 @@ function categories(byCategory: Readonly<Record<string, number>>): string {
 
 function isolationNote(result: TaskResult): string {
   const isolation = result.tool_calls[0]?.isolation;
-  return isolation ? ` · ${escapeHtml(`${isolation.driver} ${isolation.version}, limits by ${isolation.limits.mode}`)}` : "";
+  return isolation
+    ? ` · ${escapeHtml(`${isolation.driver} ${isolation.version}, limits by ${isolation.limits.mode}`)}`
+    : "";
 }

@@ -1,9 +1,17 @@
 /** Text made safe inside HTML and SVG. Every byte that came from a guest goes through here. */
 export function escapeHtml(text: string): string {
-  const names: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+  const names: Readonly<Record<string, string>> = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "'": "&#39;",
+  };
   // Control characters other than tab and line feed show as a replacement character.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is being replaced
-  return text.replace(/[&<>"']/g, (char) => names[char] ?? char).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");
+  return text
+    .replace(/[&<>"']/g, (char) => names[char] ?? char)
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");
 }
 
 export interface BarSegment {

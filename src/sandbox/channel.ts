@@ -177,7 +177,7 @@ export class Channel implements AsyncDisposable {
       return;
     }
     const tunnel = new Tunnel(connection, { ownsConnection: true, onClosed: () => this.forget(connection) });
-    this.#events.relay(tunnel, proof.call ?? "");
+    this.#events.relay(tunnel, (proof.call ?? "").split(".", 1)[0] ?? "");
   }
 
   #strike(why: string): void {

@@ -171,6 +171,18 @@ export class SandboxFiles {
     return { changes: lines.finish(), more };
   }
 
+  /** Free bytes of the workspace and of /tmp, as seen inside. */
+  async space(): Promise<{ workspaceFree: number; tmpFree: number }> {
+    const done = await (await this.#request({ op: "space", used: false }, DONE.space)).done;
+    return { workspaceFree: done.workspace_free, tmpFree: done.tmp_free };
+  }
+
+  /** Bytes (whole blocks) that the workspace's files take; a walk inside. */
+  async usedBytes(): Promise<number> {
+    const done = await (await this.#request({ op: "space", used: true }, DONE.space)).done;
+    return done.workspace_used ?? 0;
+  }
+
   /** sha256 over path, type, mode and content of every entry in sorted order. */
   async hashTree(path = "."): Promise<{ sha256: string; entries: number; bytes: number }> {
     const { sha256, entries, bytes } = await (await this.#request({ op: "hash_tree", path }, DONE.hashTree)).done;

@@ -110,6 +110,7 @@ export const DONE = {
   tree: done({ entries: count, bytes: count }),
   diff: done({ entries: count, more: count }),
   hashTree: done({ sha256, entries: count, bytes: count }),
+  space: done({ workspace_free: count, tmp_free: count, workspace_used: count.nullable() }),
   connect: done({ tx_bytes: count, rx_bytes: count }),
   processes: done({ processes: z.array(ProcessEntry).max(4096) }),
   contexts: done({

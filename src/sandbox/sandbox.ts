@@ -64,6 +64,8 @@ export class Sandbox implements AsyncDisposable {
   readonly #channel: Channel;
   #end: PaddockError | undefined;
   #active = 0;
+  /** Every request has a wire id of its own: `<tool call id>.<n>`; spill files and relay ports are named by it. */
+  #requests = 0;
   #watch: NodeJS.Timeout | undefined;
 
   private constructor(parts: SandboxParts, settings: SandboxSettings) {
@@ -208,7 +210,14 @@ export class Sandbox implements AsyncDisposable {
     const connection = await this.#channel.take(takeMs).catch((error: unknown) => {
       throw this.#end ?? error;
     });
-    const call = new Call(this.#channel, connection, { ...request, call: callId }, schema, sinks);
+    this.#requests += 1;
+    const call = new Call(
+      this.#channel,
+      connection,
+      { ...request, call: `${callId}.${this.#requests}` },
+      schema,
+      sinks,
+    );
     this.#watchDuring(call.done);
     return call;
   }

@@ -1,0 +1,32 @@
+import { type Config, loadConfig } from "./config/config.ts";
+import type { Driver } from "./drivers/driver.ts";
+import { openDriver } from "./drivers/registry.ts";
+import { Executor } from "./executor/executor.ts";
+import { Fleet } from "./fleet/fleet.ts";
+import { TaskStore } from "./store/task-store.ts";
+
+/** Every long-lived object of one process, in the order they are made; closing runs the other way round. */
+export interface App extends AsyncDisposable {
+  readonly config: Config;
+  readonly driver: Driver;
+  readonly fleet: Fleet;
+  readonly store: TaskStore;
+  readonly executor: Executor;
+}
+
+export interface AppOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** Over what environment and file say; for embedding and tests. */
+  readonly config?: Partial<Config>;
+}
+
+/** Builds everything and starts nothing: the first lease starts the driver. */
+export async function createApp(options: AppOptions = {}): Promise<App> {
+  const env = options.env ?? process.env;
+  const config: Config = { ...loadConfig(env, process.getuid?.() ?? 0), ...options.config };
+  const driver = await openDriver(config);
+  const fleet = new Fleet(config, driver, env);
+  const store = new TaskStore(config.home.tasks);
+  const executor = new Executor(fleet, store);
+  return { config, driver, fleet, store, executor, [Symbol.asyncDispose]: () => fleet[Symbol.asyncDispose]() };
+}

@@ -1,0 +1,77 @@
+import { Command } from "commander";
+import { loadConfig } from "../../config/config.ts";
+import type { Home } from "../../config/home.ts";
+import { findKept, KeeperCall, listKept } from "../../keeper/client.ts";
+import type { KeeperCard } from "../../keeper/protocol.ts";
+import { formatBytes } from "../../report/format.ts";
+import type { UsageSample } from "../../sandbox/host.ts";
+import type { ProcessListing } from "../../sandbox/messages.ts";
+import { printable, renderTable } from "../table.ts";
+import { say, writeOut } from "../terminal.ts";
+
+interface Status {
+  readonly card: KeeperCard;
+  readonly usage: UsageSample;
+  readonly processes: readonly ProcessListing[];
+}
+
+const home = (): Home => loadConfig(process.env, process.getuid?.() ?? 0).home;
+
+export function psCommand(): Command {
+  return new Command("ps")
+    .description("list kept sandboxes and what runs in them")
+    .option("--json", "as JSON")
+    .action(async (options: { json?: boolean }) => {
+      const { run } = home();
+      const statuses = await Promise.all(
+        listKept(run).map(
+          async (card) => (await new KeeperCall(run, card.sandbox_id, { op: "status" }).json()) as Status,
+        ),
+      );
+      if (options.json) process.stdout.write(`${JSON.stringify(statuses, null, 2)}\n`);
+      else process.stdout.write(`${renderStatuses(statuses)}\n`);
+    });
+}
+
+function renderStatuses(statuses: readonly Status[]): string {
+  const rows = statuses.map(({ card, usage, processes }) => [
+    card.sandbox_id,
+    card.node_type,
+    card.created.slice(0, 19),
+    card.expires.slice(0, 19),
+    usage.memoryBytes === undefined ? "" : formatBytes(usage.memoryBytes),
+    processes
+      .filter((process) => process.running)
+      .map((process) => `${process.pid} ${printable(process.argv.join(" ").slice(0, 60))}`)
+      .join("; "),
+  ]);
+  const columns = ["sandbox", "type", "created (UTC)", "ends (UTC)", "memory", "processes"].map((title) => ({ title }));
+  return renderTable(columns, rows);
+}
+
+export function killCommand(): Command {
+  return new Command("kill")
+    .description("end kept sandboxes")
+    .argument("[sandbox...]", "ids or the beginnings of them")
+    .option("--all", "every kept sandbox")
+    .action(async (names: string[], options: { all?: boolean }) => {
+      const { run } = home();
+      const cards = options.all ? listKept(run) : names.map((name) => findKept(run, name));
+      for (const card of cards) {
+        await new KeeperCall(run, card.sandbox_id, { op: "kill" }).done;
+        say(`ended ${card.sandbox_id}`);
+      }
+    });
+}
+
+export function logsCommand(): Command {
+  return new Command("logs")
+    .description("the last MiB of output of a kept sandbox")
+    .argument("<sandbox>", "id or the beginning of it")
+    .action(async (name: string) => {
+      const { run } = home();
+      const card = findKept(run, name);
+      await new KeeperCall(run, card.sandbox_id, { op: "logs" }, { stdout: (chunk) => writeOut(process.stdout, chunk) })
+        .done;
+    });
+}

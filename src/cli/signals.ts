@@ -1,0 +1,24 @@
+import { say } from "./terminal.ts";
+
+export interface Interrupts extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/** The first Ctrl-C or SIGTERM cancels and lets clean-up run; a second one ends the process at once. */
+export function catchInterrupts(): Interrupts {
+  const controller = new AbortController();
+  const onSignal = (name: NodeJS.Signals): void => {
+    if (controller.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
+    say(`${name}: cancelling (once more ends at once)`);
+    controller.abort(new DOMException(`interrupted by ${name}`, "AbortError"));
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      process.off("SIGINT", onSignal);
+      process.off("SIGTERM", onSignal);
+    },
+  };
+}

@@ -1,0 +1,41 @@
+import { styleText } from "node:util";
+
+type Style = Parameters<typeof styleText>[0];
+
+/** Where people read: progress and summaries go to stderr, data to stdout. */
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export function style(format: Style, text: string): string {
+  return styleText(format, text, { stream: process.stderr });
+}
+
+/** Progress on one line of a terminal, as plain lines elsewhere. */
+export class ProgressLine {
+  readonly #live = process.stderr.isTTY === true;
+  #shown = false;
+
+  update(text: string): void {
+    if (!this.#live) {
+      say(text);
+      return;
+    }
+    const width = process.stderr.columns ?? 80;
+    process.stderr.write(`\r\u001b[2K${style("dim", text.slice(0, width - 1))}`);
+    this.#shown = true;
+  }
+
+  clear(): void {
+    if (this.#shown) process.stderr.write("\r\u001b[2K");
+    this.#shown = false;
+  }
+}
+
+/** Writes with back-pressure. */
+export async function writeOut(stream: NodeJS.WriteStream, chunk: Buffer | string): Promise<void> {
+  if (stream.write(chunk)) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  stream.once("drain", resolve);
+  await promise;
+}

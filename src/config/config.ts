@@ -1,0 +1,81 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { PaddockError } from "../errors/error.ts";
+import { type Home, resolveHome } from "./home.ts";
+
+const TrustedUpstream = z.strictObject({
+  name: z.string().min(1).max(253),
+  port: z.int().min(1).max(65535),
+  address: z.string().max(64).optional(),
+});
+
+/** `config.json` in the data folder; the operator's word. No task and no API can set any of it. */
+const ConfigFile = z.strictObject({
+  driver: z.enum(["bubblewrap"]).optional(),
+  /** `rlimit` asks for the single-tenant tier without cgroups. */
+  limits: z.enum(["auto", "rlimit"]).optional(),
+  trusted_upstreams: z.array(TrustedUpstream).max(1000).optional(),
+  ca_bundle: z.string().optional(),
+  retention_days: z.number().min(0).optional(),
+  retention_bytes: z.number().min(0).optional(),
+  /** The sum of limits may exceed the machine by this factor. */
+  overcommit: z.number().min(1).max(100).optional(),
+});
+
+export interface Config {
+  readonly home: Home;
+  readonly driver: "bubblewrap";
+  readonly limits: "auto" | "rlimit";
+  readonly trustedUpstreams: readonly { readonly name: string; readonly port: number; readonly address?: string }[];
+  /** The host's CA bundle, passed on to sandboxes. */
+  readonly caBundle: string | undefined;
+  readonly retentionMs: number;
+  readonly retentionBytes: number;
+  readonly overcommit: number;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const CA_VARIABLES = ["PADDOCK_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
+
+/** Environment first, then `config.json`, then defaults. Throws `invalid_config` naming the setting. */
+export function loadConfig(env: NodeJS.ProcessEnv, uid: number): Config {
+  const home = resolveHome(env, uid);
+  const file = readConfigFile(join(home.root, "config.json"));
+  const limits = z.enum(["auto", "rlimit"]).safeParse(env["PADDOCK_LIMITS"] ?? file.limits ?? "auto");
+  if (!limits.success)
+    throw new PaddockError("invalid_config", `PADDOCK_LIMITS is ${env["PADDOCK_LIMITS"]}; use auto or rlimit`);
+  const driver = z.literal("bubblewrap").safeParse(env["PADDOCK_DRIVER"] ?? file.driver ?? "bubblewrap");
+  if (!driver.success)
+    throw new PaddockError(
+      "invalid_config",
+      `PADDOCK_DRIVER is ${env["PADDOCK_DRIVER"]}; this build offers bubblewrap`,
+    );
+  return {
+    home,
+    driver: driver.data,
+    limits: limits.data,
+    trustedUpstreams: (file.trusted_upstreams ?? []).map(({ name, port, address }) =>
+      address === undefined ? { name, port } : { name, port, address },
+    ),
+    caBundle:
+      file.ca_bundle ?? CA_VARIABLES.map((name) => env[name]).find((path) => path !== undefined && existsSync(path)),
+    retentionMs: (file.retention_days ?? 7) * DAY_MS,
+    retentionBytes: file.retention_bytes ?? 5 * 1024 ** 3,
+    overcommit: file.overcommit ?? 4,
+  };
+}
+
+function readConfigFile(path: string): z.infer<typeof ConfigFile> {
+  if (!existsSync(path)) return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    throw new PaddockError("invalid_config", `${path} cannot be read as JSON`, { cause });
+  }
+  const parsed = ConfigFile.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new PaddockError("invalid_config", `${path}: ${issue?.path.join(".") ?? ""} ${issue?.message ?? "is invalid"}`);
+}

@@ -1,0 +1,12 @@
+import type { Config } from "../config/config.ts";
+import type { Driver } from "./driver.ts";
+
+/** The one place that knows concrete drivers; each is loaded only when chosen. */
+export async function openDriver(config: Config): Promise<Driver> {
+  switch (config.driver) {
+    case "bubblewrap": {
+      const { BubblewrapDriver } = await import("./bubblewrap/driver.ts");
+      return new BubblewrapDriver(config);
+    }
+  }
+}

@@ -1,0 +1,233 @@
+import { PaddockError, toPaddockError } from "../errors/error.ts";
+import type { Fleet, Lease } from "../fleet/fleet.ts";
+import { Deadline } from "../lib/deadline.ts";
+import { makeTaskId, type TaskId, type ToolCallId } from "../model/ids.ts";
+import type { Limits } from "../model/limits.ts";
+import type { NodeType } from "../model/node-type.ts";
+import type { ToolCallRecord } from "../model/record.ts";
+import type { CallValue, TaskResult, TaskStatus } from "../model/result.ts";
+import type { TaskInput } from "../model/task.ts";
+import type { TaskJournal, TaskStore } from "../store/task-store.ts";
+import { findTool } from "../tools/registry.ts";
+import type { PlannedCall } from "../tools/tool.ts";
+import { compileLimits } from "./compile.ts";
+import { round, sumMetrics } from "./metrics.ts";
+import { planTask, type TaskPlan } from "./planner.ts";
+import { runToolCall } from "./tool-call.ts";
+
+/** What happens while a task runs, in order. */
+export type TaskEvent =
+  | {
+      readonly type: "task_started";
+      readonly taskId: TaskId;
+      readonly nodeType: NodeType;
+      readonly calls: number;
+      readonly source: string;
+    }
+  | { readonly type: "progress"; readonly message: string }
+  | { readonly type: "sandbox_ready"; readonly sandboxId: string; readonly createMs: number }
+  | {
+      readonly type: "call_started";
+      readonly callId: ToolCallId;
+      readonly tool: string;
+      readonly title: string;
+      readonly index: number;
+    }
+  | {
+      readonly type: "output";
+      readonly callId: ToolCallId;
+      readonly stream: "stdout" | "stderr";
+      readonly chunk: Buffer;
+    }
+  | { readonly type: "call_finished"; readonly record: ToolCallRecord; readonly value: CallValue };
+
+export interface RunTaskOptions {
+  readonly signal?: AbortSignal;
+  /** A promise gives back-pressure to output. */
+  readonly onEvent?: (event: TaskEvent) => void | Promise<void>;
+  /** Run in this sandbox instead of a new one; it is left alive. */
+  readonly lease?: Lease;
+  /** Called before the sandbox of the task is closed, also after a failure: copy results out here. */
+  readonly beforeClose?: (lease: Lease, records: readonly ToolCallRecord[]) => Promise<void>;
+  /** Called once the sandbox is ready and before the first call. */
+  readonly afterOpen?: (lease: Lease) => Promise<void>;
+  readonly killOnOutput?: boolean;
+}
+
+interface Run {
+  readonly taskId: TaskId;
+  readonly task: TaskInput;
+  readonly plan: TaskPlan;
+  readonly limits: Limits;
+  readonly deadline: Deadline;
+  readonly options: RunTaskOptions;
+  readonly journal: TaskJournal;
+  readonly records: ToolCallRecord[];
+  readonly values: CallValue[];
+}
+
+/** Runs tasks: plans, leases a sandbox, runs the calls one after another and closes every record. */
+export class Executor {
+  readonly #fleet: Fleet;
+  readonly #store: TaskStore;
+
+  constructor(fleet: Fleet, store: TaskStore) {
+    this.#fleet = fleet;
+    this.#store = store;
+  }
+
+  /** The task's result; throws only for bad input (`invalid_request`, `no_plan`, ...) and when the intent cannot be written. */
+  async runTask(task: TaskInput, options: RunTaskOptions = {}): Promise<TaskResult> {
+    const plan = planTask(task);
+    const limits = compileLimits(task.limits);
+    const taskId = makeTaskId();
+    const journal = this.#store.open(taskId, {
+      ...task,
+      files: Object.keys(task.files ?? {}),
+      env: Object.keys(task.env ?? {}),
+    });
+    const startTime = new Date().toISOString();
+    const begun = performance.now();
+    using deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
+    const run: Run = { taskId, task, plan, limits, deadline, options, journal, records: [], values: [] };
+    let error: PaddockError | undefined;
+    try {
+      await emit(run, {
+        type: "task_started",
+        taskId,
+        nodeType: plan.nodeType,
+        calls: plan.calls.length,
+        source: plan.source,
+      });
+      await this.#runInLease(run);
+    } catch (thrown) {
+      error = toPaddockError(thrown);
+    }
+    const result = finish(run, startTime, performance.now() - begun, error);
+    const { tool_calls: _calls, values: _values, ...end } = result;
+    journal.append({ line: "end", result: end });
+    journal.close();
+    return result;
+  }
+
+  async #runInLease(run: Run): Promise<void> {
+    const begun = performance.now();
+    const given = run.options.lease;
+    const lease = given ?? (await this.#lease(run));
+    try {
+      if (given === undefined) {
+        await emit(run, { type: "sandbox_ready", sandboxId: lease.sandbox.id, createMs: performance.now() - begun });
+      }
+      await run.options.afterOpen?.(lease);
+      await prepareWorkspace(run, lease);
+      await runCalls(run, lease, performance.now() - begun);
+      await run.options.beforeClose?.(lease, run.records);
+    } finally {
+      if (given === undefined) await lease.close();
+    }
+  }
+
+  async #lease(run: Run): Promise<Lease> {
+    return await this.#fleet.lease({
+      nodeType: run.plan.nodeType,
+      limits: run.limits,
+      network: run.task.network ?? run.plan.network,
+      env: run.task.env ?? {},
+      bare: run.task.bare ?? run.plan.bare,
+      signal: run.deadline.signal,
+      onProgress: (message) => void emit(run, { type: "progress", message }),
+    });
+  }
+}
+
+async function prepareWorkspace(run: Run, lease: Lease): Promise<void> {
+  for (const [path, text] of Object.entries(run.task.files ?? {})) await lease.sandbox.files.write(path, text);
+  await lease.sandbox.files.snapshot();
+}
+
+async function runCalls(run: Run, lease: Lease, leaseMs: number): Promise<void> {
+  for (const [index, call] of run.plan.calls.entries()) {
+    if (run.deadline.signal.aborted) return;
+    const { record, value } = await runOne(run, lease, call, index, index === 0 ? leaseMs : 0);
+    run.records.push(record);
+    run.values.push(value);
+    run.journal.append({ line: "call", record });
+    await emit(run, { type: "call_finished", record, value });
+    if (!record.success && !call.continueOnFailure) return;
+    if (lease.sandbox.end) return;
+  }
+}
+
+async function runOne(
+  run: Run,
+  lease: Lease,
+  call: PlannedCall,
+  index: number,
+  leaseMs: number,
+): Promise<{ record: ToolCallRecord; value: CallValue }> {
+  const tool = findTool(call.tool);
+  if (tool === undefined) throw new PaddockError("invalid_request", `unknown tool ${call.tool}`);
+  return await runToolCall({
+    taskId: run.taskId,
+    nodeType: run.plan.nodeType,
+    limits: run.limits,
+    sandbox: lease.sandbox,
+    ledger: lease.ledger,
+    tool,
+    call,
+    remainingMs: run.deadline.remainingMs(),
+    signal: run.deadline.signal,
+    killOnOutput: run.options.killOnOutput ?? false,
+    leaseMs,
+    onStart: (callId) =>
+      void emit(run, { type: "call_started", callId, tool: tool.name, title: call.title ?? tool.title, index }),
+    onOutput: (callId, stream, chunk) => emit(run, { type: "output", callId, stream, chunk }),
+  });
+}
+
+function emit(run: Run, event: TaskEvent): void | Promise<void> {
+  return run.options.onEvent?.(event);
+}
+
+function finish(run: Run, startTime: string, durationMs: number, error: PaddockError | undefined): TaskResult {
+  const last = run.records.at(-1);
+  const allDone = run.records.length === run.plan.calls.length;
+  const failed = run.records.some((record, index) => !record.success && !run.plan.calls[index]?.continueOnFailure);
+  const cancelled = run.deadline.signal.aborted && !run.deadline.timedOut;
+  const status: TaskStatus = cancelled ? "cancelled" : error || failed || !allDone ? "failed" : "completed";
+  const shown = status === "completed" ? undefined : explain(run, last, error);
+  const exitCode = run.records.findLast((record) => record.return_code !== undefined)?.return_code;
+  return {
+    task_id: run.taskId,
+    status,
+    node_type: run.plan.nodeType,
+    start_time: startTime,
+    end_time: new Date().toISOString(),
+    duration_ms: round(durationMs),
+    tool_calls: run.records,
+    values: run.values,
+    metrics: sumMetrics(run.records),
+    ...(exitCode === undefined ? {} : { exit_code: exitCode }),
+    ...(shown === undefined ? {} : { error: shown }),
+  };
+}
+
+function explain(
+  run: Run,
+  last: ToolCallRecord | undefined,
+  error: PaddockError | undefined,
+): NonNullable<TaskResult["error"]> {
+  if (run.deadline.signal.aborted) {
+    const timedOut = run.deadline.timedOut;
+    const message = timedOut ? `the task was ended after ${run.limits.taskTimeoutMs} ms` : "the task was cancelled";
+    return new PaddockError(timedOut ? "timeout" : "cancelled", message).toJSON();
+  }
+  if (error) return error.toJSON();
+  if (last?.error) return last.error;
+  return {
+    code: "nonzero",
+    message: `${last?.operation ?? "the task"} ended with exit code ${last?.return_code ?? "unknown"}`,
+    hint: "The call's stderr says why.",
+    retryable: false,
+  };
+}

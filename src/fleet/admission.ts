@@ -1,0 +1,57 @@
+import { totalmem } from "node:os";
+import { PaddockError } from "../errors/error.ts";
+import type { Limits, Requests } from "../model/limits.ts";
+
+export interface AdmissionOptions {
+  /** The sum of memory limits may exceed the machine by this factor. */
+  readonly overcommit: number;
+  /** Bytes the machine offers; default: its memory less a reserve of a tenth. */
+  readonly memoryBytes?: number;
+  /** Processes the machine offers to sandboxes. */
+  readonly pids?: number;
+}
+
+/** Counts what live sandboxes of this process request; limits are checked against a stated over-commit. */
+export class Admission {
+  readonly #memoryBytes: number;
+  readonly #pids: number;
+  readonly #overcommit: number;
+  #requestedMemory = 0;
+  #requestedPids = 0;
+  #limitMemory = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#memoryBytes = options.memoryBytes ?? totalmem() * 0.9;
+    this.#pids = options.pids ?? 16_384;
+    this.#overcommit = options.overcommit;
+  }
+
+  /** Admits one sandbox or throws `capacity`; the returned function gives its share back (once). */
+  admit(requests: Requests, limits: Limits): () => void {
+    const memory = this.#requestedMemory + requests.memoryBytes;
+    const pids = this.#requestedPids + requests.pids;
+    const limitMemory = this.#limitMemory + limits.memoryBytes;
+    if (memory > this.#memoryBytes) throw full("requested memory", memory, this.#memoryBytes);
+    if (pids > this.#pids) throw full("requested processes", pids, this.#pids);
+    if (limitMemory > this.#memoryBytes * this.#overcommit)
+      throw full("memory limits", limitMemory, this.#memoryBytes * this.#overcommit);
+    this.#requestedMemory = memory;
+    this.#requestedPids = pids;
+    this.#limitMemory = limitMemory;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#requestedMemory -= requests.memoryBytes;
+      this.#requestedPids -= requests.pids;
+      this.#limitMemory -= limits.memoryBytes;
+    };
+  }
+}
+
+function full(what: string, wanted: number, available: number): PaddockError {
+  return new PaddockError(
+    "capacity",
+    `the ${what} of all sandboxes would be ${Math.round(wanted)} of ${Math.round(available)}`,
+  );
+}

@@ -1,0 +1,85 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Home } from "../config/home.ts";
+import type { Driver, Mount, WorkspaceSource } from "../drivers/driver.ts";
+import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { makeSandboxId, type SandboxId } from "../model/ids.ts";
+import type { Limits } from "../model/limits.ts";
+import type { EgressProxy } from "../network/proxy.ts";
+import { Channel } from "../sandbox/channel.ts";
+import type { SandboxHost } from "../sandbox/host.ts";
+import { Sandbox, type SandboxSettings } from "../sandbox/sandbox.ts";
+
+export interface CreateRequest {
+  readonly limits: Limits;
+  readonly workspace: WorkspaceSource;
+  readonly workspacePath: string;
+  readonly mounts: readonly Mount[];
+  /** Content hash, for the record. */
+  readonly templateHash?: string;
+  /** Folder name of the template, so that pruning leaves it alone. */
+  readonly templateName?: string;
+  readonly proxy: EgressProxy;
+  readonly settings: (id: SandboxId) => SandboxSettings;
+  readonly signal: AbortSignal;
+}
+
+export interface CreateParts {
+  readonly home: Home;
+  readonly driver: Driver;
+}
+
+/** Names the template a live sandbox uses, so that pruning leaves it alone. */
+export const TEMPLATE_MARK = "template";
+
+/**
+ * Makes a sandbox and waits for its supervisor. Leaves nothing behind when it throws; a sandbox that comes up after the caller
+ * left is destroyed.
+ */
+export async function createSandbox(parts: CreateParts, request: CreateRequest): Promise<Sandbox> {
+  const id = makeSandboxId();
+  const runDir = join(parts.home.run, id);
+  const socketDir = join(runDir, "socket");
+  mkdirSync(socketDir, { recursive: true, mode: 0o711 });
+  if (request.templateName !== undefined) writeFileSync(join(runDir, TEMPLATE_MARK), request.templateName);
+  const key = randomBytes(16).toString("hex");
+  let sandbox: Sandbox | undefined;
+  let host: SandboxHost | undefined;
+  let earlyBreach: PaddockError | undefined;
+  const channel = await Channel.listen(socketDir, key, {
+    relay: (tunnel, callId) => request.proxy.handle(tunnel, callId),
+    breach: (error) => {
+      earlyBreach = toPaddockError(error);
+      if (sandbox) void sandbox.kill(earlyBreach);
+      else void host?.kill(earlyBreach.message);
+    },
+  });
+  try {
+    const { limits, workspace, workspacePath, mounts, templateHash, signal } = request;
+    const spec = {
+      id,
+      limits,
+      workspace,
+      workspacePath,
+      mounts,
+      socketDir,
+      key,
+      ...(templateHash === undefined ? {} : { templateHash }),
+    };
+    host = await parts.driver.create(spec, signal);
+    sandbox = await Sandbox.open({ id, channel, host }, request.settings(id), signal);
+    return sandbox;
+  } catch (error) {
+    await host?.destroy();
+    await channel[Symbol.asyncDispose]();
+    rmSync(runDir, { recursive: true, force: true });
+    throw explainFailure(request.signal, earlyBreach ?? error);
+  }
+}
+
+/** What stopped a create: the caller's signal keeps its own reason, everything else is a coded error. */
+function explainFailure(signal: AbortSignal, error: unknown): PaddockError {
+  if (!signal.aborted || error instanceof PaddockError) return toPaddockError(error);
+  return new PaddockError("cancelled", "the sandbox was not needed any more", { cause: error });
+}

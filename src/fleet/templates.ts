@@ -1,0 +1,290 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { PaddockError } from "../errors/error.ts";
+import { LockFile } from "../lib/lock-file.ts";
+import { removeTree } from "../lib/remove-tree.ts";
+import type { NodeType } from "../model/node-type.ts";
+import type { SetupPlan } from "../setup/plan.ts";
+import { hashTemplate, type Interpreter } from "../setup/plan-hash.ts";
+import { loadPlan } from "../setup/plans.ts";
+import { parseReadiness } from "../setup/readiness.ts";
+import { renderSetup } from "../setup/setup-code.ts";
+import { TEMPLATE_MARK } from "./create.ts";
+import { ENV_DIR } from "./nodes.ts";
+
+const PROTOCOL_VERSION = 1;
+
+/** A frozen environment, shared read-only by every sandbox of its plan. */
+export interface Template {
+  readonly nodeType: NodeType;
+  /** Names the folder: everything that decides the content. */
+  readonly hash: string;
+  /** sha256 over the tree, taken by a porter when it was frozen. */
+  readonly contentHash: string;
+  /** Host folder to mount at ENV_DIR. */
+  readonly folder: string;
+  readonly hasPython: boolean;
+  readonly hasJavascript: boolean;
+  readonly pythonPreload: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly bytes: number;
+}
+
+const Manifest = z.strictObject({
+  node_type: z.enum(["python", "javascript", "file", "web"]),
+  hash: z.string(),
+  content_hash: z.string(),
+  created: z.string(),
+  build_ms: z.number(),
+  bytes: z.number(),
+  entries: z.number(),
+  versions: z.record(z.string(), z.string()),
+  plan: z.unknown(),
+});
+export type TemplateManifest = z.infer<typeof Manifest>;
+
+/** What building and checking needs of the fleet. */
+export interface TemplateBuilder {
+  /** Runs setup code with `folder` as ENV_DIR and a kept download cache. Throws `setup_failed` or `registry_unreachable`. */
+  build(request: BuildRequest): Promise<void>;
+  /** Hashes a frozen tree in a porter. */
+  hashTree(folder: string, signal: AbortSignal): Promise<{ sha256: string; entries: number; bytes: number }>;
+  /** A file of the tree, read in a porter. */
+  readFile(folder: string, path: string, signal: AbortSignal): Promise<Buffer>;
+}
+
+export interface BuildRequest {
+  readonly plan: SetupPlan;
+  readonly setupCode: string;
+  readonly setupHash: string;
+  readonly folder: string;
+  readonly cache: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (message: string) => void;
+}
+
+export interface EnsureOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (message: string) => void;
+  /** Refuse with `template_missing` instead of building. */
+  readonly build?: boolean;
+}
+
+/** Templates of one data folder: built once, checked before first use after a boot, pruned on demand. */
+export class TemplateStore {
+  readonly #folder: string;
+  readonly #runFolder: string;
+  readonly #builder: TemplateBuilder;
+  readonly #interpreters: () => Promise<readonly Interpreter[]>;
+  readonly #ready = new Map<string, Promise<Template>>();
+
+  constructor(
+    folder: string,
+    runFolder: string,
+    builder: TemplateBuilder,
+    interpreters: () => Promise<readonly Interpreter[]>,
+  ) {
+    this.#folder = folder;
+    this.#runFolder = runFolder;
+    this.#builder = builder;
+    this.#interpreters = interpreters;
+  }
+
+  /** The template of a node type, built if need be; undefined when its plan installs nothing. */
+  async ensure(nodeType: NodeType, options: EnsureOptions): Promise<Template | undefined> {
+    const plan = await loadPlan(nodeType);
+    if (isEmptyPlan(plan)) return undefined;
+    const setup = renderSetup(plan, { envDir: ENV_DIR });
+    const hash = await this.#hash(plan, setup.code);
+    let ready = this.#ready.get(hash);
+    if (ready === undefined) {
+      ready = this.#find(hash, plan, setup, options);
+      this.#ready.set(hash, ready);
+      ready.catch(() => this.#ready.delete(hash));
+    }
+    return await ready;
+  }
+
+  /** Every template of the data folder with whether a shipped plan still names it. */
+  async list(): Promise<readonly { manifest: TemplateManifest; current: boolean }[]> {
+    const current = await this.#currentHashes();
+    return this.#hashes().flatMap((hash) => {
+      const manifest = this.#manifest(hash);
+      return manifest === undefined ? [] : [{ manifest, current: current.has(hash) }];
+    });
+  }
+
+  /** Removes templates that no shipped plan names (or all), unfinished builds and download caches; what a live sandbox uses stays. */
+  async prune(options: { readonly all: boolean }): Promise<{ removed: readonly string[]; inUse: readonly string[] }> {
+    const current = await this.#currentHashes();
+    const used = this.#usedHashes();
+    const removed: string[] = [];
+    const inUse: string[] = [];
+    for (const name of existsSync(this.#folder) ? readdirSync(this.#folder) : []) {
+      const hash = name.replace(/^\.(build|cache)-/, "").slice(0, 64);
+      const isTemplate = name === hash;
+      if (isTemplate && current.has(hash) && !options.all) continue;
+      if (name.includes(".lock")) continue;
+      if (existsSync(join(this.#folder, `${hash}.lock`)) || used.has(hash)) {
+        inUse.push(name);
+        continue;
+      }
+      await removeTree(join(this.#folder, name));
+      removed.push(name);
+    }
+    this.#ready.clear();
+    return { removed, inUse };
+  }
+
+  async #find(
+    hash: string,
+    plan: SetupPlan,
+    setup: { code: string; hash: string },
+    options: EnsureOptions,
+  ): Promise<Template> {
+    const folder = join(this.#folder, hash);
+    if (this.#manifest(hash) === undefined) {
+      if (options.build === false)
+        throw new PaddockError("template_missing", `the template of ${plan.name} is not built`);
+      await this.#build(hash, plan, setup, options);
+    } else await this.#verify(hash, options);
+    const manifest = this.#manifest(hash);
+    if (manifest === undefined)
+      throw new PaddockError("template_failed", `the template of ${plan.name} has no manifest`);
+    return {
+      nodeType: plan.nodeType,
+      hash,
+      contentHash: manifest.content_hash,
+      folder: join(folder, "env"),
+      hasPython: plan.python !== undefined,
+      hasJavascript: plan.javascript !== undefined,
+      pythonPreload: plan.python?.preload ?? [],
+      env: plan.env,
+      versions: manifest.versions,
+      bytes: manifest.bytes,
+    };
+  }
+
+  async #build(
+    hash: string,
+    plan: SetupPlan,
+    setup: { code: string; hash: string },
+    options: EnsureOptions,
+  ): Promise<void> {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o711 });
+    using _lock = await LockFile.acquire(join(this.#folder, `${hash}.lock`), options.signal, (holder) =>
+      options.onProgress(`waiting for process ${holder.pid}, which builds the ${plan.name} template`),
+    );
+    if (this.#manifest(hash) !== undefined) return;
+    const begun = performance.now();
+    options.onProgress(`building the ${plan.name} template (once; kept in the data folder)`);
+    const building = join(this.#folder, `.build-${hash}`);
+    const cache = join(this.#folder, `.cache-${hash}`);
+    await removeTree(building);
+    mkdirSync(join(building, "env"), { recursive: true, mode: 0o711 });
+    mkdirSync(cache, { recursive: true, mode: 0o711 });
+    const env = join(building, "env");
+    const { signal, onProgress } = options;
+    await this.#builder.build({
+      plan,
+      setupCode: setup.code,
+      setupHash: setup.hash,
+      folder: env,
+      cache,
+      signal,
+      onProgress,
+    });
+    const versions = await this.#readVersions(env, signal);
+    const tree = await this.#builder.hashTree(env, signal);
+    const manifest: TemplateManifest = {
+      node_type: plan.nodeType,
+      hash,
+      content_hash: tree.sha256,
+      created: new Date().toISOString(),
+      build_ms: Math.round(performance.now() - begun),
+      bytes: tree.bytes,
+      entries: tree.entries,
+      versions,
+      plan,
+    };
+    writeFileSync(join(building, "manifest.json"), JSON.stringify(manifest, null, 2), { mode: 0o600 });
+    writeFileSync(join(building, "setup.sh"), setup.code, { mode: 0o600 });
+    writeFileSync(join(building, "verified"), bootId(), { mode: 0o600 });
+    renameSync(building, join(this.#folder, hash));
+    await removeTree(cache);
+    onProgress(
+      `built the ${plan.name} template: ${tree.entries} entries, ${Math.round(tree.bytes / 1e6)} MB, ${Math.round(manifest.build_ms / 1000)} s`,
+    );
+  }
+
+  /** Checks the content hash once per boot of the host. */
+  async #verify(hash: string, options: EnsureOptions): Promise<void> {
+    const folder = join(this.#folder, hash);
+    const stamp = join(folder, "verified");
+    if (existsSync(stamp) && readFileSync(stamp, "utf8") === bootId()) return;
+    const expected = this.#manifest(hash)?.content_hash;
+    options.onProgress("checking the template's content hash (once per boot)");
+    const tree = await this.#builder.hashTree(join(folder, "env"), options.signal);
+    if (tree.sha256 !== expected) {
+      throw new PaddockError(
+        "template_corrupt",
+        `template ${hash.slice(0, 12)} has content ${tree.sha256.slice(0, 12)}, not ${expected?.slice(0, 12)}`,
+      );
+    }
+    writeFileSync(stamp, bootId(), { mode: 0o600 });
+  }
+
+  async #readVersions(folder: string, signal: AbortSignal): Promise<Record<string, string>> {
+    const readiness = parseReadiness((await this.#builder.readFile(folder, "ready.json", signal)).toString("utf8"));
+    if (!readiness.ok) throw new PaddockError("setup_failed", `step ${readiness.step}: ${readiness.error ?? "failed"}`);
+    return readiness.versions;
+  }
+
+  async #hash(plan: SetupPlan, setupCode: string): Promise<string> {
+    return hashTemplate({
+      plan,
+      setupCode,
+      architecture: process.arch,
+      envDir: ENV_DIR,
+      protocolVersion: PROTOCOL_VERSION,
+      interpreters: await this.#interpreters(),
+    });
+  }
+
+  async #currentHashes(): Promise<Set<string>> {
+    const hashes = new Set<string>();
+    for (const nodeType of ["python", "javascript", "file", "web"] as const) {
+      const plan = await loadPlan(nodeType);
+      hashes.add(await this.#hash(plan, renderSetup(plan, { envDir: ENV_DIR }).code));
+    }
+    return hashes;
+  }
+
+  #hashes(): string[] {
+    return existsSync(this.#folder) ? readdirSync(this.#folder).filter((name) => /^[0-9a-f]{64}$/.test(name)) : [];
+  }
+
+  #manifest(hash: string): TemplateManifest | undefined {
+    try {
+      return Manifest.parse(JSON.parse(readFileSync(join(this.#folder, hash, "manifest.json"), "utf8")));
+    } catch {
+      return undefined;
+    }
+  }
+
+  #usedHashes(): Set<string> {
+    const runs = existsSync(this.#runFolder) ? readdirSync(this.#runFolder) : [];
+    const marks = runs.map((id) => join(this.#runFolder, id, TEMPLATE_MARK)).filter((path) => existsSync(path));
+    return new Set(marks.map((path) => readFileSync(path, "utf8")));
+  }
+}
+
+function isEmptyPlan(plan: SetupPlan): boolean {
+  return plan.python === undefined && plan.javascript === undefined && plan.files.length === 0;
+}
+
+function bootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+}

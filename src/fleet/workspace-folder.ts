@@ -1,0 +1,95 @@
+import { realpathSync, statSync } from "node:fs";
+import { PaddockError } from "../errors/error.ts";
+import type { FileChange, ToolCallRecord } from "../model/record.ts";
+import { isExecConfig } from "./exec-config.ts";
+import type { Fleet, Lease } from "./fleet.ts";
+
+export interface CopyBack {
+  readonly written: readonly string[];
+  readonly deleted: readonly string[];
+  /** Changes to files that tools execute unasked; left out unless allowed. */
+  readonly withheld: readonly string[];
+}
+
+/** A host folder that a task works on: copied in before, and only the changes copied back after, both by porters. */
+export class WorkspaceFolder {
+  readonly #fleet: Fleet;
+  readonly #path: string;
+  readonly #owner: { readonly uid: number; readonly gid: number };
+
+  constructor(fleet: Fleet, path: string) {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (!stats?.isDirectory()) throw new PaddockError("not_found", `--workspace ${path} is no folder`);
+    this.#fleet = fleet;
+    this.#path = realpathSync(path);
+    this.#owner = { uid: stats.uid, gid: stats.gid };
+  }
+
+  async copyIn(lease: Lease, signal: AbortSignal): Promise<{ entries: number; bytes: number }> {
+    await using porter = await this.#fleet.openPorter(this.#path, this.#owner, true, signal);
+    return await pipeTree(porter, lease, undefined);
+  }
+
+  /** Brings back what the records of the task list as changed. */
+  async copyBack(
+    lease: Lease,
+    records: readonly ToolCallRecord[],
+    allowExecConfig: boolean,
+    signal: AbortSignal,
+  ): Promise<CopyBack> {
+    if (records.some((record) => record.files_unknown || record.files_more > 0)) {
+      throw new PaddockError("file_error", "the changes of the task are not fully known, so nothing was copied back", {
+        hint: "Fetch files one by one, or run with fewer changed files per call (docs/workspace.md).",
+      });
+    }
+    const { changed, deleted } = sumChanges(records);
+    const withheld = allowExecConfig ? [] : [...changed, ...deleted].filter(isExecConfig);
+    const keep = (path: string): boolean => !withheld.includes(path);
+    const written = changed.filter(keep);
+    const removed = deleted.filter(keep);
+    if (written.length === 0 && removed.length === 0) return { written, deleted: removed, withheld };
+    await using porter = await this.#fleet.openPorter(this.#path, this.#owner, false, signal);
+    for (const path of removed) await porter.sandbox.files.remove(path, { recursive: true }).catch(ignoreMissing);
+    if (written.length > 0) await pipeTree(lease, porter, written);
+    return { written, deleted: removed, withheld };
+  }
+}
+
+/** Streams a tree (or `paths` of it) from one sandbox's workspace into another's, as a tar with back-pressure. */
+async function pipeTree(
+  from: Lease,
+  to: Lease,
+  paths: readonly string[] | undefined,
+): Promise<{ entries: number; bytes: number }> {
+  const stream = new TransformStream<Buffer, Buffer>({}, { highWaterMark: 4 });
+  const writer = stream.writable.getWriter();
+  const packed = from.sandbox.files
+    .exportTar(".", (chunk) => writer.ready.then(() => void writer.write(chunk)), paths)
+    .then(
+      () => writer.close(),
+      (error: unknown) => writer.abort(error),
+    );
+  const unpacked = await to.sandbox.files.importTar(".", stream.readable);
+  await packed;
+  return unpacked;
+}
+
+/** The net effect of all calls on each path: the last word wins. */
+function sumChanges(records: readonly ToolCallRecord[]): { changed: string[]; deleted: string[] } {
+  const last = new Map<string, "changed" | "deleted">();
+  const note = (changes: readonly FileChange[], kind: "changed" | "deleted"): void => {
+    for (const change of changes) last.set(change.path, kind);
+  };
+  for (const record of records) {
+    note(record.files_deleted, "deleted");
+    note(record.files_created, "changed");
+    note(record.files_modified, "changed");
+  }
+  const pick = (kind: "changed" | "deleted"): string[] =>
+    [...last].filter(([, one]) => one === kind).map(([path]) => path);
+  return { changed: pick("changed"), deleted: pick("deleted") };
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof PaddockError) || error.code !== "not_found") throw error;
+}

@@ -1,0 +1,47 @@
+import { z } from "zod";
+import { TaskInput } from "../model/task.ts";
+
+/** Requests on a keeper's control socket (mode 0600, frames as in docs/protocol.md). Each connection carries one. */
+export const KeeperRequest = z.discriminatedUnion("op", [
+  z.strictObject({ op: z.literal("status") }),
+  z.strictObject({ op: z.literal("logs") }),
+  z.strictObject({ op: z.literal("kill") }),
+  /** The task follows as data frames and `end`. */
+  z.strictObject({ op: z.literal("task"), kill_on_output: z.boolean() }),
+  z.strictObject({
+    op: z.literal("exec"),
+    argv: z.array(z.string()).min(1),
+    cwd: z.string().optional(),
+    env: z.record(z.string(), z.string()).optional(),
+    pty: z.strictObject({ rows: z.int().min(1).max(10_000), cols: z.int().min(1).max(10_000) }).optional(),
+    timeout_ms: z.int().min(1).optional(),
+  }),
+]);
+export type KeeperRequest = z.infer<typeof KeeperRequest>;
+
+/** What `paddock run --keep` hands to the detached keeper on its standard input. */
+export const KeeperStart = z.strictObject({
+  task: TaskInput,
+  ttl_ms: z
+    .int()
+    .min(1000)
+    .max(7 * 24 * 60 * 60 * 1000),
+  workspace: z.string().optional(),
+});
+export type KeeperStart = z.infer<typeof KeeperStart>;
+
+/** Lines a keeper prints on its standard output until its sandbox is ready. */
+export type KeeperLine =
+  | { readonly progress: string }
+  | { readonly ready: string }
+  | { readonly error: { readonly code: string; readonly message: string; readonly hint: string } };
+
+/** `run/<id>/keeper.json`. */
+export const KeeperCard = z.strictObject({
+  sandbox_id: z.string(),
+  node_type: z.string(),
+  created: z.string(),
+  expires: z.string(),
+  keeper: z.strictObject({ pid: z.int(), startTicks: z.string(), bootId: z.string() }),
+});
+export type KeeperCard = z.infer<typeof KeeperCard>;

@@ -1,0 +1,46 @@
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Home } from "../config/home.ts";
+import { isErrorCode } from "../errors/codes.ts";
+import { PaddockError } from "../errors/error.ts";
+import type { KeeperLine, KeeperStart } from "./protocol.ts";
+
+/** Starts a detached keeper and waits until its sandbox is ready. Returns the sandbox's id. */
+export async function spawnKeeper(
+  home: Home,
+  entry: string,
+  start: KeeperStart,
+  signal: AbortSignal,
+  onProgress: (text: string) => void,
+): Promise<string> {
+  mkdirSync(home.run, { recursive: true, mode: 0o711 });
+  const log = openSync(join(home.run, ".keeper.log"), "a", 0o600);
+  const child = spawn(process.execPath, [entry, "keeper"], { detached: true, stdio: ["pipe", "pipe", log], cwd: "/" });
+  closeSync(log);
+  const abort = (): void => void child.kill("SIGTERM");
+  signal.addEventListener("abort", abort, { once: true });
+  child.stdin.end(JSON.stringify(start));
+  try {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const message = JSON.parse(line) as KeeperLine;
+      if ("progress" in message) onProgress(message.progress);
+      else if ("ready" in message) return message.ready;
+      else
+        throw new PaddockError(
+          isErrorCode(message.error.code) ? message.error.code : "internal",
+          message.error.message,
+          { hint: message.error.hint },
+        );
+    }
+    signal.throwIfAborted();
+    throw new PaddockError("create_failed", "the keeper ended before its sandbox was ready", {
+      hint: `${join(home.run, ".keeper.log")} says why.`,
+    });
+  } finally {
+    signal.removeEventListener("abort", abort);
+    child.stdout.destroy();
+    child.unref();
+  }
+}

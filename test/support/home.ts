@@ -1,0 +1,23 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type App, createApp } from "../../src/app.ts";
+import type { Config } from "../../src/config/config.ts";
+import { resolveHome } from "../../src/config/home.ts";
+
+/**
+ * The data folder of the test suites. It is kept between runs, so that templates and the copy of Node are made once,
+ * and lies where a sandbox's uid can walk (a clone may lie below a private home).
+ */
+export const TEST_HOME = `/var/tmp/paddock-test-${process.getuid?.() ?? 0}`;
+
+export async function openTestApp(config: Partial<Config> = {}): Promise<App> {
+  mkdirSync(TEST_HOME, { recursive: true, mode: 0o711 });
+  return await createApp({ env: testEnv(), config });
+}
+
+export function testEnv(): NodeJS.ProcessEnv {
+  return { ...process.env, PADDOCK_HOME: TEST_HOME };
+}
+
+export const testHome = resolveHome(testEnv(), process.getuid?.() ?? 0);
+export const testPath = (...parts: string[]): string => join(TEST_HOME, ...parts);
