@@ -47,7 +47,7 @@ interface GuestOptions {
   readonly argv?: readonly string[];
   readonly limits?: LimitsInput;
   readonly timeoutMs?: number;
-  readonly then?: readonly { readonly tool: string; readonly input: Record<string, unknown> }[];
+  readonly after?: readonly { readonly tool: string; readonly input: Record<string, unknown> }[];
 }
 
 async function runGuest(program: string, options: GuestOptions = {}): Promise<TaskResult> {
@@ -61,7 +61,7 @@ async function runGuest(program: string, options: GuestOptions = {}): Promise<Ta
   const write = { tool: "write_file", input: { path: `/tmp/${program}`, content: source } };
   const result = await app.executor.runTask({
     node_type: "file",
-    tool_calls: [write, main, ...(options.then ?? []).map((call) => ({ ...call, continue_on_failure: true }))],
+    tool_calls: [write, main, ...(options.after ?? []).map((call) => ({ ...call, continue_on_failure: true }))],
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   for (const record of result.tool_calls) expectHonestRecord(record);
@@ -170,7 +170,7 @@ test("guest - a program deaf to signals is killed at its deadline", async () => 
 test("guest - a crowd of setsid daemons deaf to TERM is gone with the call, and the sandbox lives on", async () => {
   const result = await runGuest("deaf_crowd.py", {
     timeoutMs: 1500,
-    then: [{ tool: "run_command", input: { command: "ls /proc | grep -c '^[0-9]'" } }],
+    after: [{ tool: "run_command", input: { command: "ls /proc | grep -c '^[0-9]'" } }],
   });
   const record = mainCall(result);
   expect(record.verdict).toBe("timeout");
@@ -181,7 +181,7 @@ test("guest - a crowd of setsid daemons deaf to TERM is gone with the call, and 
 test("guest - what a call leaves running is killed with it", async () => {
   const program = readFileSync(new URL("programs/list_processes.py", import.meta.url), "utf8");
   const result = await runGuest("daemon.py", {
-    then: [{ tool: "run_command", input: { command: ["/usr/bin/python3", "-I", "-c", program] } }],
+    after: [{ tool: "run_command", input: { command: ["/usr/bin/python3", "-I", "-c", program] } }],
   });
   expect(mainCall(result)).toMatchObject({ verdict: "ok", return_code: 0 });
   expect(result.tool_calls[2]?.stdout.text).not.toContain("daemon.py");
@@ -205,7 +205,7 @@ test("guest - no socket reaches the host, the network, a resolver or a hyperviso
 test("guest - planted links and pipes are refused to file tools and reach nothing of the host", async () => {
   const names = ["shadow", "descriptor", "root/etc/hostname", "up/etc/shadow", "slash/etc/shadow", "pipe"];
   const result = await runGuest("plant_links.py", {
-    then: names.map((path) => ({ tool: "read_file", input: { path } })),
+    after: names.map((path) => ({ tool: "read_file", input: { path } })),
   });
   expect(mainCall(result).verdict).toBe("ok");
   for (const [index, name] of names.entries()) {
@@ -217,7 +217,7 @@ test("guest - planted links and pipes are refused to file tools and reach nothin
 
 test("guest - the supervisor cannot be signalled, read, limited or traced, and answers after kill -9 -1", async () => {
   const result = await runGuest("attack_supervisor.py", {
-    then: [{ tool: "run_command", input: { command: "echo alive" } }],
+    after: [{ tool: "run_command", input: { command: "echo alive" } }],
   });
   const { text } = mainCall(result).stdout;
   expect(text).not.toContain("OPENED");
