@@ -112,8 +112,11 @@ def assert_allowed(response: http.client.HTTPResponse, proxied: bool) -> None:
 
 
 def resolve_location(url: str, location: str) -> str:
-    # http.client reads headers as Latin-1; servers send UTF-8 or percent-encoded text.
-    text = location.encode("latin-1").decode("utf-8", "replace")
+    # http.client reads headers as Latin-1; most servers that do not percent-encode send UTF-8.
+    try:
+        text = location.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        text = location
     target = urljoin(url, "".join(c if "!" <= c <= "~" else route.percent(c) for c in text))
     if urlsplit(target).scheme not in ("http", "https"):
         raise Failure("redirects", f"redirected to {target[:200]}, which is not http or https")

@@ -55,7 +55,9 @@ def connect(url: str) -> tuple[http.client.HTTPConnection, str, bool]:
         kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
         return kind(host, port), path, False
     if scheme == "http":
-        return ProxiedConnection(host, port, proxy), f"http://{join_authority(host, port)}{path}", True
+        # As the Host header has it: a proxy compares the two.
+        authority = join_authority(host, port) if port != DEFAULT_PORTS[scheme] else join_authority(host)
+        return ProxiedConnection(host, port, proxy), f"http://{authority}{path}", True
     connection = http.client.HTTPSConnection(host, port)
     connection.sock = open_tunnel(proxy, host, port)
     return connection, path, False
@@ -118,8 +120,9 @@ def read_connect_reply(channel: socket.socket) -> None:
     raise Failure("proxy", f"the proxy answered {status_line[:256]}")
 
 
-def join_authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def join_authority(host: str, port: int | None = None) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None else f"{shown}:{port}"
 
 
 def escape(text: str) -> str:
