@@ -1,0 +1,166 @@
+import { PaddockError, toPaddockError } from "../../errors/error.ts";
+import { isTimeout } from "../../lib/deadline.ts";
+import type { Driver, DriverCapabilities, DriverSandbox, ProbeFinding, ReapReport, SandboxSpec } from "../driver.ts";
+import { UsageReader } from "./cgroup-usage.ts";
+import { LauncherProcess } from "./launcher-process.ts";
+import type { BubblewrapOptions } from "./options.ts";
+import { describeIsolation, makeLaunchPlan } from "./plan.ts";
+import { BubblewrapSandbox } from "./sandbox.ts";
+import { configureLauncher, type Inspection, inspectHost, type Setup } from "./setup.ts";
+import { tryWholeSandbox } from "./trial.ts";
+import { type ResolvedWorkspace, resolveWorkspace } from "./workspace.ts";
+
+function makeAbortError(id: string, reason: unknown): PaddockError {
+  const code = isTimeout(reason) ? "timeout" : "cancelled";
+  return new PaddockError(code, `sandbox ${id} was not made: its caller left`, { cause: reason });
+}
+
+interface Running {
+  readonly setup: Setup;
+  readonly launcher: LauncherProcess;
+}
+
+/** Sandboxes by bubblewrap, cgroups, seccomp and, as root, a uid and a disk image of their own. */
+export class BubblewrapDriver implements Driver {
+  readonly name = "bubblewrap";
+  readonly capabilities: DriverCapabilities = { pause: false, survivesOwner: false, memorySnapshot: false };
+  readonly #options: BubblewrapOptions;
+  readonly #live = new Map<string, BubblewrapSandbox>();
+  #inspection: Promise<Inspection> | undefined;
+  #running: Promise<Running> | undefined;
+  #closing = false;
+
+  constructor(options: BubblewrapOptions) {
+    this.#options = options;
+  }
+
+  async probe(): Promise<readonly ProbeFinding[]> {
+    const { findings, ready } = await this.#inspect();
+    return ready === undefined ? findings : [...findings, await tryWholeSandbox(this, this.#options.home)];
+  }
+
+  async start(): Promise<void> {
+    await this.#run();
+  }
+
+  async create(spec: SandboxSpec, signal: AbortSignal): Promise<DriverSandbox> {
+    const { setup, launcher } = await this.#run();
+    const workspace = await resolveWorkspace(spec, setup.volumes);
+    const plan = makeLaunchPlan(spec, setup, workspace, this.#options.command);
+    if (signal.aborted) throw makeAbortError(spec.id, signal.reason);
+    const sandbox = this.#makeSandbox(spec, setup, workspace);
+    const abandon = (): void => void this.#remove(spec.id, false).catch(() => undefined);
+    signal.addEventListener("abort", abandon, { once: true });
+    this.#live.set(spec.id, sandbox);
+    try {
+      await launcher.request("create", { plan });
+    } catch (error) {
+      this.#live.delete(spec.id);
+      throw signal.aborted ? makeAbortError(spec.id, signal.reason) : toPaddockError(error);
+    } finally {
+      signal.removeEventListener("abort", abandon);
+    }
+    if (!signal.aborted) return sandbox;
+    await sandbox.destroy();
+    throw makeAbortError(spec.id, signal.reason);
+  }
+
+  async reap(): Promise<ReapReport> {
+    const { launcher } = await this.#run();
+    return reapWith(launcher);
+  }
+
+  /** Ends every sandbox that is still alive, then the launcher. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing = true;
+    if (this.#running === undefined) return;
+    const running = await this.#running.catch(() => undefined);
+    await running?.launcher.close();
+    for (const sandbox of this.#live.values()) sandbox.finish("its driver was closed");
+    this.#live.clear();
+  }
+
+  #makeSandbox(spec: SandboxSpec, setup: Setup, workspace: ResolvedWorkspace): BubblewrapSandbox {
+    return new BubblewrapSandbox(
+      spec.id,
+      describeIsolation(spec, setup, workspace),
+      new UsageReader(setup.layout, spec.id),
+      { kill: (id) => void this.#kill(id), remove: (id, keepWorkspace) => this.#remove(id, keepWorkspace) },
+    );
+  }
+
+  async #kill(id: string): Promise<void> {
+    const { launcher } = await this.#run();
+    launcher.send({ op: "kill", id });
+  }
+
+  async #remove(id: string, keepWorkspace: boolean): Promise<void> {
+    const { launcher } = await this.#run();
+    await launcher.request("remove", { id, keepWorkspace });
+    this.#live.delete(id);
+  }
+
+  async #run(): Promise<Running> {
+    if (this.#closing) throw new PaddockError("sandbox_closed", "the bubblewrap driver has been closed");
+    this.#running ??= this.#start();
+    return this.#running;
+  }
+
+  #inspect(): Promise<Inspection> {
+    this.#inspection ??= this.#inspectOnce();
+    return this.#inspection;
+  }
+
+  async #inspectOnce(): Promise<Inspection> {
+    const inspection = await inspectHost(this.#options, (id, detail) => this.#finish(id, detail));
+    if (inspection.ready === undefined) this.#inspection = undefined;
+    else this.#running = Promise.resolve(this.#watch(inspection.ready));
+    return inspection;
+  }
+
+  async #start(): Promise<Running> {
+    const { findings, ready } = await this.#inspect();
+    if (ready !== undefined) return ready;
+    this.#running = undefined;
+    const failed = findings.find(({ status }) => status === "failed");
+    throw new PaddockError("driver_unavailable", `bubblewrap: ${failed?.name}: ${failed?.detail}`, {
+      ...(failed?.hint === undefined ? {} : { hint: failed.hint }),
+      context: { findings },
+    });
+  }
+
+  #watch(running: Running): Running {
+    void running.launcher.exited.then((detail) => this.#recover(running.setup, detail));
+    return running;
+  }
+
+  #finish(id: string, detail: string): void {
+    this.#live.get(id)?.finish(detail);
+  }
+
+  /** A launcher that died took its sandboxes with it. Another one removes what they left before anybody is told. */
+  async #recover(setup: Setup, detail: string): Promise<void> {
+    if (this.#closing) return;
+    const lost = [...this.#live.values()];
+    this.#live.clear();
+    this.#running = this.#restart(setup);
+    await this.#running.catch(() => undefined);
+    for (const sandbox of lost) sandbox.finish(`the launcher died: ${detail}`);
+  }
+
+  async #restart(setup: Setup): Promise<Running> {
+    const launcher = LauncherProcess.start(setup.python, setup.launcherFolder, (id, text) => this.#finish(id, text));
+    await configureLauncher(launcher, setup);
+    await reapWith(launcher);
+    return this.#watch({ setup, launcher });
+  }
+}
+
+async function reapWith(launcher: LauncherProcess): Promise<ReapReport> {
+  const reply = await launcher.request("reap", {});
+  const failed = reply["failed"] as readonly (readonly [string, string])[];
+  return {
+    reaped: reply["reaped"] as readonly string[],
+    failed: failed.map(([id, detail]) => ({ id, detail })),
+  };
+}

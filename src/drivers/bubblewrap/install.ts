@@ -1,0 +1,135 @@
+import { execFile } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import {
+  chmod,
+  copyFile,
+  cp,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import type { Home } from "../../config/home.ts";
+import { PaddockError } from "../../errors/error.ts";
+
+const run = promisify(execFile);
+
+/** Sandboxes resolve paths as their own uid, so what leads to a mount can be passed but not listed; the rest is ours alone. */
+const OPEN_ROOM = 0o711;
+const CLOSED_ROOM = 0o700;
+
+/** Makes the rooms of the data folder with the rights that sandboxes need. An existing data folder keeps its own rights (doctor checks them). */
+export async function prepareHome(home: Home): Promise<void> {
+  await mkdir(home.root, { recursive: true, mode: OPEN_ROOM });
+  const makeRoom = async (path: string, mode: number): Promise<void> => {
+    await mkdir(path, { recursive: true });
+    await chmod(path, mode);
+  };
+  await Promise.all([
+    ...[home.templates, home.workspaces, home.run, home.bin].map((path) => makeRoom(path, OPEN_ROOM)),
+    ...[home.owners, home.uids].map((path) => makeRoom(path, CLOSED_ROOM)),
+  ]);
+}
+
+interface TreeFile {
+  readonly path: string;
+  readonly content: Buffer;
+}
+
+async function readTree(folder: string, prefix = ""): Promise<TreeFile[]> {
+  const entries = await readdir(join(folder, prefix), { withFileTypes: true });
+  const files: TreeFile[] = [];
+  for (const entry of entries.sort((left, right) => (left.name < right.name ? -1 : 1))) {
+    const path = join(prefix, entry.name);
+    if (entry.name === "__pycache__") continue;
+    if (entry.isDirectory()) files.push(...(await readTree(folder, path)));
+    else if (entry.isFile()) files.push({ path, content: await readFile(join(folder, path)) });
+  }
+  return files;
+}
+
+function hashTree(files: readonly TreeFile[]): string {
+  const hash = createHash("sha256");
+  for (const { path, content } of files) hash.update(`${path}\0${content.length}\0`).update(content);
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** Makes `target` by filling a draft beside it and renaming: other processes see all of it or nothing. */
+async function makeOnce(target: string, fill: (draft: string) => Promise<void>): Promise<string> {
+  if (await lstat(target).catch(() => undefined)) return target;
+  const draft = `${target}.${randomBytes(6).toString("hex")}.draft`;
+  try {
+    await mkdir(draft, { mode: 0o755 });
+    await chmod(draft, 0o755);
+    await fill(draft);
+    await rename(draft, target);
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true });
+    if (!(await lstat(target).catch(() => undefined))) throw error;
+  }
+  return target;
+}
+
+async function openToAll(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      await chmod(path, 0o755);
+      await openToAll(path);
+    } else if (entry.isFile()) await chmod(path, (await stat(path)).mode & 0o100 ? 0o755 : 0o644);
+  }
+}
+
+/**
+ * A copy of a Python program in `bin`, named after its content, with its modules compiled: the sandbox's uid must be able to read it, and a root
+ * launcher must not run files that another user can change.
+ */
+export async function installProgram(bin: string, name: string, source: string, python: string): Promise<string> {
+  const files = await readTree(source);
+  return makeOnce(join(bin, `${name}-${hashTree(files)}`), async (draft) => {
+    for (const { path, content } of files) {
+      await mkdir(dirname(join(draft, path)), { recursive: true });
+      await writeFile(join(draft, path), content);
+    }
+    const compile = ["-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "."];
+    await run(python, compile, { cwd: draft, env: {} });
+    await openToAll(draft);
+  });
+}
+
+/** A copy of this Node and of npm, laid out as a Node distribution. */
+export async function installNode(bin: string, nodeBinary: string, npmFolder: string): Promise<string> {
+  const [binary, npm] = await Promise.all([stat(nodeBinary), readFile(join(npmFolder, "package.json"))]);
+  const identity = createHash("sha256").update(`${binary.size} ${binary.mtimeMs}\n`).update(npm).digest("hex");
+  return makeOnce(join(bin, `node-${process.versions.node}-${identity.slice(0, 16)}`), async (draft) => {
+    await mkdir(join(draft, "bin"));
+    await copyFile(nodeBinary, join(draft, "bin/node"), constants.COPYFILE_FICLONE);
+    await cp(npmFolder, join(draft, "lib/node_modules/npm"), { recursive: true });
+    for (const name of ["npm", "npx"]) {
+      await symlink(`../lib/node_modules/npm/bin/${name}-cli.js`, join(draft, "bin", name));
+      await chmod(join(draft, `lib/node_modules/npm/bin/${name}-cli.js`), 0o755);
+    }
+    await openToAll(draft);
+  });
+}
+
+/** A copy of the operator's CA bundle that sandboxes can read, wherever the original lies. */
+export async function installCaBundle(bin: string, source: string): Promise<string> {
+  const content = await readFile(source).catch((cause: unknown) => {
+    throw new PaddockError("invalid_config", `the CA bundle ${source} cannot be read`, { cause });
+  });
+  const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
+  const folder = await makeOnce(join(bin, `ca-${hash}`), async (draft) => {
+    await writeFile(join(draft, "ca.pem"), content);
+    await openToAll(draft);
+  });
+  return join(folder, "ca.pem");
+}

@@ -1,0 +1,120 @@
+"""Workspace volumes: sparse ext4 images, attached to loop devices and mounted where only one sandbox sees them."""
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+import time
+
+import kernel
+
+_LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C82, 0x4C0A
+_LO_FLAGS_READ_ONLY, _LO_FLAGS_AUTOCLEAR = 1, 4
+_LOOP_MAJOR = 7
+_ATTACH_ATTEMPTS = 64
+
+Extent = tuple[int, bytes]
+
+
+class BlankImages:
+    """The few data extents of each formatted empty image, kept in memory: a copy is then a handful of writes."""
+
+    def __init__(self) -> None:
+        self._extents: dict[str, tuple[int, list[Extent]]] = {}
+
+    def copy(self, blank: str, target: str) -> None:
+        size, extents = self._extents.get(blank) or self._load(blank)
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(fd, size)
+            for offset, data in extents:
+                os.pwrite(fd, data, offset)
+        finally:
+            os.close(fd)
+
+    def _load(self, blank: str) -> tuple[int, list[Extent]]:
+        fd = os.open(blank, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            size = os.fstat(fd).st_size
+            loaded = (size, _read_extents(fd))
+        finally:
+            os.close(fd)
+        self._extents[blank] = loaded
+        return loaded
+
+
+def _read_extents(fd: int) -> list[Extent]:
+    extents: list[Extent] = []
+    position = 0
+    while True:
+        try:
+            start = os.lseek(fd, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return extents
+            raise
+        position = os.lseek(fd, start, os.SEEK_HOLE)
+        extents.append((start, os.pread(fd, position - start, start)))
+
+
+def mount_image(image: str, target: str, name: str, read_only: bool) -> int:
+    """Mounts the image in the caller's mount namespace and returns the number of its loop device, which frees itself."""
+    backing = os.open(image, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW)
+    number, device = _attach(backing, name, read_only)
+    try:
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME | (kernel.MS_RDONLY if read_only else 0)
+        kernel.mount(f"/dev/loop{number}", target, "ext4", flags, "noinit_itable")
+    finally:
+        os.close(device)
+        os.close(backing)
+    return number
+
+
+def _attach(backing: int, name: str, read_only: bool) -> tuple[int, int]:
+    flags = _LO_FLAGS_AUTOCLEAR | (_LO_FLAGS_READ_ONLY if read_only else 0)
+    information = struct.pack("=5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, flags, name.encode(), b"", b"", 0, 0)
+    configuration = struct.pack("=2I232s8Q", backing, 0, information, *[0] * 8)
+    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(_ATTACH_ATTEMPTS):
+            number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+            device = _open_device(number, read_only)
+            try:
+                fcntl.ioctl(device, _LOOP_CONFIGURE, configuration)
+                return number, device
+            except OSError as error:
+                os.close(device)
+                if error.errno != errno.EBUSY:
+                    raise
+        raise OSError(errno.EBUSY, "no free loop device: another process took each one that was offered")
+    finally:
+        os.close(control)
+
+
+def _open_device(number: int, read_only: bool) -> int:
+    path = f"/dev/loop{number}"
+    if not os.path.exists(path):
+        os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(_LOOP_MAJOR, number))
+    return os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+
+
+def is_attached(image: str) -> bool:
+    """True while some loop device still holds the image: its last writes may not have reached the file."""
+    for device in os.listdir("/sys/block"):
+        if device.startswith("loop"):
+            try:
+                with open(f"/sys/block/{device}/loop/backing_file", encoding="utf-8") as file:
+                    if file.read().rstrip("\n").removesuffix(" (deleted)") == image:
+                        return True
+            except OSError:
+                continue
+    return False
+
+
+def wait_until_detached(image: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while is_attached(image):
+        if time.monotonic() > deadline:
+            raise OSError(errno.EBUSY, f"{image} is still mounted")
+        time.sleep(0.002)

@@ -1,0 +1,83 @@
+"""Files whose `flock` proves a living owner."""
+
+import fcntl
+import json
+import os
+from typing import Any
+
+
+class LockedFile:
+    """An open, locked file. Closing it (also by dying) gives the lock back."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    def read(self) -> bytes:
+        return os.pread(self._fd, 1 << 20, 0)
+
+    def write(self, data: bytes, sync: bool = False) -> None:
+        os.pwrite(self._fd, data, 0)
+        os.ftruncate(self._fd, len(data))
+        if sync:
+            os.fsync(self._fd)
+
+    def rename(self, path: str) -> None:
+        os.rename(self.path, path)
+        self.path = path
+
+    def release(self, unlink: bool) -> None:
+        if self._fd < 0:
+            return
+        if unlink:
+            try:
+                os.unlink(self.path)
+            except FileNotFoundError:
+                pass
+        # A child that was forked meanwhile shares the open file, so closing alone would leave the lock with it.
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        os.close(self._fd)
+        self._fd = -1
+
+
+def try_lock(path: str, create: bool = False, shared: bool = False) -> LockedFile | None:
+    """Locks the file, or returns None: it is missing, held by a living process, or was removed meanwhile."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+    try:
+        fd = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        ours, named = os.fstat(fd), os.stat(path, follow_symlinks=False)
+        if ours.st_ino == named.st_ino:
+            return LockedFile(path, fd)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(fd)
+    return None
+
+
+def write_record(owners: str, record: dict[str, Any]) -> LockedFile:
+    """The synced statement of everything that is about to be made, under a lock from its first moment under its name."""
+    path = os.path.join(owners, str(record["id"]))
+    lock = try_lock(os.path.join(owners, f".new-{record['id']}"), create=True)
+    if lock is None:
+        raise FileExistsError(f"owner file of {record['id']} is being made by another process")
+    try:
+        lock.write(json.dumps(record).encode(), sync=True)
+        os.link(lock.path, path)
+        os.unlink(lock.path)
+        lock.path = path
+    except OSError:
+        lock.release(unlink=True)
+        raise
+    return lock
+
+
+def parse_record(lock: LockedFile) -> dict[str, Any] | None:
+    try:
+        record = json.loads(lock.read())
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,0 +1,206 @@
+"""Makes the host side of a sandbox: the synced record first, then workspace, groups and descriptors."""
+
+import errno
+import json
+import os
+import time
+from typing import Any
+
+import groups
+import images
+from child import Surroundings, run_child
+from context import Context
+from kernel import fork_into_group
+from locks import LockedFile, try_lock, write_record
+from plan import ARGUMENTS_FD, FIRST_DATA_FD, SECCOMP_FD, STATUS_FD, Identity, Launch
+from remains import Remains, image_path
+
+_DETACH_SECONDS = 2.0
+_HARMLESS_STEPS = ("record", "workspace", "socket", "pipes")
+"""Steps whose failure says nothing about a protection."""
+
+
+class CreateError(Exception):
+    """A create that failed; `code` is one of the owner's error codes."""
+
+    def __init__(self, code: str, step: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.step = step
+
+
+def classify(number: int | None, step: str, message: str) -> CreateError:
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return CreateError("no_space", step, message)
+    if number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
+        return CreateError("capacity", step, message)
+    return CreateError("create_failed" if step in _HARMLESS_STEPS else "isolation_failed", step, message)
+
+
+def make_remains(context: Context, plan: Launch) -> tuple[Remains, Identity | None]:
+    """Takes the uid and writes the record; nothing else exists yet."""
+    identity, uid_lock = plan["identity"], None
+    if identity is None and context.pool is not None:
+        uid, uid_lock = context.pool.allocate()
+        identity = {"uid": uid, "gid": uid}
+    folder = plan["workspace"]["folder"]
+    ordered = sorted(plan["groups"], key=lambda group: group["join"] != "clone")
+    remains = Remains(
+        id=plan["id"],
+        group_paths=[group["path"] for group in ordered],
+        processes=[],
+        uid=identity["uid"] if uid_lock is not None and identity is not None else None,
+        workspace=folder,
+        run_dir=plan["runDir"],
+        record=None,
+        uid_lock=uid_lock,
+    )
+    try:
+        remains.record = write_record(context.rooms.owners, make_record(context, remains))
+    except OSError:
+        if uid_lock is not None:
+            uid_lock.release(unlink=True)
+        raise
+    return remains, identity
+
+
+def make_record(context: Context, remains: Remains) -> dict[str, Any]:
+    return {
+        "id": remains.id,
+        "driver": context.driver,
+        "created": time.time(),
+        "uid": remains.uid,
+        "groups": remains.group_paths,
+        "runDir": remains.run_dir,
+        "workspace": remains.workspace,
+        "launcher": {"pid": context.pid, "start": context.start_time},
+        "processes": remains.processes,
+    }
+
+
+def make_workspace(context: Context, plan: Launch, remains: Remains, identity: Identity | None) -> None:
+    workspace = plan["workspace"]
+    if workspace["lock"] is not None:
+        remains.other_locks.append(_lock_ended(workspace["lock"], workspace["readOnly"]))
+        if workspace["image"] is not None and not workspace["readOnly"]:
+            images.wait_until_detached(workspace["image"], _DETACH_SECONDS)
+    folder = workspace["folder"]
+    if folder is None:
+        return
+    free = os.statvfs(context.rooms.workspaces)
+    free_bytes = free.f_bavail * free.f_frsize
+    if free_bytes < context.min_free_bytes:
+        message = f"{free_bytes} bytes are free for workspaces, at least {context.min_free_bytes} are kept free"
+        raise CreateError("no_space", "admission", message)
+    os.mkdir(folder, 0o711)
+    owner = identity or {"uid": os.getuid(), "gid": os.getgid()}
+    with open(os.path.join(folder, "owner.json"), "w", encoding="utf-8") as file:
+        json.dump({"id": plan["id"], **owner, "mode": "folder" if workspace["blank"] is None else "image"}, file)
+    if workspace["blank"] is None:
+        os.mkdir(os.path.join(folder, "tree"), 0o700)
+    else:
+        context.blanks.copy(workspace["blank"], image_path(folder))
+        os.mkdir(os.path.join(folder, "mount"), 0o700)
+
+
+def _lock_ended(path: str, shared: bool) -> LockedFile:
+    lock = try_lock(path, shared=shared)
+    if lock is None:
+        raise CreateError("create_failed", "workspace", "the ended workspace is gone or in use")
+    return lock
+
+
+def make_groups(context: Context, plan: Launch) -> None:
+    groups.make_groups(plan["groups"], context.parents)
+
+
+def give_socket(plan: Launch, identity: Identity | None) -> None:
+    """The folder becomes traversable and the socket the sandbox's own. No guest can write to either path on the host."""
+    socket = os.path.join(plan["runDir"], "host.sock")
+    os.chmod(plan["runDir"], 0o711)
+    if identity is not None:
+        os.chown(socket, identity["uid"], identity["gid"], follow_symlinks=False)
+    os.chmod(socket, 0o600)
+
+
+class Pipes:
+    """The descriptors between launcher and child. The child's ends are closed after the fork."""
+
+    def __init__(self, context: Context, plan: Launch) -> None:
+        self._ours: list[int] = []
+        self._theirs: list[int] = []
+        self.inside: dict[int, int] = {}
+        try:
+            self.status, self.inside[STATUS_FD] = self._pipe()
+            self.errors, self.errors_write = self._pipe()
+            self.stderr, self.inside[2] = self._pipe()
+            self.inside[0] = self._filled_pipe(plan["stdin"].encode())
+            self.inside[1] = self._keep(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
+            arguments = "".join(f"{argument}\0" for argument in plan["arguments"]).encode()
+            for fd, data in enumerate(plan["data"], FIRST_DATA_FD):
+                self.inside[fd] = self._memory_file(data.encode())
+            self.inside[ARGUMENTS_FD] = self._memory_file(arguments)
+            self.inside[SECCOMP_FD] = self._memory_file(context.seccomp)
+        except OSError:
+            self.close()
+            raise
+
+    def close_child_ends(self) -> None:
+        while self._theirs:
+            os.close(self._theirs.pop())
+
+    def close(self) -> None:
+        self.close_child_ends()
+        while self._ours:
+            os.close(self._ours.pop())
+
+    def _pipe(self) -> tuple[int, int]:
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        self._ours.append(read)
+        return read, self._keep(write)
+
+    def _filled_pipe(self, data: bytes) -> int:
+        """The key can be read once and is gone from the pipe then."""
+        read, write = os.pipe()
+        os.write(write, data)
+        os.close(write)
+        return self._keep(read)
+
+    def _keep(self, fd: int) -> int:
+        self._theirs.append(fd)
+        return fd
+
+    def _memory_file(self, data: bytes) -> int:
+        fd = self._keep(os.memfd_create("paddock", os.MFD_CLOEXEC))
+        os.write(fd, data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
+
+def fork_child(context: Context, plan: Launch, pipes: Pipes, identity: Identity | None) -> int:
+    group = next((group["path"] for group in plan["groups"] if group["join"] == "clone"), None)
+    born_in_group, pid = False, -1
+    if group is not None:
+        try:
+            pid = fork_into_group(group)
+            born_in_group = True
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EINVAL):
+                raise
+    if pid < 0:
+        pid = os.fork()
+    if pid == 0:
+        run_child(
+            plan,
+            Surroundings(
+                bubblewrap=context.bubblewrap,
+                launcher_pid=context.pid,
+                identity=identity,
+                in_private_mounts=context.is_root,
+                born_in_group=born_in_group,
+                descriptors=pipes.inside,
+                error_fd=pipes.errors_write,
+            ),
+        )
+    return pid

@@ -1,0 +1,181 @@
+"""What a sandbox has made on the host, and how all of it goes away again: for living sandboxes and for dead owners' alike."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import groups
+import images
+from events import Events
+from evidence import same_process
+from locks import LockedFile
+from trees import remove_tree
+from uids import list_processes
+
+_RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS, _GIVE_UP_SECONDS = 0.001, 0.05, 10.0
+
+Done = Callable[[str | None], None]
+"""Called once, with what could not be removed or None."""
+
+
+@dataclass
+class Remains:
+    id: str
+    group_paths: list[str]
+    """The group that has `cgroup.kill` first."""
+    processes: list[tuple[int, int]]
+    """Pids and start times, for hosts without groups."""
+    uid: int | None
+    """A pool uid that nobody else runs under; None when the uid is shared with other work."""
+    workspace: str | None
+    run_dir: str | None
+    record: LockedFile | None
+    uid_lock: LockedFile | None
+    other_locks: list[LockedFile] = field(default_factory=list)
+
+    def kill(self) -> None:
+        if self.group_paths:
+            groups.kill_members(self.group_paths)
+        for pid in self._living():
+            _kill_pid(pid, self.uid, self.processes)
+
+    def is_empty(self) -> bool:
+        return not groups.list_members(self.group_paths) and not self._living()
+
+    def remove(self, events: Events, keep_workspace: bool, remove_run_dir: bool, done: Done) -> None:
+        """Removes everything, trying again while the kernel lets go. Call when `is_empty`."""
+        started = time.monotonic()
+
+        def attempt(delay: float) -> None:
+            try:
+                if self._remove_kernel_objects():
+                    self._remove_files(events, keep_workspace, remove_run_dir, done)
+                    return
+                problem = "its groups or its loop device are still in use"
+            except OSError as error:
+                problem = str(error)
+            if time.monotonic() - started > _GIVE_UP_SECONDS:
+                done(problem)
+                return
+            self.kill()
+            events.later(delay, lambda: attempt(min(delay * 2, _RETRY_MAX_SECONDS)))
+
+        attempt(_RETRY_FIRST_SECONDS)
+
+    def _living(self) -> list[int]:
+        if self.group_paths:
+            return []
+        found = [pid for pid, start in self.processes if same_process(pid, start) and not _is_zombie(pid)]
+        if self.uid is not None:
+            found += [pid for pid, uid in list_processes() if uid == self.uid and not _is_zombie(pid)]
+        return found
+
+    def _remove_kernel_objects(self) -> bool:
+        removed = groups.remove_groups(self.group_paths)
+        return removed and (self.workspace is None or not images.is_attached(image_path(self.workspace)))
+
+    def _remove_files(self, events: Events, keep_workspace: bool, remove_run_dir: bool, done: Done) -> None:
+        if remove_run_dir and self.run_dir is not None:
+            _remove_flat_folder(self.run_dir)
+        keep = keep_workspace and self.workspace is not None and os.path.isdir(self.workspace)
+        if keep:
+            self._mark_ended()
+        elif self.workspace is not None:
+            remove_workspace(events, self.workspace, lambda problem: self._release(False, problem, done))
+            return
+        self._release(keep, None, done)
+
+    def _mark_ended(self) -> None:
+        assert self.workspace is not None
+        path = os.path.join(self.workspace, "owner.json")
+        with open(path, encoding="utf-8") as file:
+            owner = json.load(file)
+        owner["ended"] = time.time()
+        _replace_file(path, json.dumps(owner))
+
+    def _release(self, keep: bool, problem: str | None, done: Done) -> None:
+        for lock in self.other_locks:
+            lock.release(unlink=False)
+        if problem is None:
+            if self.uid_lock is not None:
+                self.uid_lock.write(self.id.encode() if keep else b"")
+                self.uid_lock.release(unlink=not keep)
+            if self.record is not None:
+                self.record.release(unlink=True)
+        done(problem)
+
+
+def image_path(workspace: str) -> str:
+    return os.path.join(workspace, "image.ext4")
+
+
+def describe(record: dict[str, Any]) -> dict[str, Any]:
+    """The parts of an owner file that a reaper needs, with anything malformed left out."""
+    return {
+        "group_paths": [path for path in record.get("groups", []) if isinstance(path, str)],
+        "processes": [(int(pid), int(start)) for pid, start in record.get("processes", [])],
+        "workspace": record.get("workspace"),
+        "run_dir": record.get("runDir"),
+    }
+
+
+def remove_workspace(events: Events, folder: str, done: Done) -> None:
+    """An image goes with one unlink; a tree of unknown size goes in a child so that the launcher stays awake."""
+
+    def finish() -> None:
+        done(f"{folder} could not be removed" if os.path.lexists(folder) else None)
+
+    if not os.path.isdir(os.path.join(folder, "tree")):
+        remove_tree(folder)
+        finish()
+        return
+    pid = os.fork()
+    if pid == 0:
+        try:
+            remove_tree(folder)
+        finally:
+            os._exit(0)
+    events.watch_child(pid, lambda _status: finish())
+
+
+def _remove_flat_folder(folder: str) -> None:
+    """The socket's folder: it holds no folders, and no guest can write to it."""
+    try:
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
+    except FileNotFoundError:
+        pass
+
+
+def _replace_file(path: str, text: str) -> None:
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.rename(f"{path}.new", path)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] in ("Z", "X")
+    except (OSError, IndexError):
+        return True
+
+
+def _kill_pid(pid: int, uid: int | None, processes: list[tuple[int, int]]) -> None:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        ours = any(known == pid and same_process(pid, start) for known, start in processes)
+        if ours or (uid is not None and os.stat(f"/proc/{pid}").st_uid == uid):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except OSError:
+        pass
+    finally:
+        os.close(pidfd)

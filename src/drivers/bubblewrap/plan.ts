@@ -1,0 +1,82 @@
+import { release } from "node:os";
+import type { Isolation } from "../../model/isolation.ts";
+import type { Limits } from "../../model/limits.ts";
+import type { SandboxSpec } from "../driver.ts";
+import { makeBubblewrapArguments, SOCKET_TARGET, SUPERVISOR_TARGET } from "./arguments.ts";
+import { makeDataFiles } from "./base.ts";
+import { makeGroups } from "./cgroup-layout.ts";
+import type { LaunchPlan } from "./launch.ts";
+import type { Setup } from "./setup.ts";
+import type { ResolvedWorkspace } from "./workspace.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Processes of bubblewrap itself that a limit per user counts. */
+const BUBBLEWRAP_TASKS = 2;
+
+/** A short form of the id: sandboxes are told apart by it, nothing relies on it. */
+const makeHostname = (id: string): string => `sbx-${id.slice(-8)}`;
+
+function makeRlimits(limits: Limits, setup: Setup): Record<string, number> {
+  return {
+    CORE: 0,
+    FSIZE: Math.max(limits.workspaceBytes, limits.tmpBytes),
+    NOFILE: limits.openFiles,
+    STACK: 8 * MIB,
+    MEMLOCK: 64 * KIB,
+    MSGQUEUE: 0,
+    SIGPENDING: 256,
+    RTPRIO: 0,
+    NICE: 0,
+    ...(setup.limitsMode === "rlimit" ? { DATA: limits.memoryBytes } : {}),
+  };
+}
+
+export function makeLaunchPlan(
+  spec: SandboxSpec,
+  setup: Setup,
+  workspace: ResolvedWorkspace,
+  command: readonly string[] | undefined,
+): LaunchPlan {
+  const hostname = makeHostname(spec.id);
+  const dataFiles = makeDataFiles(hostname, spec.workspacePath);
+  const { layout, base, supervisor, node, caBundle } = setup;
+  return {
+    id: spec.id,
+    arguments: makeBubblewrapArguments({
+      hostname,
+      base,
+      dataFiles,
+      ...(caBundle === undefined ? {} : { caBundle }),
+      supervisor,
+      ...(node === undefined ? {} : { node }),
+      mounts: spec.mounts,
+      socketDir: spec.socketDir,
+      tmpBytes: spec.limits.tmpBytes,
+      workspace: workspace.bind,
+    }),
+    command: command ?? [setup.python, "-I", "-S", "-B", SUPERVISOR_TARGET],
+    stdin: `${JSON.stringify({ key: spec.key, socket: `${SOCKET_TARGET}/host.sock` })}\n`,
+    data: dataFiles.map(({ content }) => content),
+    identity: workspace.identity,
+    groups: layout === undefined ? [] : makeGroups(layout, spec.id, spec.limits),
+    rlimits: makeRlimits(spec.limits, setup),
+    tasksAbovePresent: setup.limitsMode === "rlimit" ? spec.limits.pids + BUBBLEWRAP_TASKS : null,
+    workspace: workspace.plan,
+    runDir: spec.socketDir,
+  };
+}
+
+export function describeIsolation(spec: SandboxSpec, setup: Setup, workspace: ResolvedWorkspace): Isolation {
+  return {
+    driver: "bubblewrap",
+    runtime: "bwrap",
+    version: setup.bubblewrap.version,
+    kernel: release(),
+    seccomp: "filter",
+    distinct_uid: setup.volumes.own.uid === 0 && workspace.identity === null,
+    limits: { mode: setup.limitsMode, workspace: workspace.mode },
+    ...(spec.templateHash === undefined ? {} : { template: spec.templateHash }),
+  };
+}

@@ -1,0 +1,66 @@
+import type { Isolation } from "../../model/isolation.ts";
+import type { DriverSandbox, SandboxEnd, UsageSample } from "../driver.ts";
+import type { UsageReader } from "./cgroup-usage.ts";
+
+/** What a sandbox needs of its driver. */
+export interface SandboxControl {
+  readonly kill: (id: string) => void;
+  readonly remove: (id: string, keepWorkspace: boolean) => Promise<void>;
+}
+
+/** A living sandbox: evidence from its groups, and its end as the launcher reports it. */
+export class BubblewrapSandbox implements DriverSandbox {
+  readonly isolation: Isolation;
+  readonly ended: Promise<SandboxEnd>;
+  readonly #id: string;
+  readonly #usage: UsageReader;
+  readonly #control: SandboxControl;
+  readonly #end: (end: SandboxEnd) => void;
+  #killDetail: string | undefined;
+  #destroyed: Promise<void> | undefined;
+
+  constructor(id: string, isolation: Isolation, usage: UsageReader, control: SandboxControl) {
+    this.isolation = isolation;
+    this.#id = id;
+    this.#usage = usage;
+    this.#control = control;
+    const { promise, resolve } = Promise.withResolvers<SandboxEnd>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  usage(): UsageSample {
+    return this.#usage.read();
+  }
+
+  resetPeak(): boolean {
+    return this.#usage.resetPeak();
+  }
+
+  async kill(detail: string): Promise<void> {
+    if (this.#killDetail === undefined) {
+      this.#killDetail = detail;
+      this.#control.kill(this.#id);
+    }
+    await this.ended;
+  }
+
+  destroy(options: { readonly keepWorkspace?: boolean } = {}): Promise<void> {
+    this.#destroyed ??= this.#destroy(options.keepWorkspace ?? false);
+    return this.#destroyed;
+  }
+
+  /** The driver calls this once nothing of the sandbox lives. */
+  finish(detail: string): void {
+    this.#usage.read();
+    this.#end(
+      this.#killDetail === undefined ? { kind: "exited", detail } : { kind: "killed", detail: this.#killDetail },
+    );
+  }
+
+  async #destroy(keepWorkspace: boolean): Promise<void> {
+    await this.kill("destroyed");
+    this.#usage.close();
+    await this.#control.remove(this.#id, keepWorkspace);
+  }
+}

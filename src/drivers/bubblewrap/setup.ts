@@ -1,0 +1,255 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { PaddockError } from "../../errors/error.ts";
+import type { LimitsMode } from "../../model/isolation.ts";
+import { DEFAULT_LIMITS } from "../../model/limits.ts";
+import type { ProbeFinding } from "../driver.ts";
+import { compileSeccomp } from "../seccomp/bpf.ts";
+import { type Base, describeBase } from "./base.ts";
+import { type CgroupTexts, type GroupLayout, listLayouts, makeGroups } from "./cgroup-layout.ts";
+import {
+  type BubblewrapFacts,
+  checkBubblewrap,
+  checkDataFolder,
+  checkDescriptors,
+  checkKernel,
+  checkPython,
+  checkSandboxing,
+} from "./checks.ts";
+import { BlankImageStore } from "./image.ts";
+import { installCaBundle, installNode, installProgram, prepareHome } from "./install.ts";
+import { LauncherProcess } from "./launcher-process.ts";
+import {
+  type BubblewrapOptions,
+  DEFAULT_BUBBLEWRAP,
+  DEFAULT_PYTHON,
+  DEFAULT_RETENTION_BYTES,
+  DEFAULT_RETENTION_MS,
+  findNodeTools,
+  LAUNCHER_SOURCE,
+  SUPERVISOR_SOURCE,
+} from "./options.ts";
+import type { Volumes } from "./workspace.ts";
+
+/** Disk that creates leave free: 256 MiB for the host and 16 MiB for the metadata of volumes. */
+const MIN_FREE_BYTES = 272 * 1024 * 1024;
+const PROBE_IMAGE_BYTES = 16 * 1024 * 1024;
+
+/** What was found and made once, for all sandboxes of a driver. */
+export interface Setup {
+  readonly bubblewrap: BubblewrapFacts & { readonly path: string };
+  readonly python: string;
+  readonly base: Base;
+  readonly seccomp: Buffer;
+  readonly launcherFolder: string;
+  readonly supervisor: string;
+  readonly node?: string;
+  readonly caBundle?: string;
+  readonly limitsMode: LimitsMode;
+  readonly layout?: GroupLayout;
+  readonly volumes: Volumes;
+  readonly retention: { readonly ageMs: number; readonly bytes: number };
+}
+
+export type OnEnded = (id: string, detail: string) => void;
+
+export interface Inspection {
+  readonly findings: readonly ProbeFinding[];
+  /** Absent when a finding has failed. */
+  readonly ready?: { readonly setup: Setup; readonly launcher: LauncherProcess };
+}
+
+const ownIdentity = (): { uid: number; gid: number } => ({
+  uid: process.getuid?.() ?? 0,
+  gid: process.getgid?.() ?? 0,
+});
+
+const hasFailed = (findings: readonly ProbeFinding[]): boolean => findings.some(({ status }) => status === "failed");
+
+function compileFilter({ compileSeccomp: compile = compileSeccomp }: BubblewrapOptions): Buffer {
+  const { arch } = process;
+  if (arch !== "x64" && arch !== "arm64") {
+    throw new PaddockError("driver_unavailable", `there is no system call filter for ${arch}`);
+  }
+  return compile(arch);
+}
+
+async function readCgroupTexts(options: BubblewrapOptions): Promise<CgroupTexts> {
+  if (options.cgroupTexts !== undefined) return options.cgroupTexts;
+  const [mountinfo, membership] = await Promise.all([
+    readFile("/proc/self/mountinfo", "utf8"),
+    readFile("/proc/self/cgroup", "utf8").catch(() => ""),
+  ]);
+  return { mountinfo, membership };
+}
+
+interface LimitsChoice {
+  readonly finding: ProbeFinding;
+  readonly mode: LimitsMode;
+  readonly layout?: GroupLayout;
+}
+
+const SINGLE_TENANT = "memory, cpu and processes are then limited per process only: the single-tenant tier";
+
+function describeLayout(layout: GroupLayout): string {
+  const missing = layout.cpu === undefined ? "; no cpu controller, so cpu is not limited" : "";
+  return `${layout.mode} below ${layout.memory}${missing}`;
+}
+
+/** The first layout in which a group can really be made, limited and joined. */
+async function chooseLimits(options: BubblewrapOptions, launcher: LauncherProcess): Promise<LimitsChoice> {
+  const name = "limits";
+  if (options.limits === "rlimit") {
+    return { mode: "rlimit", finding: { name, status: "warning", detail: `rlimit, as asked; ${SINGLE_TENANT}` } };
+  }
+  const isRoot = ownIdentity().uid === 0;
+  const reasons: string[] = [];
+  for (const layout of listLayouts(await readCgroupTexts(options), isRoot)) {
+    const groups = makeGroups(layout, `probe-${randomBytes(6).toString("hex")}`, DEFAULT_LIMITS);
+    try {
+      await launcher.request("tryGroups", { parents: layout.parents, groups });
+      return { mode: layout.mode, layout, finding: { name, status: "ok", detail: describeLayout(layout) } };
+    } catch (error) {
+      reasons.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  const reason = reasons[0] ?? "no cgroup with memory and pids controllers is mounted";
+  if (isRoot) {
+    const hint = "Give Paddock a cgroup it may write to, or accept weaker limits with --limits rlimit.";
+    return { mode: "rlimit", finding: { name, status: "failed", detail: reason, hint } };
+  }
+  const hint = "Run under `systemd-run --user --scope -p Delegate=yes`, or as root, for limits by cgroup.";
+  return { mode: "rlimit", finding: { name, status: "warning", detail: `rlimit (${reason}); ${SINGLE_TENANT}`, hint } };
+}
+
+/** Images where one can really be made and mounted, else folders. */
+async function chooseVolumes(
+  options: BubblewrapOptions,
+  launcher: LauncherProcess,
+  bubblewrap: BubblewrapFacts,
+): Promise<{ finding: ProbeFinding; volumes: Volumes }> {
+  const name = "workspace images";
+  const { home } = options;
+  const own = ownIdentity();
+  const blanks = new BlankImageStore(home.workspaces);
+  const shared = { home, own, blanks, bindsByDescriptor: bubblewrap.bindsByDescriptor };
+  const polled = "workspaces are folders: RLIMIT_FSIZE and a check every second";
+  if (own.uid !== 0) {
+    const finding = {
+      name,
+      status: "warning",
+      detail: `not root; ${polled}`,
+      hint: "Run as root for fixed sizes.",
+    } as const;
+    return { finding, volumes: { ...shared, kind: "folder" } };
+  }
+  const folder = join(home.workspaces, `.probe-${randomBytes(6).toString("hex")}`);
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    await launcher.request("tryImage", { folder, blank: await blanks.get(PROBE_IMAGE_BYTES) });
+    return { finding: { name, status: "ok", detail: "ext4 on loop devices" }, volumes: { ...shared, kind: "image" } };
+  } catch (error) {
+    const detail = `${error instanceof Error ? error.message : String(error)}; ${polled}`;
+    const hint = "Install e2fsprogs and allow loop devices (/dev/loop-control).";
+    return { finding: { name, status: "warning", detail, hint }, volumes: { ...shared, kind: "folder" } };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Tells a launcher what all of its sandboxes share. */
+export async function configureLauncher(launcher: LauncherProcess, setup: Setup): Promise<void> {
+  const { workspaces, run, owners, uids } = setup.volumes.home;
+  await launcher.request("configure", {
+    driver: "bubblewrap",
+    bubblewrap: setup.bubblewrap.path,
+    rooms: { workspaces, run, owners, uids },
+    parents: setup.layout?.parents ?? [],
+    seccomp: setup.seccomp.toString("hex"),
+    minFreeBytes: MIN_FREE_BYTES,
+    retention: setup.retention,
+  });
+}
+
+async function checkUidPool(home: BubblewrapOptions["home"]): Promise<ProbeFinding> {
+  const name = "uids";
+  if (ownIdentity().uid !== 0) {
+    const hint = "Run as root for a uid of its own per sandbox.";
+    return { name, status: "warning", detail: "not root; every sandbox runs under our own uid", hint };
+  }
+  return { name, status: "ok", detail: `200000 to 265535, one per sandbox, held by locks in ${home.uids}` };
+}
+
+async function completeSetup(
+  options: BubblewrapOptions,
+  bubblewrap: Setup["bubblewrap"],
+  seccomp: Buffer,
+  launcherFolder: string,
+  choice: LimitsChoice,
+  volumes: Volumes,
+): Promise<Setup> {
+  const { home, caBundle } = options;
+  const tools = options.nodeTools === undefined ? findNodeTools() : options.nodeTools;
+  const python = options.python ?? DEFAULT_PYTHON;
+  const [base, supervisor, node, bundle] = await Promise.all([
+    describeBase(),
+    installProgram(home.bin, "supervisor", options.supervisor ?? SUPERVISOR_SOURCE, python),
+    tools === null ? undefined : installNode(home.bin, tools.binary, tools.npm),
+    caBundle === undefined ? undefined : installCaBundle(home.bin, caBundle),
+  ]);
+  return {
+    bubblewrap,
+    python,
+    base,
+    seccomp,
+    launcherFolder,
+    supervisor,
+    ...(node === undefined ? {} : { node }),
+    ...(bundle === undefined ? {} : { caBundle: bundle }),
+    limitsMode: choice.mode,
+    ...(choice.layout === undefined ? {} : { layout: choice.layout }),
+    volumes,
+    retention: {
+      ageMs: options.retentionMs ?? DEFAULT_RETENTION_MS,
+      bytes: options.retentionBytes ?? DEFAULT_RETENTION_BYTES,
+    },
+  };
+}
+
+/** Probes each mechanism by using it; when none has failed, returns what sandboxes are made with and a running launcher. */
+export async function inspectHost(options: BubblewrapOptions, onEnded: OnEnded): Promise<Inspection> {
+  const path = options.bubblewrap ?? DEFAULT_BUBBLEWRAP;
+  const python = options.python ?? DEFAULT_PYTHON;
+  const isRoot = ownIdentity().uid === 0;
+  await prepareHome(options.home);
+  const seccomp = compileFilter(options);
+  const [bubblewrap, sandboxing, ...others] = await Promise.all([
+    checkBubblewrap(path),
+    checkSandboxing(path, seccomp, isRoot),
+    checkPython(python),
+    checkDataFolder(options.home.root, isRoot),
+    checkDescriptors(),
+    checkUidPool(options.home),
+  ]);
+  const findings = [checkKernel(), bubblewrap.finding, ...sandboxing, ...others];
+  if (hasFailed(findings) || bubblewrap.facts === undefined) return { findings };
+  const launcherFolder = await installProgram(options.home.bin, "launcher", LAUNCHER_SOURCE, python);
+  const launcher = LauncherProcess.start(python, launcherFolder, onEnded);
+  try {
+    const choice = await chooseLimits(options, launcher);
+    const { finding, volumes } = await chooseVolumes(options, launcher, bubblewrap.facts);
+    findings.push(choice.finding, finding);
+    if (hasFailed(findings)) {
+      await launcher.close();
+      return { findings };
+    }
+    const facts = { ...bubblewrap.facts, path };
+    const setup = await completeSetup(options, facts, seccomp, launcherFolder, choice, volumes);
+    await configureLauncher(launcher, setup);
+    return { findings, ready: { setup, launcher } };
+  } catch (error) {
+    await launcher.close();
+    throw error;
+  }
+}

@@ -1,0 +1,130 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Home } from "../../config/home.ts";
+import { PaddockError } from "../../errors/error.ts";
+import { parseUntrustedJson } from "../../lib/json.ts";
+import type { SandboxId } from "../../model/ids.ts";
+import type { WorkspaceMode } from "../../model/isolation.ts";
+import type { SandboxSpec, WorkspaceSource } from "../driver.ts";
+import type { WorkspaceBind } from "./arguments.ts";
+import type { BlankImageStore } from "./image.ts";
+import type { Identity, WorkspacePlan } from "./launch.ts";
+
+/** What the host offers for workspaces. */
+export interface Volumes {
+  readonly home: Home;
+  /** Our own identity; uid 0 gives sandboxes others. */
+  readonly own: Identity;
+  readonly kind: "image" | "folder";
+  readonly blanks: BlankImageStore;
+  /** Whether bubblewrap has `--bind-fd`. */
+  readonly bindsByDescriptor: boolean;
+}
+
+export interface ResolvedWorkspace {
+  readonly mode: WorkspaceMode;
+  readonly plan: WorkspacePlan;
+  readonly bind: WorkspaceBind;
+  /** Null takes a uid from the pool, or keeps our own. */
+  readonly identity: Identity | null;
+}
+
+const NO_WORKSPACE: WorkspacePlan = {
+  folder: null,
+  blank: null,
+  image: null,
+  source: null,
+  readOnly: false,
+  lock: null,
+};
+
+function bindFolder(spec: SandboxSpec, volumes: Volumes, source: string, readOnly: boolean): WorkspaceBind {
+  return { kind: "bind", path: spec.workspacePath, source, readOnly, byDescriptor: volumes.bindsByDescriptor };
+}
+
+async function resolveNew(spec: SandboxSpec, volumes: Volumes): Promise<ResolvedWorkspace> {
+  const folder = join(volumes.home.workspaces, spec.id);
+  if (volumes.kind === "folder") {
+    const source = join(folder, "tree");
+    const plan = { ...NO_WORKSPACE, folder, source };
+    return { mode: "polled", plan, bind: bindFolder(spec, volumes, source, false), identity: null };
+  }
+  const blank = await volumes.blanks.get(spec.limits.workspaceBytes);
+  const source = join(folder, "mount");
+  const plan = { ...NO_WORKSPACE, folder, blank, source, image: join(folder, "image.ext4") };
+  return { mode: "image", plan, bind: bindFolder(spec, volumes, source, false), identity: null };
+}
+
+function resolveFolder(
+  spec: SandboxSpec,
+  volumes: Volumes,
+  workspace: Extract<WorkspaceSource, { kind: "folder" }>,
+): ResolvedWorkspace {
+  const { path, uid, gid, readOnly } = workspace;
+  const isRoot = volumes.own.uid === 0;
+  if (isRoot && (uid === 0 || gid === 0)) {
+    throw new PaddockError(
+      "create_failed",
+      `a sandbox never runs as root, so ${path} cannot be its workspace as it is`,
+    );
+  }
+  if (!isRoot && uid !== volumes.own.uid) {
+    throw new PaddockError("create_failed", `only root can run a sandbox as uid ${uid}`);
+  }
+  const plan = { ...NO_WORKSPACE, source: path, readOnly };
+  return {
+    mode: "polled",
+    plan,
+    bind: bindFolder(spec, volumes, path, readOnly),
+    identity: isRoot ? { uid, gid } : null,
+  };
+}
+
+interface EndedOwner extends Identity {
+  readonly mode: "image" | "folder";
+}
+
+/** Reads what the launcher wrote beside an ended workspace; the file is out of every guest's reach. */
+async function readEndedOwner(folder: string, id: SandboxId): Promise<EndedOwner> {
+  const text = await readFile(join(folder, "owner.json"), "utf8").catch(() => undefined);
+  const owner = text === undefined ? undefined : (parseUntrustedJson(text) as Readonly<Record<string, unknown>>);
+  const { uid, gid, mode, ended } = owner ?? {};
+  if (typeof uid !== "number" || typeof gid !== "number" || typeof ended !== "number") {
+    throw new PaddockError("not_found", `sandbox ${id} has left no workspace`);
+  }
+  return { uid, gid, mode: mode === "image" ? "image" : "folder" };
+}
+
+async function resolveEnded(
+  spec: SandboxSpec,
+  volumes: Volumes,
+  { sandboxId, writable }: Extract<WorkspaceSource, { kind: "ended" }>,
+): Promise<ResolvedWorkspace> {
+  const folder = join(volumes.home.workspaces, sandboxId);
+  const { uid, gid, mode } = await readEndedOwner(folder, sandboxId);
+  const source = join(folder, mode === "image" ? "mount" : "tree");
+  const readOnly = writable !== true;
+  const image = mode === "image" ? join(folder, "image.ext4") : null;
+  return {
+    mode: mode === "image" ? "image" : "polled",
+    plan: { ...NO_WORKSPACE, source, image, readOnly, lock: join(folder, "owner.json") },
+    bind: bindFolder(spec, volumes, source, readOnly),
+    identity: volumes.own.uid === 0 ? { uid, gid } : null,
+  };
+}
+
+export async function resolveWorkspace(spec: SandboxSpec, volumes: Volumes): Promise<ResolvedWorkspace> {
+  const { workspace } = spec;
+  switch (workspace.kind) {
+    case "new":
+      return resolveNew(spec, volumes);
+    case "memory": {
+      const bind = { kind: "tmpfs", path: spec.workspacePath, bytes: spec.limits.workspaceBytes } as const;
+      return { mode: "memory", plan: NO_WORKSPACE, bind, identity: null };
+    }
+    case "folder":
+      return resolveFolder(spec, volumes, workspace);
+    case "ended":
+      return resolveEnded(spec, volumes, workspace);
+  }
+}
