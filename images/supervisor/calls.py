@@ -168,6 +168,15 @@ class Call:
             self._channel.send_control(fields)
             self._channel.end_call()
 
+    def pause_reading(self) -> None:
+        """Lets the host wait: for who keeps what it takes in a buffer of its own."""
+        if not self.lost:
+            self._channel.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self.lost and not self.paused:
+            self._channel.resume_reading()
+
     def take_frame(self) -> Frame:
         """The next waiting frame; look at `frames` first."""
         frame = self.frames.popleft()
@@ -244,9 +253,10 @@ class Operation:
         except OSError as error:
             self._over = True
             self._call.fail(code_of_os_error(error), message_of_os_error(error))
-        except (ValueError, MemoryError, RecursionError) as error:
+        except Exception as error:  # whatever goes wrong ends this call, never the sandbox
             self._over = True
-            self._call.fail("invalid" if isinstance(error, ValueError) else "unavailable", str(error))
+            self._loop.report(error)
+            self._call.fail("invalid" if isinstance(error, ValueError) else "io_error", repr(error))
 
     def _poll(self, wait: Wait) -> tuple[bool, object]:
         """Whether the operation may go on at once, and with what value; otherwise what it waits for is arranged."""

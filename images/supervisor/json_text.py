@@ -1,0 +1,73 @@
+"""JSON without the json package, whose import (it pulls in re and enum) would take half of the start-up budget.
+
+The package's own C scanner and encoder are used where the interpreter has them in the known shape, the package otherwise.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_DEPTH_ERROR = (RecursionError, StopIteration, ValueError)
+
+
+class JsonError(Exception):
+    pass
+
+
+class _ScannerSettings:
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+
+    @staticmethod
+    def parse_constant(name: str) -> object:
+        raise ValueError(f"{name} is not JSON")
+
+
+def _refuse(value: object) -> object:
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _make_codec() -> tuple[Callable[[str], tuple[object, int]], Callable[[object], str]]:
+    try:
+        from _json import encode_basestring, make_encoder, make_scanner
+
+        scanner = make_scanner(_ScannerSettings)
+        encoder = make_encoder(None, _refuse, encode_basestring, None, ":", ",", False, False, False)
+        if scanner('{"a":[1]}', 0)[0] == {"a": [1]} and "".join(encoder({"a": [1]}, 0)) == '{"a":[1]}':
+            return (lambda text: scanner(text, 0)), (lambda value: "".join(encoder(value, 0)))
+    except (ImportError, TypeError, ValueError, AttributeError):
+        pass
+    return _make_slow_codec()
+
+
+def _make_slow_codec() -> tuple[Callable[[str], tuple[object, int]], Callable[[object], str]]:
+    import json
+
+    decoder = json.JSONDecoder(parse_constant=_ScannerSettings.parse_constant)
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+    return (lambda text: decoder.raw_decode(text)), encoder.encode
+
+
+_scan, _encode = _make_codec()
+
+
+def decode_object(payload: bytes) -> dict[str, object]:
+    """The one JSON object that `payload` holds; raises JsonError for anything else."""
+    try:
+        text = payload.decode("utf-8").strip(" \t\r\n")
+        value, end = _scan(text)
+    except MAX_DEPTH_ERROR as error:
+        raise JsonError(f"not JSON: {type(error).__name__}") from None
+    if end != len(text) or not isinstance(value, dict):
+        raise JsonError("not one JSON object")
+    return value
+
+
+def encode(value: object) -> bytes:
+    """Compact UTF-8; a lone surrogate becomes a question mark."""
+    return _encode(value).encode("utf-8", "replace")

@@ -1,0 +1,74 @@
+"""The supervisor's start: closes itself to the guest, takes its key, dials home, serves until it is killed."""
+
+from __future__ import annotations
+
+import gc
+import os
+from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, SIGPIPE, set_wakeup_fd
+from _signal import signal as set_signal
+
+from core import Core
+from dispatch import serve
+from json_text import decode_object
+from loop import Loop
+from native import make_undumpable
+from spawn import prepare_spawning
+
+FIRST_LINE_LIMIT = 64 * 1024
+TRACE_VARIABLE = "PADDOCK_SUPERVISOR_TRACE"
+
+
+def main() -> None:
+    prepare_spawning()
+    make_undumpable()
+    set_signal(SIGINT, SIG_DFL)
+    set_signal(SIGPIPE, SIG_IGN)
+    os.umask(0o022)
+    first = decode_object(_read_line(0))
+    key, path = first["key"], first["socket"]
+    if not isinstance(key, str) or not isinstance(path, str) or len(key) != 32:
+        raise SystemExit("the first line holds no key")
+    _replace_standard_descriptors()
+    loop = Loop()
+    loop.trace_path = os.environ.get(TRACE_VARIABLE)
+    core = Core(loop, path, bytes.fromhex(key), serve)
+    _reap_on_signal(loop, core)
+    core.dialer.start()
+    gc.collect()
+    gc.freeze()
+    loop.run()
+
+
+def _read_line(fd: int) -> bytes:
+    """Byte by byte up to its end: nothing of what follows is taken."""
+    line = bytearray()
+    while len(line) < FIRST_LINE_LIMIT:
+        byte = os.read(fd, 1)
+        if not byte or byte == b"\n":
+            return bytes(line)
+        line += byte
+    raise SystemExit("the first line is too long")
+
+
+def _replace_standard_descriptors() -> None:
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def _reap_on_signal(loop: Loop, core: Core) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    set_wakeup_fd(writer, warn_on_full_buffer=False)
+    set_signal(SIGCHLD, lambda _number, _frame: None)
+
+    def reap(_events: int) -> None:
+        try:
+            os.read(reader, 4096)
+        except BlockingIOError:
+            pass
+        core.reap()
+
+    loop.watch(reader, reap, read=True)

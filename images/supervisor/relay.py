@@ -1,0 +1,154 @@
+"""The way out: per call a listener on loopback, whose connections go to the host's egress proxy in tunnels of their own."""
+
+from __future__ import annotations
+
+from _socket import AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
+
+from calls import DATA, END, HIGH_WATER_BYTES
+from loop import close_quietly
+from tunnel import Tunnel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from connection import Connection
+    from dialer import Dialer
+    from loop import Loop
+
+BACKLOG = 128
+ACCEPTS_PER_TURN = 16
+MAX_OPEN = 128
+_PROXY_NAMES = (
+    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "PIP_PROXY",
+    "npm_config_proxy", "npm_config_https_proxy",
+)  # fmt: skip
+_NO_PROXY = "localhost,127.0.0.1,::1"
+
+
+def proxy_environment(port: int) -> dict[str, str]:
+    environment = dict.fromkeys(_PROXY_NAMES, f"http://127.0.0.1:{port}")
+    environment["NO_PROXY"] = environment["no_proxy"] = _NO_PROXY
+    environment["NODE_USE_ENV_PROXY"] = "1"
+    return environment
+
+
+class Relay:
+    """Raises OSError when the listener cannot be made."""
+
+    __slots__ = ("_loop", "_dialer", "_listener", "_links", "call_id", "port")
+
+    def __init__(self, loop: Loop, dialer: Dialer, call_id: str) -> None:
+        self._loop = loop
+        self._dialer = dialer
+        self.call_id = call_id
+        """On whose behalf new connections are dialed; a warm process hands its relay to the call that uses it."""
+        self._links: set[_Link] = set()
+        self._listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
+        try:
+            self._listener.bind(("127.0.0.1", 0))
+            self._listener.listen(BACKLOG)
+        except OSError:
+            self._listener.close()
+            raise
+        self.port: int = self._listener.getsockname()[1]
+        loop.watch(self._listener.fileno(), self._accept, read=True)
+
+    def _accept(self, _events: int) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                fd, _address = self._listener._accept()
+            except OSError:
+                return
+            if not self.call_id or len(self._links) >= MAX_OPEN:
+                close_quietly(fd)
+                continue
+            link = _Link(self, socket(fileno=fd), self._loop)
+            self._links.add(link)
+            self._dialer.dial_tunnel(self.call_id, link.dialed)
+
+    def forget(self, link: _Link) -> None:
+        self._links.discard(link)
+
+    def close(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.forget(self._listener.fileno())
+            self._listener.close()
+        for link in list(self._links):
+            link.close()
+
+
+class _Link:
+    """One accepted connection and the tunnel dialed for it: the sink of that connection, and the tunnel's far side."""
+
+    __slots__ = ("_relay", "_near", "_loop", "_connection", "_tunnel", "_closed")
+
+    def __init__(self, relay: Relay, near: socket, loop: Loop) -> None:
+        self._relay = relay
+        self._near = near
+        self._loop = loop
+        self._connection: Connection | None = None
+        self._tunnel: Tunnel | None = None
+        self._closed = False
+
+    def dialed(self, connection: Connection | None) -> None:
+        if connection is None or self._closed:
+            if connection is not None:
+                connection.close()
+            self.close()
+            return
+        self._connection = connection
+        connection.sink = self
+        self._tunnel = Tunnel(self._loop, self._near, self, self._over)
+
+    def _over(self) -> None:
+        if self._connection is not None:
+            self._connection.close_after_flush()
+        self.close()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._relay.forget(self)
+        if self._tunnel is not None:
+            self._tunnel.close()
+        else:
+            self._near.close()
+        if self._connection is not None:
+            self._connection.close_after_flush()
+
+    # What the connection calls
+
+    def push_frame(self, frame: bytes | None | dict[str, object]) -> None:
+        if self._tunnel is not None and not isinstance(frame, dict):
+            self._tunnel.take(frame)
+
+    def drained(self) -> None:
+        if self._tunnel is not None:
+            self._tunnel.far_drained()
+
+    def lose(self) -> None:
+        self._connection = None
+        if self._tunnel is not None:
+            self._tunnel.far_gone()
+
+    # What the tunnel calls
+
+    @property
+    def full(self) -> bool:
+        return self._connection is not None and self._connection.buffered >= HIGH_WATER_BYTES
+
+    def send_data(self, payload: bytes) -> None:
+        if self._connection is not None:
+            self._connection.send(DATA, payload)
+
+    def send_end(self) -> None:
+        if self._connection is not None:
+            self._connection.send(END, b"")
+
+    def pause_reading(self) -> None:
+        if self._connection is not None:
+            self._connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._connection is not None:
+            self._connection.resume_reading()
