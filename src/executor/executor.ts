@@ -172,7 +172,7 @@ async function runOne(
     nodeType: run.plan.nodeType,
     limits: run.limits,
     sandbox: lease.sandbox,
-    ledger: lease.ledger,
+    ledger: lease.proxy.ledger,
     tool,
     call,
     remainingMs: run.deadline.remainingMs(),

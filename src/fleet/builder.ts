@@ -1,9 +1,8 @@
 import { chownSync } from "node:fs";
 import { PaddockError } from "../errors/error.ts";
-import { makeToolCallId, type SandboxId } from "../model/ids.ts";
+import { makeToolCallId, type SandboxId, type ToolCallId } from "../model/ids.ts";
 import { DEFAULT_LIMITS, type Limits } from "../model/limits.ts";
 import type { EgressRecord } from "../model/record.ts";
-import type { EgressProxy } from "../network/proxy.ts";
 import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
 import { type CreateParts, createSandbox } from "./create.ts";
 import type { EgressPolicies } from "./egress.ts";
@@ -53,21 +52,22 @@ async function buildTree(parts: BuilderParts, request: BuildRequest): Promise<vo
     settings: (id) => buildSettings(parts, id, registryEnv),
     signal: request.signal,
   });
+  const callId = makeToolCallId();
   try {
-    await runSetup(sandbox, request);
+    await runSetup(sandbox, request, callId);
   } catch (error) {
-    throw explainUnreachable(error, proxy);
+    throw explainUnreachable(error, proxy.ledger.peek(callId).egress);
   } finally {
     await sandbox.close();
     await proxy[Symbol.asyncDispose]();
   }
 }
 
-async function runSetup(sandbox: Sandbox, request: BuildRequest): Promise<void> {
+async function runSetup(sandbox: Sandbox, request: BuildRequest, callId: ToolCallId): Promise<void> {
   await sandbox.files.write("/tmp/setup.sh", request.setupCode, { mode: 0o644 });
   const lines = new LineReader(request.onProgress);
   const result = await sandbox.runProcess({
-    callId: makeToolCallId(),
+    callId,
     // The tree is shared by sandboxes of other uids.
     argv: ["/bin/bash", "-c", "umask 022; chmod 755 .; exec /bin/bash /tmp/setup.sh"],
     deadlineMs: BUILD_LIMITS.callTimeoutMs,
@@ -130,8 +130,7 @@ async function inPorter<T>(
 }
 
 /** Says that the registry could not be reached when every upstream of the build failed. */
-function explainUnreachable(error: unknown, proxy: EgressProxy): unknown {
-  const rows: readonly EgressRecord[] = proxy.ledger.total().egress;
+function explainUnreachable(error: unknown, rows: readonly EgressRecord[]): unknown {
   if (rows.length === 0 || rows.some((row) => row.verdict === "allowed" && row.rx_bytes > 0)) return error;
   const row = rows[0];
   return new PaddockError(
