@@ -1,0 +1,75 @@
+"""`list` and `stat`: what lies at a path, links as links."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from .contract import DRAIN, STEP, TYPE_CHECKING
+from .lines import Lines
+from .names import show, show_text
+from .paths import ENTRY_FLAGS, Place, locate, open_any, open_folder
+from .walk import walk
+
+if TYPE_CHECKING:
+    from calls import Call
+
+    from .contract import Request, Steps
+
+STEP_ENTRIES = 256
+
+TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
+
+
+def describe_entry(path: str, info: os.stat_result, target: bytes | None) -> dict[str, object]:
+    return {
+        "path": path,
+        "type": TYPES.get(stat.S_IFMT(info.st_mode), "other"),
+        "size": info.st_size,
+        "mode": stat.S_IMODE(info.st_mode),
+        "mtime_ms": info.st_mtime_ns // 1_000_000,
+        "target": None if target is None else show(target),
+    }
+
+
+def run_stat(call: Call, request: Request) -> Steps:
+    yield from ()
+    place = locate(call, request["path"])
+    fd = open_any(place, ENTRY_FLAGS)
+    try:
+        info = os.fstat(fd)
+        target = os.readlink(b"", dir_fd=fd) if stat.S_ISLNK(info.st_mode) else None
+    finally:
+        os.close(fd)
+    return {"entry": describe_entry(place.text, info, target)}
+
+
+def run_list(call: Call, request: Request) -> Steps:
+    """`depth` 1 is the folder itself; folders that may not be read are listed but not entered."""
+    place = locate(call, request["path"])
+    limit: int = request["limit"]
+    lines = Lines(call)
+    count = 0
+    fd = open_folder(place)
+    found = walk(fd, max(1, request["depth"]), limit + 1, skips_unreadable=True)
+    try:
+        for entry in found:
+            if count == limit:
+                lines.flush()
+                return {"entries": count, "truncated": True}
+            target = entry.read_link() if stat.S_ISLNK(entry.info.st_mode) else None
+            lines.add(describe_entry(join_text(place, entry.path), entry.info, target))
+            count += 1
+            if count % STEP_ENTRIES == 0:
+                yield DRAIN if call.full else STEP
+    finally:
+        found.close()
+        os.close(fd)
+    lines.flush()
+    return {"entries": count, "truncated": False}
+
+
+def join_text(place: Place, path: str) -> str:
+    if place.path == b".":
+        return show_text(path) if place.root is not None else "/" + show_text(path)
+    return f"{place.text}/{show_text(path)}"
