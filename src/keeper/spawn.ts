@@ -19,11 +19,13 @@ export async function spawnKeeper(
   const log = openSync(join(home.run, ".keeper.log"), "a", 0o600);
   const child = spawn(process.execPath, [entry, "keeper"], { detached: true, stdio: ["pipe", "pipe", log], cwd: "/" });
   closeSync(log);
+  const { stdin, stdout } = child;
+  if (stdin === null || stdout === null) throw new PaddockError("internal", "the keeper has no pipes");
   const abort = (): void => void child.kill("SIGTERM");
   signal.addEventListener("abort", abort, { once: true });
-  child.stdin.end(JSON.stringify(start));
+  stdin.end(JSON.stringify(start));
   try {
-    for await (const line of createInterface({ input: child.stdout })) {
+    for await (const line of createInterface({ input: stdout })) {
       const message = JSON.parse(line) as KeeperLine;
       if ("progress" in message) onProgress(message.progress);
       else if ("ready" in message) return message.ready;
@@ -40,7 +42,7 @@ export async function spawnKeeper(
     });
   } finally {
     signal.removeEventListener("abort", abort);
-    child.stdout.destroy();
+    stdout.destroy();
     child.unref();
   }
 }

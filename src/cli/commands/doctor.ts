@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { createApp } from "../../app.ts";
-import type { ProbeFinding } from "../../drivers/driver.ts";
+import type { ProbeFinding } from "../../internal.ts";
 import { printable } from "../table.ts";
 import { style } from "../terminal.ts";
 

@@ -1,11 +1,10 @@
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import type { Home } from "../../config/home.ts";
+import type { ProcessListing, UsageSample } from "../../internal.ts";
 import { findKept, KeeperCall, listKept } from "../../keeper/client.ts";
 import type { KeeperCard } from "../../keeper/protocol.ts";
 import { formatBytes } from "../../report/format.ts";
-import type { UsageSample } from "../../sandbox/host.ts";
-import type { ProcessListing } from "../../sandbox/messages.ts";
 import { printable, renderTable } from "../table.ts";
 import { say, writeOut } from "../terminal.ts";
 

@@ -1,0 +1,11 @@
+/** What our own doors, bench and scripts use beyond the public surface. Not for users of the package. */
+export type { ProbeFinding } from "./drivers/driver.ts";
+export type { RunTaskOptions, TaskEvent } from "./executor/executor.ts";
+export { runToolCall } from "./executor/tool-call.ts";
+export type { Lease } from "./fleet/fleet.ts";
+export { type CopyBack, WorkspaceFolder } from "./fleet/workspace-folder.ts";
+export type { UsageSample } from "./sandbox/host.ts";
+export type { ProcessListing } from "./sandbox/messages.ts";
+export { loadPlan } from "./setup/plans.ts";
+export { generateSetupCode } from "./setup/setup-code.ts";
+export { findTool } from "./tools/registry.ts";
