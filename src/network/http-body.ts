@@ -1,0 +1,94 @@
+import type { Writable } from "node:stream";
+import type { ByteReader } from "./byte-reader.ts";
+import { ChunkedDecoder, ChunkedError, encodeChunk, LAST_CHUNK } from "./chunked.ts";
+import type { Framing } from "./http-framing.ts";
+import { findHeadEnd } from "./http-head.ts";
+
+/** A body that ended early or broke its framing. */
+export class BodyError extends Error {}
+
+/** The bytes of a head, from its first line to its empty line; null when the stream ends before its first byte. */
+export async function readHead(
+  reader: ByteReader,
+  limitBytes: number,
+  onFirstByte: () => void,
+): Promise<Buffer | null> {
+  let bytes: Buffer = Buffer.alloc(0);
+  while (true) {
+    const chunk = await reader.next();
+    if (!chunk && bytes.length === 0) return null;
+    if (!chunk) throw new BodyError("the stream ended inside the head");
+    if (bytes.length === 0) onFirstByte();
+    bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+    const end = findHeadEnd(bytes, limitBytes);
+    if (typeof end === "string") throw new BodyError(end);
+    if (end === undefined) continue;
+    reader.unshift(bytes.subarray(end));
+    return bytes.subarray(0, end);
+  }
+}
+
+/** The body's data without its framing. Throws BodyError when it is not whole. */
+export async function* readBody(reader: ByteReader, framing: Framing): AsyncGenerator<Buffer> {
+  if (framing.kind === "length") yield* readLength(reader, framing.bytes);
+  else if (framing.kind === "chunked") yield* readChunked(reader);
+  else if (framing.kind === "close") yield* readToEnd(reader);
+}
+
+async function* readLength(reader: ByteReader, bytes: number): AsyncGenerator<Buffer> {
+  let left = bytes;
+  while (left > 0) {
+    const chunk = await nextChunk(reader);
+    const part = chunk.subarray(0, left);
+    reader.unshift(chunk.subarray(part.length));
+    left -= part.length;
+    yield part;
+  }
+}
+
+async function* readChunked(reader: ByteReader): AsyncGenerator<Buffer> {
+  const decoder = new ChunkedDecoder();
+  while (!decoder.isDone) {
+    const { data, rest } = pushChecked(decoder, await nextChunk(reader));
+    yield* data;
+    reader.unshift(rest);
+  }
+}
+
+function pushChecked(decoder: ChunkedDecoder, chunk: Buffer): ReturnType<ChunkedDecoder["push"]> {
+  try {
+    return decoder.push(chunk);
+  } catch (thrown) {
+    if (thrown instanceof ChunkedError) throw new BodyError(thrown.message);
+    throw thrown;
+  }
+}
+
+async function* readToEnd(reader: ByteReader): AsyncGenerator<Buffer> {
+  for (let chunk = await reader.next(); chunk; chunk = await reader.next()) yield chunk;
+}
+
+async function nextChunk(reader: ByteReader): Promise<Buffer> {
+  const chunk = await reader.next();
+  if (!chunk) throw new BodyError("the stream ended inside the body");
+  return chunk;
+}
+
+export const encodeData = (framing: Framing, data: Buffer): Buffer =>
+  framing.kind === "chunked" ? encodeChunk(data) : data;
+
+export const encodeEnd = (framing: Framing): Buffer | undefined =>
+  framing.kind === "chunked" ? LAST_CHUNK : undefined;
+
+/** Writes and waits until there is room again; false once the stream no longer takes bytes. */
+export async function writeBytes(stream: Writable, bytes: Buffer | string): Promise<boolean> {
+  if (stream.destroyed || stream.writableEnded) return false;
+  if (stream.write(bytes)) return true;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const onDrain = (): void => resolve(true);
+  const onClose = (): void => resolve(false);
+  stream.once("drain", onDrain).once("close", onClose);
+  const isOpen = await promise;
+  stream.off("drain", onDrain).off("close", onClose);
+  return isOpen;
+}

@@ -1,0 +1,114 @@
+import type { Duplex } from "node:stream";
+import { EgressLedger } from "./accounting.ts";
+import { DEFAULT_BUDGETS, type EgressBudgets, Throttle } from "./budgets.ts";
+import { type Dial, dialAddress } from "./dial.ts";
+import type { EgressPolicy } from "./policy.ts";
+import { Refusal, renderRefusal } from "./refusal.ts";
+import { type Resolve, resolveName } from "./resolver.ts";
+import { serveGuest } from "./serve.ts";
+import { GuestSession, type SessionShared } from "./session.ts";
+
+export interface EgressProxyOptions {
+  readonly policy: EgressPolicy;
+  readonly resolver?: Resolve;
+  readonly dial?: Dial;
+  readonly budgets?: Partial<EgressBudgets>;
+  /** Monotonic milliseconds. */
+  readonly clock?: () => number;
+}
+
+/** The one way out of one sandbox. Opens no listener: connections are handed to it, already attributed to a call. */
+export interface EgressProxy extends AsyncDisposable {
+  readonly ledger: EgressLedger;
+  /** Guest connections that are open now. */
+  readonly connections: number;
+  /** Serves a guest connection to its end; `stream` should allow half-open (an end of one direction keeps the other). */
+  handle(stream: Duplex, callId: string): void;
+  /** Takes effect for every later request, and at once for connections that the new policy would not allow. */
+  setPolicy(policy: EgressPolicy): void;
+  /** Closes every connection and resolves when all are gone; later ones are refused. */
+  close(): Promise<void>;
+}
+
+export function createEgressProxy(options: EgressProxyOptions): EgressProxy {
+  return new SandboxEgress(options);
+}
+
+class SandboxEgress implements EgressProxy {
+  readonly ledger = new EgressLedger();
+  readonly #sessions = new Map<GuestSession, Promise<void>>();
+  readonly #shared: { -readonly [K in keyof SessionShared]: SessionShared[K] };
+  #txBytes = 0;
+  #rxBytes = 0;
+  #isClosed = false;
+
+  constructor({
+    policy,
+    resolver = resolveName,
+    dial = dialAddress,
+    budgets: given,
+    clock = () => performance.now(),
+  }: EgressProxyOptions) {
+    const budgets = { ...DEFAULT_BUDGETS, ...given };
+    const { resolveTimeoutMs, dialTimeoutMs } = budgets;
+    this.#shared = {
+      policy,
+      edges: { resolve: resolver, dial, resolveTimeoutMs, dialTimeoutMs },
+      budgets,
+      throttle: new Throttle(budgets.connectionsPerSecond, budgets.connectionBurst, clock),
+      clock,
+      spend: (tx, rx) => this.#spend(tx, rx),
+    };
+  }
+
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
+  handle(stream: Duplex, callId: string): void {
+    const limit = this.#shared.budgets.connections;
+    if (this.#isClosed) stream.destroy();
+    else if (this.#sessions.size >= limit) refuseStream(stream, `${limit} connections are open`);
+    else this.#serve(stream, callId);
+  }
+
+  setPolicy(policy: EgressPolicy): void {
+    this.#shared.policy = policy;
+    for (const session of this.#sessions.keys()) session.applyPolicy(policy);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const session of this.#sessions.keys()) {
+      session.cut(new Refusal(503, "failed", "the sandbox's network was closed"));
+      session.stream.destroy();
+    }
+    await Promise.all(this.#sessions.values());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #serve(stream: Duplex, callId: string): void {
+    const session = new GuestSession(stream, this.ledger.open(callId), this.#shared);
+    const served = serveGuest(session).finally(() => this.#sessions.delete(session));
+    this.#sessions.set(session, served);
+  }
+
+  #spend(tx: number, rx: number): string | undefined {
+    const { txBytes, rxBytes } = this.#shared.budgets;
+    this.#txBytes += tx;
+    this.#rxBytes += rx;
+    if (this.#txBytes > txBytes) return `${txBytes} bytes to upstreams are used up`;
+    return this.#rxBytes > rxBytes ? `${rxBytes} bytes from upstreams are used up` : undefined;
+  }
+}
+
+function refuseStream(stream: Duplex, reason: string): void {
+  stream.on("error", () => {});
+  const timer = setTimeout(() => stream.destroy(), 1000);
+  stream.once("close", () => clearTimeout(timer));
+  stream.end(renderRefusal(new Refusal(503, "denied", reason)));
+  stream.resume();
+}

@@ -1,0 +1,71 @@
+import { BodyError, readHead } from "./http-body.ts";
+import { parseRequestHead, REQUEST_LIMITS } from "./http-head.ts";
+import { interpretRequest } from "./http-request.ts";
+import { exchangePlain } from "./plain.ts";
+import { badRequest, badUpstream, Refusal, renderRefusal } from "./refusal.ts";
+import type { GuestSession } from "./session.ts";
+import { serveTunnel } from "./tunnel.ts";
+
+/** How long a guest may take to read the last answer and close. */
+const LINGER_MS = 1000;
+
+/** Serves one guest connection to its end. Never rejects. */
+export async function serveGuest(session: GuestSession): Promise<void> {
+  try {
+    await session.awaitTurn();
+    while (await serveRequest(session));
+  } catch (thrown) {
+    answerRefusal(session, thrown instanceof Refusal ? thrown : badUpstream("the proxy could not serve the request"));
+  }
+  session.dropLink();
+  session.endTimers();
+  await linger(session);
+}
+
+async function serveRequest(session: GuestSession): Promise<boolean> {
+  session.phase = "head";
+  const bytes = await readRequestHead(session);
+  if (!bytes) return false;
+  session.phase = "busy";
+  const request = interpretRequest(parseRequestHead(bytes));
+  if (request.kind === "plain") return await exchangePlain(session, request);
+  await serveTunnel(session, request);
+  return false;
+}
+
+async function readRequestHead(session: GuestSession): Promise<Buffer | null> {
+  const { headTimeoutMs } = session.shared.budgets;
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await readHead(session.reader, REQUEST_LIMITS.bytes, () => {
+      session.touch();
+      const late = new Refusal(408, "denied", `the head took longer than ${headTimeoutMs} ms`);
+      timer = setTimeout(() => session.cut(late), headTimeoutMs);
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof BodyError)) throw thrown;
+    throw session.failure ?? badRequest(thrown.message);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function answerRefusal(session: GuestSession, refusal: Refusal): void {
+  const canAnswer = session.phase === "head" || session.phase === "busy";
+  if (canAnswer && !session.stream.destroyed && !session.stream.writableEnded)
+    session.stream.write(renderRefusal(refusal));
+  else session.stream.destroy();
+}
+
+/** Ends the guest's side and drains what it still sends, so that the answer is read before the connection goes. */
+async function linger({ stream, reader }: GuestSession): Promise<void> {
+  reader.release();
+  if (stream.destroyed) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => stream.destroy(), LINGER_MS);
+  stream.once("close", resolve);
+  stream.end();
+  stream.resume();
+  await promise;
+  clearTimeout(timer);
+}
