@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core import Core
     from loop import Timer
     from relay import Relay
+    from spawn import Child
     from stdin import InputWriter
 
 KILL_AFTER_SECONDS = 0.25
@@ -32,7 +33,7 @@ RUNNING, SWEEPING, DRAINING, FINISHED = range(4)
 class Process:
     __slots__ = (
         "core", "call_id", "owner", "argv", "background", "pid", "phase", "relay", "stdin", "terminal_fd", "stdout",
-        "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code", "_signal", "_usage",
+        "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code", "_failed_code", "_signal", "_usage",
         "_duration_us", "_killed", "_survivors", "_deadline", "_killer", "result",
     )  # fmt: skip
 
@@ -57,6 +58,7 @@ class Process:
         self.result: Fields = {}
         self._started_ticks = boot_ticks_now()
         self._exit_code: int | None = None
+        self._failed_code: int | None = None
         self._signal: str | None = None
         self._usage = Usage()
         self._duration_us = 0
@@ -125,6 +127,10 @@ class Process:
 
     # Life
 
+    def began(self, child: Child) -> None:
+        self.pid = child.pid
+        self._failed_code = child.exit_code
+
     def take_input(self, writer: InputWriter) -> None:
         self.stdin = writer
         writer.on_room = self._frames_arrived
@@ -164,6 +170,8 @@ class Process:
         """The main process is reaped."""
         self.core.ledger.drop(self.pid)
         self._exit_code, self._signal = split_status(wait_status)
+        if self._failed_code is not None:
+            self._exit_code = self._failed_code
         self.ended(usage)
 
     def ended(self, usage: Usage) -> None:

@@ -77,7 +77,7 @@ def _start_with_pipes(process: Process, folder: str, environment: dict[str, str]
         add_pipe(1)
         add_pipe(1)
         descriptors = theirs if request["stdin"] else [0, *theirs]  # our own 0 is /dev/null
-        process.pid = spawn(Plan(request["argv"], environment, folder, descriptors, rlimits=request["rlimits"]))
+        process.began(spawn(Plan(request["argv"], environment, folder, descriptors, rlimits=request["rlimits"])))
     except BaseException:
         for fd in ours:
             close_quietly(fd)
@@ -98,7 +98,7 @@ def _start_with_terminal(process: Process, folder: str, environment: dict[str, s
         plan = Plan(
             request["argv"], environment, folder, [slave] * 3, controls_terminal=True, rlimits=request["rlimits"]
         )
-        process.pid = spawn(plan)
+        process.began(spawn(plan))
         process.terminal_fd = os.dup(master)
         if request["stdin"]:
             process.take_input(InputWriter(process.core.loop, os.dup(master), is_terminal=True))
