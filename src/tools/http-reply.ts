@@ -18,6 +18,7 @@ export interface HttpReply {
 export interface Expectation {
   readonly status?: number | undefined;
   readonly json?: Readonly<Record<string, unknown>> | undefined;
+  readonly has?: readonly string[] | undefined;
 }
 
 export interface ReplyFacts {
@@ -62,10 +63,17 @@ function findProblem(reply: HttpReply, expectation: Expectation | undefined): st
     const expected = expectation?.status === undefined ? "" : `, expected ${expectation.status}`;
     return `the server answered ${status}${expected}`;
   }
-  if (expectation?.json === undefined) return undefined;
+  return expectation?.json === undefined && expectation?.has === undefined
+    ? undefined
+    : findWrongMember(body, expectation);
+}
+
+function findWrongMember(body: string, { json = {}, has = [] }: Expectation): string | undefined {
   const members = parseObject(body);
   if (members === undefined) return "the answer is no JSON object";
-  for (const [name, wanted] of Object.entries(expectation.json)) {
+  const absent = has.find((name) => !Object.hasOwn(members, name));
+  if (absent !== undefined) return `the answer has no member ${absent}`;
+  for (const [name, wanted] of Object.entries(json)) {
     const found = members[name];
     if (!isDeepStrictEqual(normalize(found), normalize(wanted))) {
       return `member ${name} of the answer is ${show(found)}, expected ${show(wanted)}`;

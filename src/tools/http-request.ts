@@ -38,6 +38,11 @@ const input = z
       .describe("Call a server inside the sandbox on this port of its loopback, from outside."),
     expect: z
       .strictObject({
+        has: z
+          .array(z.string())
+          .max(100)
+          .optional()
+          .describe("Members that the answer's JSON object must have, whatever their value."),
         status: z.int().min(100).max(599).optional().describe("The status that the answer must have."),
         json: z
           .record(z.string(), z.unknown())

@@ -1,0 +1,20 @@
+import type { z } from "zod";
+import { PaddockError } from "../errors/error.ts";
+
+/** Input that fits its schema; else `invalid_request` with whose input it is, the field and the rule it breaks. */
+export function checkInput<Parsed>(schema: z.ZodType<Parsed>, input: unknown, owner: string): Parsed {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const { field, rule } = describeIssue(parsed.error);
+  const shown = field === "" ? rule : `${field}: ${rule}`;
+  throw new PaddockError("invalid_request", `${owner}: ${shown}`, { context: { owner, field, rule } });
+}
+
+function describeIssue(error: z.ZodError): { readonly field: string; readonly rule: string } {
+  const issue = error.issues[0];
+  const path = issue?.path ?? [];
+  const field = path
+    .map((part, index) => (typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${String(part)}`))
+    .join("");
+  return { field, rule: issue?.message ?? "does not fit" };
+}
