@@ -45,6 +45,4 @@ def make_operation(op: str, module: str) -> Operation:
     return run
 
 
-OPERATIONS: dict[str, Operation] = {
-    op: make_operation(op, module) for op, module in MODULES.items()
-}
+OPERATIONS: dict[str, Operation] = {op: make_operation(op, module) for op, module in MODULES.items()}

@@ -1,7 +1,7 @@
 """One walk over the workspace that compares it with what an earlier walk saw.
 
-A baseline maps each folder (`""`, `"a/"`, `"a/b/"`) to the signatures of its names: `(mode, size, inode, mtime, ctime)`,
-`(mode,)` for a folder, `("tree", files, bytes, newest)` for a package tree.
+A baseline maps each folder (`""`, `"a/"`, `"a/b/"`) to the signatures of its names: `(mode, size, inode, mtime,
+ctime)`, `(mode,)` for a folder, `("tree", files, bytes, newest)` for a package tree.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import stat
 from itertools import islice
 
 from .contract import STEP, TYPE_CHECKING
-from .trees import Measure, is_tree
+from .trees import BATCH_ENTRIES, FOLDER_COST, Measure, is_tree
 from .walk import CHILD_FLAGS, MAX_OPEN_FOLDERS
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Report: TypeAlias = "Callable[[str, str, Signature, int], Waits]"
 
 MAX_ENTRIES = 200_000
-BATCH_ENTRIES = 1024
 OWN_FOLDER = ".paddock"
 TYPE_MASK = 0o170000
 FOLDER, REGULAR = stat.S_IFDIR, stat.S_IFREG
@@ -48,6 +47,7 @@ class Scan:
         self.entries = 0
         self.bytes = 0
         self.skipped = 0
+        self.since_step = 0
 
     def run(self, root_fd: int) -> Waits:
         stack: list[tuple[int, str, list[str]]] = [(os.dup(root_fd), "", [])]
@@ -61,6 +61,7 @@ class Scan:
                 name = pending.pop()
                 child = self.open_folder(fd, prefix, name, len(stack))
                 if child is None:
+                    yield from self.report_if_changed(prefix, name, self.now[prefix].get(name))
                     continue
                 stack.append((child, f"{prefix}{name}/", []))
                 if is_tree(child, name):
@@ -85,7 +86,9 @@ class Scan:
                     changed = self.compare_batch(batch, prefix, before, now, folders)
                     if self.report is not None:
                         yield from self.report_changed(changed, prefix, before, fd)
-                if len(batch) == BATCH_ENTRIES:
+                self.since_step += len(batch) + FOLDER_COST
+                if self.since_step >= BATCH_ENTRIES:
+                    self.since_step = 0
                     yield STEP
         if is_whole and self.report is not None and before.keys() - now.keys():
             for name in before.keys() - now.keys():
@@ -108,7 +111,9 @@ class Scan:
             except FileNotFoundError:
                 continue
             except OSError:
-                self.skip_entry(prefix, entry.name, before, now)
+                # The folder may not be searched, or the disk fails.
+                self.skipped += 1
+                self.keep_entry(prefix, entry.name)
                 continue
             name = entry.name
             mode = info.st_mode
@@ -169,23 +174,23 @@ class Scan:
                 return os.open(name, CHILD_FLAGS, dir_fd=fd)
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                    # Replaced since it was listed: the next diff compares what is there with what was known.
+                    del self.now[prefix][name]
+                    self.keep_entry(prefix, name)
                     return None
                 if error.errno != errno.EACCES:
                     raise
         self.skipped += 1
-        self.keep(f"{prefix}{name}/")
+        self.keep_folder(f"{prefix}{name}/")
         return None
 
-    def skip_entry(
-        self, prefix: str, name: str, before: dict[str, Signature], now: dict[str, Signature]
-    ) -> None:
-        """An entry that cannot be looked at: its folder is locked, or the disk fails."""
-        self.skipped += 1
-        if name in before:
-            now[name] = before[name]
-            self.keep(f"{prefix}{name}/")
+    def keep_entry(self, prefix: str, name: str) -> None:
+        known = self.before.get(prefix, {}).get(name)
+        if known is not None:
+            self.now[prefix][name] = known
+            self.keep_folder(f"{prefix}{name}/")
 
-    def keep(self, prefix: str) -> None:
+    def keep_folder(self, prefix: str) -> None:
         """What a folder held that cannot be looked into now counts as unchanged."""
         pending = [prefix]
         while pending:
@@ -210,9 +215,9 @@ class Scan:
         if is_known or not self.now[f"{prefix}{name}/"]:
             yield from self.report_if_changed(prefix, name, self.now[prefix][name])
 
-    def report_if_changed(self, prefix: str, name: str, signature: Signature) -> Waits:
+    def report_if_changed(self, prefix: str, name: str, signature: Signature | None) -> Waits:
         known = self.before.get(prefix, {}).get(name)
-        if self.report is None or known == signature:
+        if self.report is None or signature is None or known == signature:
             return
         kind = "created" if known is None else "modified"
         yield from self.report(kind, prefix + name, signature, -1)

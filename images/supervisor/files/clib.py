@@ -20,7 +20,7 @@ try:
     _library = dlopen(None, 2)
 
     def load(name: str) -> Callable[..., Any]:
-        """A function that takes ints, bytes and `Long`, returns a Long as an int, and leaves its errno in `get_errno()`."""
+        """Takes ints, bytes and `Long`; returns a long as an int and leaves its errno in `get_errno()`."""
         return Function(dlsym(_library, name))
 
 except (ImportError, TypeError, AttributeError):

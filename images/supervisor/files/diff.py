@@ -1,7 +1,7 @@
 """`snapshot` and `diff`: what changed in the workspace since the last of either.
 
-An entry is modified when its signature changed, so a file that was touched or rewritten with the same content counts. A rename is
-a deletion and a creation. The first diff without a snapshot is against an empty workspace.
+An entry is modified when its signature changed, so a file that was touched or rewritten with the same content counts.
+A rename is a deletion and a creation. The first diff without a snapshot is against an empty workspace.
 """
 
 from __future__ import annotations
@@ -76,9 +76,7 @@ class Changes:
         self.more = 0
         self.lines: list[dict[str, Any]] = []
 
-    def report(
-        self, kind: str, path: str, signature: Signature, folder_fd: int
-    ) -> Generator[Any, Any, None]:
+    def report(self, kind: str, path: str, signature: Signature, folder_fd: int) -> Generator[Any, Any, None]:
         if len(self.lines) >= self.max_files:
             self.more += 1
             return
@@ -97,9 +95,7 @@ class Changes:
             }
         )
 
-    def hash_file(
-        self, path: str, signature: Signature, folder_fd: int
-    ) -> Generator[Any, Any, str | None]:
+    def hash_file(self, path: str, signature: Signature, folder_fd: int) -> Generator[Any, Any, str | None]:
         size: int = signature[1]
         try:
             fd = os.open(path.rpartition("/")[2], HASH_FLAGS, dir_fd=folder_fd)

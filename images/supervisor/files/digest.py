@@ -1,7 +1,7 @@
 """SHA-256 in the cheapest way for its size.
 
-OpenSSL is six times faster than the interpreter's own code but costs 4 MiB of memory once loaded, so it is used only for content
-that is worth it.
+OpenSSL is six times faster than the interpreter's own code but costs 4 MiB of memory once loaded, so it is used only
+for content that is worth it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from .contract import DRAIN, STEP, TYPE_CHECKING
 from .lines import Lines
 from .names import show, show_text
 from .paths import ENTRY_FLAGS, Place, locate, open_any, open_folder
-from .walk import walk
+from .walk import Found, walk
 
 if TYPE_CHECKING:
     from calls import Call
@@ -57,7 +57,7 @@ def run_list(call: Call, request: Request) -> Steps:
             if count == limit:
                 lines.flush()
                 return {"entries": count, "truncated": True}
-            target = entry.read_link() if stat.S_ISLNK(entry.info.st_mode) else None
+            target = read_target(entry) if stat.S_ISLNK(entry.info.st_mode) else None
             lines.add(describe_entry(join_text(place, entry.path), entry.info, target))
             count += 1
             if count % STEP_ENTRIES == 0:
@@ -67,6 +67,13 @@ def run_list(call: Call, request: Request) -> Steps:
         os.close(fd)
     lines.flush()
     return {"entries": count, "truncated": False}
+
+
+def read_target(entry: Found) -> bytes | None:
+    try:
+        return entry.read_link()
+    except OSError:
+        return None
 
 
 def join_text(place: Place, path: str) -> str:

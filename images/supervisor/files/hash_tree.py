@@ -1,7 +1,7 @@
 """`hash_tree`: one digest over path, type, mode and content of every entry.
 
-Entries come parents first, the names of a folder in byte order. Each adds
-`type NUL mode-in-octal NUL path NUL content NUL LF`, where content is a file's sha256 in hex, a link's target, or nothing.
+Entries come parents first, the names of a folder in byte order. Each adds `type NUL mode-in-octal NUL path NUL
+content NUL LF`, where content is a file's sha256 in hex, a link's target, or nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 1_000_000
 CHUNK_BYTES = 1 << 20
+STEP_BYTES = 1 << 18
 STEP_ENTRIES = 64
 
 
@@ -70,7 +71,7 @@ def hash_content(entry: Found) -> Generator[Any, Any, tuple[int, bytes]]:
         while chunk := os.read(fd, CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)
-            if len(chunk) == CHUNK_BYTES:
+            if len(chunk) >= STEP_BYTES:
                 yield STEP
     finally:
         os.close(fd)

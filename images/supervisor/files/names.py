@@ -19,9 +19,7 @@ def show_name(name: bytes) -> str:
         return name.decode()
     except UnicodeDecodeError:
         text = name.decode("utf-8", "surrogateescape").replace("%", "%25")
-        return "".join(
-            f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text
-        )
+        return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
 
 
 def show_text(path: str) -> str:

@@ -1,7 +1,7 @@
 """Where a path of a request leads, and the only ways in which it is opened.
 
-Paths are relative to the workspace or absolute; an absolute path below the workspace is a workspace path. `.` and empty names on
-the way are dropped, `..` is refused: what it means would depend on links.
+Paths are relative to the workspace or absolute; an absolute path below the workspace is a workspace path. `.` and
+empty names on the way are dropped, `..` is refused: what it means would depend on links.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .openat2 import (
 )
 
 if TYPE_CHECKING:
-    from .contract import Call
+    from calls import Call
 
 COMMON = os.O_CLOEXEC | os.O_NOCTTY
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | COMMON
@@ -37,9 +37,7 @@ class Place:
 
     __slots__ = ("base_fd", "path", "root", "text", "last")
 
-    def __init__(
-        self, base_fd: int, path: bytes, root: list[bytes] | None, last: bytes
-    ) -> None:
+    def __init__(self, base_fd: int, path: bytes, root: list[bytes] | None, last: bytes) -> None:
         self.base_fd = base_fd
         self.path = path or b"."
         self.root = root
@@ -131,9 +129,7 @@ def open_raw(place: Place, flags: int, mode: int) -> int:
         return open_by_names(place, flags, mode)
     beneath = RESOLVE_BENEATH if place.root is not None else 0
     try:
-        return openat2(
-            place.base_fd, place.path, flags, mode, RESOLVE_NO_MAGICLINKS | beneath
-        )
+        return openat2(place.base_fd, place.path, flags, mode, RESOLVE_NO_MAGICLINKS | beneath)
     except OSError as error:
         if error.errno == errno.ENOSYS:
             _has_openat2 = False

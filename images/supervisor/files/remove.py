@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .contract import Request, Steps
 
-STEP_ENTRIES = 256
+STEP_ENTRIES = 64
 BATCH_NAMES = 4096
 # Folders below this depth are first moved up to the top of the tree that is being removed, so that any depth
 # takes a bounded number of descriptors.

@@ -1,7 +1,8 @@
 """Path resolution one name at a time, each opened without following links.
 
-Used where the kernel has no openat2, and for absolute links in the workspace that lead back into it, which openat2 refuses
-under RESOLVE_BENEATH. Every descriptor on the way is held, so `..` in a link goes back to the folder it came from.
+Used where the kernel has no openat2, and for absolute links in the workspace that lead back into it, which openat2
+refuses under RESOLVE_BENEATH. Every descriptor on the way is held, so `..` in a link goes back to the folder it came
+from.
 """
 
 from __future__ import annotations
@@ -62,9 +63,7 @@ def read_link(fd: int) -> bytes:
     return os.readlink(b"", dir_fd=fd)
 
 
-def resolve(
-    base_fd: int, path: bytes, root: list[bytes] | None, follow_last: bool
-) -> tuple[int, bytes]:
+def resolve(base_fd: int, path: bytes, root: list[bytes] | None, follow_last: bool) -> tuple[int, bytes]:
     """The open parent (the caller closes it) and the last name, which is `.` for the base itself."""
     trail = Trail(base_fd)
     try:
@@ -74,9 +73,7 @@ def resolve(
         trail.close()
 
 
-def walk(
-    trail: Trail, names: list[bytes], root: list[bytes] | None, follow_last: bool
-) -> bytes:
+def walk(trail: Trail, names: list[bytes], root: list[bytes] | None, follow_last: bool) -> bytes:
     pending = names[::-1]
     links = 0
     while pending:

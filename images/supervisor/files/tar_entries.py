@@ -143,8 +143,8 @@ def check_entry(header: Header) -> Entry:
         raise refuse(path, "has no name")
     if kind == FILE and header.mode & SPECIAL_BITS:
         raise refuse(path, "has setuid, setgid or sticky bits")
-    if kind != FILE and header.size and kind != FOLDER:
-        raise refuse(path, "a link with content")
+    if kind != FILE and header.size:
+        raise refuse(path, "content that belongs to no file")
     link_names: list[bytes] = []
     if kind == SYMLINK:
         check_symlink(header, len(names) - 1)
@@ -171,7 +171,9 @@ def check_path(entry_path: bytes, path: bytes) -> list[bytes]:
 
 
 def check_symlink(header: Header, depth: int) -> None:
-    """`..` may only lead, and no further up than the link lies deep: after a name it could go up from where another link leads."""
+    """`..` may only lead, and no further up than the link lies deep: after a name it could go up from where another
+    link leads.
+    """
     target = header.link
     if not target or b"\0" in target or len(target) > MAX_LINK_BYTES:
         raise refuse(header.path, "a link without a proper target")

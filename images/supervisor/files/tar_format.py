@@ -7,7 +7,7 @@ from __future__ import annotations
 
 BLOCK_BYTES = 512
 ZERO_BLOCK = bytes(BLOCK_BYTES)
-MAX_OCTAL_SIZE = 0o77777777777
+MAX_OCTAL = 0o77777777777
 NAME_BYTES = 100
 
 FILE, HARD_LINK, SYMLINK, FOLDER = b"0", b"1", b"2", b"5"
@@ -21,9 +21,7 @@ class Broken(ValueError):
 class Header:
     __slots__ = ("path", "kind", "mode", "size", "mtime", "link")
 
-    def __init__(
-        self, path: bytes, kind: bytes, mode: int, size: int, mtime: int, link: bytes
-    ) -> None:
+    def __init__(self, path: bytes, kind: bytes, mode: int, size: int, mtime: int, link: bytes) -> None:
         self.path = path
         self.kind = kind
         self.mode = mode
@@ -43,7 +41,7 @@ def encode_header(header: Header) -> bytes:
         records += encode_record(b"path", header.path)
     if len(header.link) > NAME_BYTES:
         records += encode_record(b"linkpath", header.link)
-    if header.size > MAX_OCTAL_SIZE:
+    if header.size > MAX_OCTAL:
         records += encode_record(b"size", str(header.size).encode())
     if not records:
         return encode_block(header)
@@ -55,8 +53,8 @@ def encode_header(header: Header) -> bytes:
 
 
 def encode_block(header: Header) -> bytes:
-    size = header.size if header.size <= MAX_OCTAL_SIZE else 0
-    mtime = min(max(header.mtime, 0), MAX_OCTAL_SIZE)
+    size = header.size if header.size <= MAX_OCTAL else 0
+    mtime = min(max(header.mtime, 0), MAX_OCTAL)
     fields = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (
         header.path[:NAME_BYTES].ljust(NAME_BYTES, b"\0"),
         header.mode,
@@ -88,8 +86,8 @@ def is_utf8(data: bytes) -> bool:
 
 
 def decode_block(block: bytes) -> Header:
-    checksum = decode_number(block[148:156])
-    if checksum != sum(block) - sum(block[148:156]) + 8 * 0x20:
+    checksum = sum(block) - sum(block[148:156]) + 8 * 0x20
+    if cut(block[148:156]).strip(b" ").lstrip(b"0") != b"%o" % checksum:
         raise Broken("not a tar header")
     path = cut(block[:100])
     if block[257:263] == b"ustar\0" and block[345]:
@@ -99,7 +97,7 @@ def decode_block(block: bytes) -> Header:
         block[156:157],
         decode_number(block[100:108]),
         decode_number(block[124:136]),
-        decode_number(block[136:148]),
+        min(decode_number(block[136:148]), MAX_OCTAL),
         cut(block[157:257]),
     )
 

@@ -10,7 +10,7 @@ import os
 import stat
 
 from .contract import STEP, TYPE_CHECKING, OpError
-from .errors import CODES, describe, fail
+from .errors import describe, fail
 from .folders import FOLDER_MODE
 from .names import show
 from .paths import COMMON, locate, open_folder
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .contract import Request, Steps
 
-STEP_ENTRIES = 64
+STEP_ENTRIES = 16
 STEP_BYTES = 1 << 20
 PARENT_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | COMMON
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | COMMON
@@ -131,11 +131,15 @@ class Target:
         set_time(name, entry.header.mtime, dir_fd=parent_fd, follow_symlinks=False)
 
     def create_hard_link(self, parent_fd: int, name: bytes, entry: Entry) -> None:
-        source_fd = self.open_path(entry.link_names[:-1], is_created=False)
+        missing = refuse(entry.header.path, "a hard link to something that is not a file here")
+        try:
+            source_fd = self.open_path(entry.link_names[:-1], is_created=False)
+        except FileNotFoundError:
+            raise missing from None
         source_name = entry.link_names[-1]
         try:
             if not is_kind(source_fd, source_name, stat.S_IFREG):
-                raise refuse(entry.header.path, "a hard link to something that is not a file here")
+                raise missing
             if entry.link_names != entry.names:
                 make_room(parent_fd, name, stat.S_IFREG)
                 os.link(
@@ -148,9 +152,7 @@ class Target:
         finally:
             os.close(source_fd)
 
-    def create_file(
-        self, parent_fd: int, name: bytes, entry: Entry, source: Source
-    ) -> Generator[Any, Any, None]:
+    def create_file(self, parent_fd: int, name: bytes, entry: Entry, source: Source) -> Generator[Any, Any, None]:
         header = entry.header
         make_room(parent_fd, name, stat.S_IFREG)
         fd = os.open(name, CREATE_FLAGS, 0o600, dir_fd=parent_fd)
@@ -177,7 +179,8 @@ class Target:
             try:
                 fd = self.open_path(list(names), is_created=False)
             except OSError as error:
-                raise fail(CODES.get(error.errno or 0, "io_error"), show(path), "changed during the call") from error
+                reason = f"changed during the call: {os.strerror(error.errno or errno.EIO)}"
+                raise fail("archive_refused", show(path), reason) from error
             try:
                 os.fchmod(fd, mode)
                 set_time(fd, mtime)
@@ -190,17 +193,17 @@ class Target:
 
 
 def is_kind(parent_fd: int, name: bytes, kind: int) -> bool:
-    info = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+    try:
+        info = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
     return stat.S_IFMT(info.st_mode) == kind
 
 
 def make_room(parent_fd: int, name: bytes, kind: int) -> None:
     """Removes an entry of the same kind; one of another kind is left to fail the creation."""
-    try:
-        if is_kind(parent_fd, name, kind):
-            os.unlink(name, dir_fd=parent_fd)
-    except FileNotFoundError:
-        pass
+    if is_kind(parent_fd, name, kind):
+        os.unlink(name, dir_fd=parent_fd)
 
 
 def set_time(target: int | bytes, mtime: int, **where: Any) -> None:

@@ -74,8 +74,10 @@ def walk(
             name = frame.entries[-1].name
             try:
                 info = frame.entries.pop().stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
+            except OSError as error:
+                if is_passable(error, skips_unreadable):
+                    continue
+                raise OSError(error.errno, error.strerror, frame.prefix + name) from error
             path = frame.prefix + name
             yield Found(path, name, frame.fd, info)
             if stat.S_ISDIR(info.st_mode) and (max_depth is None or len(stack) < max_depth):
@@ -87,9 +89,7 @@ def walk(
             os.close(frame.fd)
 
 
-def enter(
-    frame: Frame, name: str, info: os.stat_result, depth: int, skips_unreadable: bool
-) -> int | None:
+def enter(frame: Frame, name: str, info: os.stat_result, depth: int, skips_unreadable: bool) -> int | None:
     if depth >= MAX_OPEN_FOLDERS:
         raise OSError(errno.ENAMETOOLONG, "too deep", frame.prefix + name)
     try:
@@ -97,7 +97,12 @@ def enter(
             return None
         return os.open(name, CHILD_FLAGS, dir_fd=frame.fd)
     except OSError as error:
-        is_gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-        if is_gone or (skips_unreadable and error.errno == errno.EACCES):
+        if is_passable(error, skips_unreadable):
             return None
         raise OSError(error.errno, error.strerror, frame.prefix + name) from error
+
+
+def is_passable(error: OSError, skips_unreadable: bool) -> bool:
+    """Whether an entry is left out: it is gone or replaced since it was listed, or locked."""
+    is_gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    return is_gone or (skips_unreadable and error.errno == errno.EACCES)

@@ -1,7 +1,8 @@
 """`watch`: changes below a folder, or of one file, until the host cancels.
 
-A rename is `move` with the path that is gone, then `create` with the new one. Repetitions within a burst are one event; what came into a
-new folder before it was watched may be reported twice. `modify` of the watched folder itself means that events were lost: look again.
+A rename is `move` with the path that is gone, then `create` with the new one. Repetitions within a burst are one
+event; what came into a new folder before it was watched may be reported twice. `modify` of the watched folder itself
+means that events were lost: look again.
 """
 
 from __future__ import annotations
@@ -99,9 +100,9 @@ class Watcher:
             os.close(fd)
 
     def add(self, fd: int, path: str, mask: int) -> None:
-        if len(self.paths) >= MAX_WATCHES:
-            raise OpError("unavailable", f"more than {MAX_WATCHES} folders to watch")
         self.paths[self.inotify.add(fd, mask)] = path
+        if len(self.paths) > MAX_WATCHES:
+            raise OpError("unavailable", f"more than {MAX_WATCHES} folders to watch")
 
     def add_below(self, fd: int, path: str, is_new: bool) -> Generator[Any, Any, None]:
         """Watches the folders below one that is watched already; `is_new`: what it holds has not been reported."""

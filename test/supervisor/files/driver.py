@@ -73,8 +73,8 @@ class Running:
         self.steps = 0
         self.value = None
 
-    def run(self):
-        value = None
+    def run(self, value=None):
+        """To the end; `value` answers what a test that took the first steps itself left open."""
         try:
             while True:
                 wait = self.generator.send(value)
@@ -110,8 +110,10 @@ def wait_readable(fd):
 
 
 class FilesTest(unittest.TestCase):
+    temporary = None
+
     def setUp(self):
-        base = os.path.realpath(tempfile.mkdtemp(prefix="paddock-files-"))
+        base = os.path.realpath(tempfile.mkdtemp(prefix="paddock-files-", dir=self.temporary))
         self.addCleanup(remove_tree, base)
         self.workspace = os.path.join(base, "workspace")
         self.outside = os.path.join(base, "outside")

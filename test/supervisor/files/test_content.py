@@ -16,7 +16,13 @@ class Read(FilesTest):
 
     def test_sends_ranges_and_nothing_past_the_end(self):
         self.put("a", b"0123456789")
-        for offset, length, expected in ((0, 4, b"0123"), (8, 100, b"89"), (5, None, b"56789"), (10, None, b""), (2**53 - 1, 1, b"")):
+        for offset, length, expected in (
+            (0, 4, b"0123"),
+            (8, 100, b"89"),
+            (5, None, b"56789"),
+            (10, None, b""),
+            (2**53 - 1, 1, b""),
+        ):
             self.assertEqual(self.run_op("read", path="a", offset=offset, length=length).data, expected)
 
     def test_waits_for_the_outgoing_buffer(self):
@@ -121,7 +127,6 @@ class Write(FilesTest):
         first.generator.close()
         self.write("b", b"two")
         self.assertEqual(self.get("a"), b"two")
-
 
     def test_needs_a_name(self):
         for path in (".", "d/", "d/.", "/", self.workspace, self.workspace + "/"):

@@ -6,7 +6,6 @@ import stat
 import unittest
 
 from driver import FilesTest
-
 from files import openat2 as native
 from files import paths
 
@@ -46,7 +45,15 @@ class Links(FilesTest):
             ("tricky", self.workspace + "/../outside"),
         ):
             os.symlink(target, self.path(name))
-            for op, frames in (("read", ()), ("write", [b"x", None]), ("list", ()), ("tar_in", [None]), ("tar_out", ()), ("hash_tree", ()), ("watch", ())):
+            for op, frames in (
+                ("read", ()),
+                ("write", [b"x", None]),
+                ("list", ()),
+                ("tar_in", [None]),
+                ("tar_out", ()),
+                ("hash_tree", ()),
+                ("watch", ()),
+            ):
                 self.assert_fails("refused", op, frames, path=name)
             for op in ("mkdir", "remove"):
                 self.assert_fails("refused", op, path=f"{name}/x")
@@ -68,7 +75,15 @@ class Links(FilesTest):
             self.assert_fails("refused", "read", path=path)
 
     def test_never_follows_magic_links_or_reads_kernel_trees(self):
-        for path in ("/proc/self/fd/1", "/proc/self/root/etc/passwd", "/proc/self/environ", "/proc/self/mem", "/proc/version", "/sys/kernel/notes", "/proc/self/cwd"):
+        for path in (
+            "/proc/self/fd/1",
+            "/proc/self/root/etc/passwd",
+            "/proc/self/environ",
+            "/proc/self/mem",
+            "/proc/version",
+            "/sys/kernel/notes",
+            "/proc/self/cwd",
+        ):
             self.assert_fails("refused", "read", path=path)
             self.assert_fails("refused", "stat", path=path + "/x" if path.endswith("cwd") else path)
         for path in ("/proc", "/sys"):
@@ -139,8 +154,8 @@ class SpecialFiles(FilesTest):
 
 class Names(FilesTest):
     ODD = (
-        b"new\nline", b"tab\t", b"-rf", b"__proto__", b"constructor", b"%00", b"100%", b"dot.", b" ", "\u202ertl".encode(), b"a\\b", b"n" * 255,
-        b"caf\xe9", b"50%\xff", b"\xff\xfe", "\u00e9".encode(),
+        b"new\nline", b"tab\t", b"-rf", b"__proto__", b"constructor", b"%00", b"100%", b"dot.", b" ", "\u202ertl".encode(),
+        b"a\\b", b"n" * 255, b"caf\xe9", b"50%\xff", b"\xff\xfe", "\u00e9".encode(),
     )  # fmt: skip
 
     def test_go_out_in_a_list_and_come_back_byte_for_byte(self):
