@@ -25,7 +25,7 @@ export const headersField = z
       .max(16 * 1024)
       .regex(/^[\t\x20-\x7e\x80-\uffff]*$/, "must be one line of text"),
   )
-  .describe("Headers to send. They stand in no record.");
+  .describe("Headers to send. The call's record does not show them.");
 
 export const httpTimeoutField = timeoutField
   .optional()

@@ -55,7 +55,7 @@ export const averageByGroup = defineRecipe<z.infer<typeof parameters>>({
   },
 });
 
-const AVERAGE = String.raw`
+const AVERAGE = `
 averages = table.groupby("group")["value"].agg(["mean", "size"]).reset_index().sort_values("group")
 averages.columns = [group, f"average_{value}", "rows"]
 averages.to_csv(PARAMETERS["output"], index=False)
@@ -63,7 +63,7 @@ print(f"average of {value!r} per {group!r}: {len(averages)} groups from {len(tab
 print(averages.head(10).to_string(index=False))
 `;
 
-const CHECK = String.raw`
+const CHECK = `
 if {row[group] for row in result} != set(groups) or len(result) != len(groups):
     stop(f"{PARAMETERS['output']} has {len(result)} groups, {PARAMETERS['input']} has {len(groups)}")
 for row in result:

@@ -47,7 +47,7 @@ export const buildDataframe = defineRecipe<z.infer<typeof parameters>>({
   ],
 });
 
-const BUILD = String.raw`import pandas as pd
+const BUILD = `import pandas as pd
 
 frame = pd.DataFrame(PARAMETERS["rows"], columns=PARAMETERS["columns"])
 frame.to_csv(PARAMETERS["output"], index=False)
@@ -55,7 +55,7 @@ print(frame.to_string(index=False))
 print(f"total sales: {int(frame['sales'].sum())}, average price: {frame['price'].mean():.2f}")
 `;
 
-const CHECK = String.raw`import csv
+const CHECK = `import csv
 
 with open(PARAMETERS["output"], encoding="utf-8", newline="") as file:
     header, *rows = csv.reader(file)

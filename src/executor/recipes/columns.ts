@@ -1,5 +1,5 @@
 /** Python that loads a table of text and finds the columns a caller means. `PARAMETERS` names them or leaves them open. */
-export const LOAD_TABLE = String.raw`import os
+export const LOAD_TABLE = `import os
 import re
 import sys
 
@@ -67,7 +67,7 @@ if table.empty:
 `;
 
 /** Python that reads the same table again without pandas, to check a result against it. */
-export const READ_AGAIN = String.raw`import csv
+export const READ_AGAIN = `import csv
 import math
 
 def read(path):

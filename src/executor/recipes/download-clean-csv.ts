@@ -119,7 +119,7 @@ print(f"{path}: {len(frame)} rows, {len(frame.columns)} columns {list(frame.colu
 print(f"{output}: {len(clean)} rows, {len(frame) - len(clean)} dropped")
 `;
 
-const CHECK = String.raw`import csv
+const CHECK = `import csv
 
 def read(path):
     with open(path, encoding="utf-8-sig", newline="") as file:

@@ -2,15 +2,16 @@ import type { PlannedCall } from "../../tools/tool.ts";
 
 /** Bash that stops the server that this workspace started before, if it still runs. */
 const STOP_SERVER = String.raw`pid=$(cat .paddock/server.pid 2>/dev/null) || pid=
-if [ -n "$pid" ] && grep -qz '^server\.js$' "/proc/$pid/cmdline" 2>/dev/null; then
-  kill "$pid"
-  for _ in $(seq 100); do [ -d "/proc/$pid" ] || break; sleep 0.05; done
-  [ ! -d "/proc/$pid" ] || { echo "the server (pid $pid) did not stop" >&2; exit 1; }
-fi
-rm -f .paddock/server.pid
+runs() { [ -n "$pid" ] && grep -qz '^server\.js$' "/proc/$pid/cmdline" 2>/dev/null; }
+if runs; then kill "$pid"; fi
+for _ in $(seq 100); do
+  runs || { rm -f .paddock/server.pid; break; }
+  sleep 0.05
+done
+if runs; then echo "the server (pid $pid) did not stop" >&2; exit 1; fi
 `;
 
-const START_SERVER = String.raw`${STOP_SERVER}mkdir -p .paddock
+const START_SERVER = `${STOP_SERVER}mkdir -p .paddock
 echo $$ > .paddock/server.pid
 exec node server.js
 `;

@@ -80,7 +80,7 @@ with open(PARAMETERS["output"], "w", encoding="utf-8") as file:
 print("\n".join(lines))
 `;
 
-const CHECK = String.raw`import importlib
+const CHECK = `import importlib
 import importlib.metadata
 import os
 

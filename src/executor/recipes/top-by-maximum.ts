@@ -64,7 +64,7 @@ function match(text: TaskText): RecipeMatch | undefined {
   return { at: request.at, parameters: dropUndefined({ n: NUMBERS[word] ?? Number(word), input, output }) };
 }
 
-const TOP_GROUPS = String.raw`
+const TOP_GROUPS = `
 tops = table.groupby("group")["value"].max().reset_index().sort_values(["value", "group"], ascending=[False, True]).head(PARAMETERS["n"])
 tops.columns = [group, f"maximum_{value}"]
 tops.to_csv(PARAMETERS["output"], index=False)
@@ -72,7 +72,7 @@ print(f"top {len(tops)} of {table['group'].nunique()} by maximum {value!r} per {
 print(tops.to_string(index=False))
 `;
 
-const CHECK = String.raw`
+const CHECK = `
 maxima = sorted(((name, max(members)) for name, members in groups.items()), key=lambda pair: (-pair[1], pair[0]))
 expected = maxima[: PARAMETERS["n"]]
 found = [(row[group], float(row[measure])) for row in result]
