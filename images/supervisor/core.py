@@ -67,6 +67,9 @@ class Core:
         """`handler` is called once, when the child is reaped."""
         self._exits[pid] = handler
 
+    def watches_exit(self, pid: int) -> bool:
+        return pid in self._exits
+
     def ignore_exit(self, pid: int) -> None:
         self._exits.pop(pid, None)
 

@@ -88,7 +88,7 @@ def _interrupt(core: Core, call: Call, request: dict[str, Any]) -> None:
 
 
 def _restart(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.code.restart(request["context"], lambda: call.done({}))
+    core.code.restart(request["context"], call)
 
 
 def _remove(core: Core, call: Call, request: dict[str, Any]) -> None:

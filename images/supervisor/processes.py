@@ -32,16 +32,18 @@ RUNNING, SWEEPING, DRAINING, FINISHED = range(4)
 
 class Process:
     __slots__ = (
-        "core", "call_id", "owner", "argv", "background", "pid", "phase", "relay", "stdin", "terminal_fd", "stdout",
+        "core", "call_id", "owner", "main_owner", "argv", "background", "pid", "phase", "relay", "stdin", "terminal_fd", "stdout",
         "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code", "_failed_code", "_signal", "_usage",
-        "_duration_us", "_killed", "_survivors", "_deadline", "_killer", "result",
+        "_duration_us", "_killed", "_sweeping", "_survivors", "_deadline", "_killer", "result",
     )  # fmt: skip
 
     def __init__(self, core: Core, call_id: str, argv: Sequence[str], live_bytes: int | None, background: bool) -> None:
         self.core = core
         self.call_id = call_id
         self.owner = call_id
-        """Whose process it is in the ledger."""
+        """Whose leftovers are swept at its end."""
+        self.main_owner = call_id
+        """Whose the main process is: a context's outlives the run."""
         self.argv = argv
         self.background = background
         self.pid = 0
@@ -63,6 +65,7 @@ class Process:
         self._usage = Usage()
         self._duration_us = 0
         self._killed = 0
+        self._sweeping = False
         self._survivors = 0
         self._deadline: Timer | None = None
         self._killer: Timer | None = None
@@ -74,10 +77,20 @@ class Process:
 
     def attach(self, call: Call) -> None:
         """Announces the process to `call`, which gets its events from now on."""
+        self.follow(call)
+        self.announce()
+
+    def follow(self, call: Call) -> None:
+        """`call` is served by this process from now on, which may not have a pid yet."""
         self.viewer = call
         call.on_lost = self.detach
-        call.on_drain = self._call_drained
+        call.on_drain = self.call_drained
         call.on_frame = self._frames_arrived
+
+    def announce(self) -> None:
+        call = self.viewer
+        if call is None:
+            return
         call.send_event({"op": "started", "pid": self.pid, "relay_port": self.relay.port if self.relay else 0})
         self.stdout.attach(call)
         self.stderr.attach(call)
@@ -95,7 +108,7 @@ class Process:
         if self.phase == DRAINING:
             self._drain()
 
-    def _call_drained(self) -> None:
+    def call_drained(self) -> None:
         if self.phase == DRAINING:
             self._drain()
         else:
@@ -164,7 +177,9 @@ class Process:
         self.send_signal(SIGTERM)
 
     def kill(self) -> None:
+        """The group, and everything else that came from the call: its end need not wait for the main process's."""
         self.send_signal(SIGKILL)
+        self._sweep()
 
     def main_ended(self, wait_status: int, usage: Usage) -> None:
         """The main process is reaped."""
@@ -187,8 +202,12 @@ class Process:
             self.stdin.close()
         if self.background:
             self._swept(0, 0)
-        else:
-            Sweep(self.core.loop, self.core.ledger, self.owner, self._started_ticks, self._spared, self._swept)
+        elif not self._sweeping:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        self._sweeping = True
+        Sweep(self.core.loop, self.core.ledger, self.owner, self._started_ticks, self._spared, self._swept)
 
     def set_exit(self, exit_code: int | None) -> None:
         self._exit_code = exit_code
@@ -197,9 +216,12 @@ class Process:
         return self.core.table.owners_beside(self.owner)
 
     def _swept(self, killed: int, survivors: int) -> None:
-        self._killed, self._survivors = killed, survivors
-        self.phase = DRAINING
-        self._drain()
+        self._sweeping = False
+        self._killed += killed
+        self._survivors = survivors
+        if self.phase == SWEEPING:
+            self.phase = DRAINING
+            self._drain()
 
     def _drain(self) -> None:
         # both must be asked, so that one stalled stream does not keep the other open
@@ -212,6 +234,9 @@ class Process:
         """Whether whatever else the process sends is read to its end."""
         return True
 
+    def finishing(self) -> None:
+        """For what else has to be given back."""
+
     def _finish(self) -> None:
         self.phase = FINISHED
         self.stdout.flush_ring()
@@ -223,6 +248,7 @@ class Process:
             os.close(self.terminal_fd)
             self.terminal_fd = -1
         self.release_relay()
+        self.finishing()
         self.core.table.finished(self)
         self._report()
 

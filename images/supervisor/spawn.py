@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 NOT_FOUND_STATUS = 127
 CANNOT_RUN_STATUS = 126
-NICENESS = 5
 OOM_SCORE = b"500"
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -211,10 +210,6 @@ def _arrange_descriptors(plan: Plan) -> None:
 
 
 def _apply_limits(plan: Plan) -> None:
-    try:
-        os.nice(NICENESS)
-    except OSError:
-        pass
     if not plan.rlimits:
         return
     import resource

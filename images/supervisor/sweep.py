@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 GIVE_UP_SECONDS = 0.5
 FIRST_RESCAN_SECONDS = 0.001
 LAST_RESCAN_SECONDS = 0.03
-GROUPS_AFTER_ROUNDS = 2
-EVERYTHING_AFTER_SECONDS = 0.1
 
 
 def signal_exactly(pid: int, start: int, number: int) -> bool:
@@ -80,8 +78,6 @@ class Sweep:
             self._done(len(self._victims), len(targets))
             return
         self._kill(targets, spared, [stat for stat, _ in found])
-        if passed > EVERYTHING_AFTER_SECONDS and not spared:
-            kill_everything()
         self._rounds += 1
         self._loop.after(min(LAST_RESCAN_SECONDS, FIRST_RESCAN_SECONDS * 2**self._rounds), self._round)
 
@@ -93,24 +89,34 @@ class Sweep:
         return stat.start >= self._since
 
     def _kill(self, targets: list[Stat], spared: set[str], everyone: list[Stat]) -> None:
-        for stat in targets:
-            if signal_exactly(stat.pid, stat.start, SIGKILL):
-                self._victims.add((stat.pid, stat.start))
-        if self._rounds < GROUPS_AFTER_ROUNDS:
+        forking = self._rounds > 0 and any((stat.pid, stat.start) not in self._victims for stat in targets)
+        self._victims.update((stat.pid, stat.start) for stat in targets)
+        if forking and not spared:
+            kill_everything()
             return
-        # one call that reaches a whole group outruns a group that forks; never one with a process to be spared in it
-        ours = {stat.pid for stat in targets}
-        mixed = {stat.group for stat in everyone if stat.pid not in ours}
-        for group in {stat.group for stat in targets} - mixed:
-            if group > 1 and group != os.getpgrp():
-                try:
-                    os.killpg(group, SIGKILL)
-                except OSError:
-                    pass
+        for stat in targets:
+            signal_exactly(stat.pid, stat.start, SIGKILL)
+        if forking:
+            kill_groups(targets, everyone)
+
+
+def kill_groups(targets: list[Stat], everyone: list[Stat]) -> None:
+    """One call that reaches a whole group outruns a group that forks; never one with a process to be spared in it."""
+    ours = {stat.pid for stat in targets}
+    mixed = {stat.group for stat in everyone if stat.pid not in ours}
+    for group in {stat.group for stat in targets} - mixed:
+        if group > 1 and group != os.getpgrp():
+            try:
+                os.killpg(group, SIGKILL)
+            except OSError:
+                pass
 
 
 def kill_everything() -> None:
-    """All processes of the namespace at once, for those that fork faster than they can be listed."""
+    """All processes of the namespace at once, for those that fork faster than they can be listed.
+
+    The warm interpreter and the spare go too; they are started again when they are needed.
+    """
     try:
         os.kill(-1, SIGKILL)
     except OSError:

@@ -40,7 +40,7 @@ class ProcessTable:
     def begin(self, process: Process) -> None:
         """Call it when the process has its pid."""
         self._finished.pop(process.pid, None)
-        self._ledger.claim(process.pid, process.owner)
+        self._ledger.claim(process.pid, process.main_owner)
         others = self._living_others(process)
         self._running[process.pid] = process
         if process.background:
@@ -104,7 +104,7 @@ class ProcessTable:
 
     def _living_others(self, process: Process) -> bool:
         """Whether any process of another call lives now."""
-        others = self.owners_beside(process.owner)
+        others = self.owners_beside(process.owner) - {process.main_owner}
         if not others:
             return False
         if others - self._background_owners or any(other.background for other in self._running.values()):
