@@ -18,8 +18,8 @@ export type WorkspaceSource =
       readonly gid: number;
       readonly readOnly: boolean;
     }
-  /** The ended workspace of another sandbox of this data folder (porters). */
-  | { readonly kind: "ended"; readonly sandboxId: SandboxId };
+  /** The ended workspace of another sandbox of this data folder (porters), under the uid it had. Read-only unless `writable`. */
+  | { readonly kind: "ended"; readonly sandboxId: SandboxId; readonly writable?: boolean };
 
 /** A host folder shown inside. The source is never writable by a guest on the host side except where `writable` says so. */
 export interface Mount {

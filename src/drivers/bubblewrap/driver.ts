@@ -28,7 +28,7 @@ export class BubblewrapDriver implements Driver {
   readonly #live = new Map<string, BubblewrapSandbox>();
   #inspection: Promise<Inspection> | undefined;
   #running: Promise<Running> | undefined;
-  #closing = false;
+  #closed: Promise<void> | undefined;
 
   constructor(options: BubblewrapOptions) {
     this.#options = options;
@@ -44,6 +44,7 @@ export class BubblewrapDriver implements Driver {
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<DriverSandbox> {
+    if (this.#live.has(spec.id)) throw new PaddockError("create_failed", `sandbox ${spec.id} exists already`);
     const { setup, launcher } = await this.#run();
     const workspace = await resolveWorkspace(spec, setup.volumes);
     const plan = makeLaunchPlan(spec, setup, workspace, this.#options.command);
@@ -55,7 +56,7 @@ export class BubblewrapDriver implements Driver {
     try {
       await launcher.request("create", { plan });
     } catch (error) {
-      this.#live.delete(spec.id);
+      if (this.#live.get(spec.id) === sandbox) this.#live.delete(spec.id);
       throw signal.aborted ? makeAbortError(spec.id, signal.reason) : toPaddockError(error);
     } finally {
       signal.removeEventListener("abort", abandon);
@@ -70,11 +71,14 @@ export class BubblewrapDriver implements Driver {
     return reapWith(launcher);
   }
 
-  /** Ends every sandbox that is still alive, then the launcher. */
+  /** Ends and removes every sandbox that is still there, then ends the launcher. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing = true;
-    if (this.#running === undefined) return;
-    const running = await this.#running.catch(() => undefined);
+    this.#closed ??= this.#close();
+    await this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const running = await this.#running?.catch(() => undefined);
     await running?.launcher.close();
     for (const sandbox of this.#live.values()) sandbox.finish("its driver was closed");
     this.#live.clear();
@@ -85,23 +89,27 @@ export class BubblewrapDriver implements Driver {
       spec.id,
       describeIsolation(spec, setup, workspace),
       new UsageReader(setup.layout, spec.id),
-      { kill: (id) => void this.#kill(id), remove: (id, keepWorkspace) => this.#remove(id, keepWorkspace) },
+      { kill: (id) => this.#kill(id), remove: (id, keepWorkspace) => this.#remove(id, keepWorkspace) },
     );
   }
 
-  async #kill(id: string): Promise<void> {
-    const { launcher } = await this.#run();
-    launcher.send({ op: "kill", id });
+  /** Whatever hinders a kill also ends the sandbox: a launcher that is gone has taken it along. */
+  #kill(id: string): void {
+    this.#run().then(
+      ({ launcher }) => launcher.send({ op: "kill", id }),
+      () => undefined,
+    );
   }
 
   async #remove(id: string, keepWorkspace: boolean): Promise<void> {
+    if (this.#closed !== undefined) return this.#closed;
     const { launcher } = await this.#run();
     await launcher.request("remove", { id, keepWorkspace });
     this.#live.delete(id);
   }
 
   async #run(): Promise<Running> {
-    if (this.#closing) throw new PaddockError("sandbox_closed", "the bubblewrap driver has been closed");
+    if (this.#closed !== undefined) throw new PaddockError("sandbox_closed", "the bubblewrap driver has been closed");
     this.#running ??= this.#start();
     return this.#running;
   }
@@ -140,7 +148,7 @@ export class BubblewrapDriver implements Driver {
 
   /** A launcher that died took its sandboxes with it. Another one removes what they left before anybody is told. */
   async #recover(setup: Setup, detail: string): Promise<void> {
-    if (this.#closing) return;
+    if (this.#closed !== undefined) return;
     const lost = [...this.#live.values()];
     this.#live.clear();
     this.#running = this.#restart(setup);

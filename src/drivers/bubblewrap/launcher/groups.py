@@ -130,7 +130,6 @@ def remove_groups(directories: list[str]) -> bool:
 
 
 def remove_parents(parents: list[Parent]) -> None:
-    """Other owners may still need them, so only empty ones go."""
     for parent in parents:
         try:
             os.rmdir(parent["path"])

@@ -17,6 +17,10 @@ _ATTACH_ATTEMPTS = 64
 Extent = tuple[int, bytes]
 
 
+def image_path(folder: str) -> str:
+    return os.path.join(folder, "image.ext4")
+
+
 class BlankImages:
     """The few data extents of each formatted empty image, kept in memory: a copy is then a handful of writes."""
 

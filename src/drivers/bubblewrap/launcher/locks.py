@@ -16,11 +16,9 @@ class LockedFile:
     def read(self) -> bytes:
         return os.pread(self._fd, 1 << 20, 0)
 
-    def write(self, data: bytes, sync: bool = False) -> None:
+    def write(self, data: bytes) -> None:
         os.pwrite(self._fd, data, 0)
         os.ftruncate(self._fd, len(data))
-        if sync:
-            os.fsync(self._fd)
 
     def rename(self, path: str) -> None:
         os.rename(self.path, path)
@@ -59,13 +57,16 @@ def try_lock(path: str, create: bool = False, shared: bool = False) -> LockedFil
 
 
 def write_record(owners: str, record: dict[str, Any]) -> LockedFile:
-    """The synced statement of everything that is about to be made, under a lock from its first moment under its name."""
+    """The statement of everything that is about to be made, under a lock from its first moment under its name.
+
+    It is not synced: it must outlive processes, not power. After a power cut the reaper goes by the names of the folders.
+    """
     path = os.path.join(owners, str(record["id"]))
     lock = try_lock(os.path.join(owners, f".new-{record['id']}"), create=True)
     if lock is None:
         raise FileExistsError(f"owner file of {record['id']} is being made by another process")
     try:
-        lock.write(json.dumps(record).encode(), sync=True)
+        lock.write(json.dumps(record).encode())
         os.link(lock.path, path)
         os.unlink(lock.path)
         lock.path = path

@@ -13,7 +13,7 @@ from context import Context
 from kernel import fork_into_group
 from locks import LockedFile, try_lock, write_record
 from plan import ARGUMENTS_FD, FIRST_DATA_FD, SECCOMP_FD, STATUS_FD, Identity, Launch
-from remains import Remains, image_path
+from remains import Remains
 
 _DETACH_SECONDS = 2.0
 _HARMLESS_STEPS = ("record", "workspace", "socket", "pipes")
@@ -99,7 +99,7 @@ def make_workspace(context: Context, plan: Launch, remains: Remains, identity: I
     if workspace["blank"] is None:
         os.mkdir(os.path.join(folder, "tree"), 0o700)
     else:
-        context.blanks.copy(workspace["blank"], image_path(folder))
+        context.blanks.copy(workspace["blank"], images.image_path(folder))
         os.mkdir(os.path.join(folder, "mount"), 0o700)
 
 

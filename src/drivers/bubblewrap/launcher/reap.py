@@ -1,21 +1,15 @@
 """Removes what dead owners left. A free lock proves that the owner is dead; what has no record of ours is never touched."""
 
-import json
 import os
-import re
 import time
 from collections.abc import Callable
-from typing import Any
 
 from context import Context
 from locks import LockedFile, parse_record, try_lock
-from remains import Remains, remove_workspace
-from trees import remove_tree
+from remains import Remains
+from retention import SANDBOX_ID, read_ended, sweep_workspaces
 
-_ID = re.compile(r"sbx_[0-9a-hjkmnp-tv-z]{26}")
 _UNFINISHED_RECORD_SECONDS = 60.0
-_DRAFT_IMAGE = re.compile(r"\.blank-.*\.img\..*|\.probe-.*")
-_DRAFT_IMAGE_SECONDS = 3600.0
 
 Report = Callable[[list[str], list[list[str]]], None]
 
@@ -33,10 +27,11 @@ class Reaper:
     def start(self) -> None:
         for name in os.listdir(self._context.rooms.owners):
             path = os.path.join(self._context.rooms.owners, name)
-            if _ID.fullmatch(name):
+            if SANDBOX_ID.fullmatch(name):
                 self._reap_one(name, path)
             elif name.startswith(".new-"):
                 _remove_unfinished_record(path)
+        self._reap_unrecorded()
         self._finish_one()
 
     def _reap_one(self, name: str, path: str) -> None:
@@ -45,10 +40,13 @@ class Reaper:
             return
         try:
             remains = self._read_remains(name, lock)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             self._failed.append([name, f"its owner file cannot be read: {error}"])
             lock.release(unlink=False)
             return
+        self._remove(name, remains, lambda: lock.release(unlink=False))
+
+    def _remove(self, name: str, remains: Remains, on_failure: Callable[[], None]) -> None:
         self._open += 1
 
         def finished(problem: str | None) -> None:
@@ -56,15 +54,18 @@ class Reaper:
                 self._reaped.append(name)
             else:
                 self._failed.append([name, problem])
-                lock.release(unlink=False)
+                on_failure()
             self._finish_one()
 
         remains.kill()
-        remains.remove(self._context.events, keep_workspace=False, remove_run_dir=True, done=finished)
+        keep_workspace = remains.workspace is not None and read_ended(remains.workspace) is not None
+        remains.remove(self._context.events, keep_workspace, remove_run_dir=True, done=finished)
 
     def _read_remains(self, name: str, lock: LockedFile) -> Remains:
         record = parse_record(lock)
-        if record is None or record.get("id") != name:
+        if record is None:
+            return self._guess_remains(name, lock)
+        if record.get("id") != name:
             raise ValueError("it is not a record of this sandbox")
         rooms, pool = self._context.rooms, self._context.pool
         uid = record["uid"]
@@ -82,6 +83,23 @@ class Reaper:
             uid_lock=uid_lock,
         )
 
+    def _guess_remains(self, name: str, lock: LockedFile | None) -> Remains:
+        """After a power cut a record may be empty or missing; processes, groups and mounts are gone then, and the folders bear the name."""
+        rooms = self._context.rooms
+        workspace, run_dir = os.path.join(rooms.workspaces, name), os.path.join(rooms.run, name)
+        return Remains(name, [], [], None, workspace, run_dir, lock, None)
+
+    def _reap_unrecorded(self) -> None:
+        """Folders of ours that are older than this boot and have no record and no ended workspace."""
+        booted_at, rooms = _read_boot_time(), self._context.rooms
+        for room in (rooms.workspaces, rooms.run):
+            for name in os.listdir(room):
+                folder = os.path.join(room, name)
+                if not SANDBOX_ID.fullmatch(name) or os.path.lexists(os.path.join(rooms.owners, name)):
+                    continue
+                if _is_older(folder, booted_at) and read_ended(os.path.join(rooms.workspaces, name)) is None:
+                    self._remove(name, self._guess_remains(name, None), lambda: None)
+
     def _finish_one(self) -> None:
         self._open -= 1
         if self._open == 0:
@@ -89,6 +107,18 @@ class Reaper:
             if self._context.pool is not None:
                 self._context.pool.sweep()
             self._done(self._reaped, self._failed)
+
+
+def _read_boot_time() -> float:
+    with open("/proc/stat", encoding="ascii") as file:
+        return next(float(line.split()[1]) for line in file if line.startswith("btime "))
+
+
+def _is_older(folder: str, moment: float) -> bool:
+    try:
+        return os.stat(folder, follow_symlinks=False).st_ctime < moment
+    except FileNotFoundError:
+        return False
 
 
 def _is_inside(path: object, name: str) -> bool:
@@ -110,58 +140,3 @@ def _remove_unfinished_record(path: str) -> None:
         lock = try_lock(path)
         if lock is not None:
             lock.release(unlink=True)
-
-
-def sweep_workspaces(context: Context) -> None:
-    """Ended workspaces go by age, and the oldest first while all together hold too many bytes. One in use by a porter stays."""
-    _remove_draft_images(context.rooms.workspaces)
-    ended = sorted(_list_ended(context.rooms.workspaces), key=lambda item: item[0])
-    total = sum(size for _, size, _ in ended)
-    for ended_at, size, folder in ended:
-        if time.time() - ended_at <= context.retention_seconds and total <= context.retention_bytes:
-            continue
-        lock = try_lock(os.path.join(folder, "owner.json"))
-        if lock is not None:
-            total -= size
-            _remove_ended(context, folder, lock)
-
-
-def _remove_draft_images(workspaces: str) -> None:
-    """What a process left that died while it formatted or probed an image."""
-    for entry in os.scandir(workspaces):
-        if _DRAFT_IMAGE.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _DRAFT_IMAGE_SECONDS:
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(entry.path)
-            else:
-                os.unlink(entry.path)
-
-
-def _remove_ended(context: Context, folder: str, lock: LockedFile) -> None:
-    remove_workspace(context.events, folder, lambda _problem: lock.release(unlink=False))
-
-
-def _list_ended(workspaces: str) -> list[tuple[float, int, str]]:
-    found: list[tuple[float, int, str]] = []
-    for name in os.listdir(workspaces):
-        folder = os.path.join(workspaces, name)
-        owner = _read_owner(folder) if _ID.fullmatch(name) else None
-        if owner is not None and isinstance(owner.get("ended"), int | float):
-            found.append((float(owner["ended"]), _measure(folder), folder))
-    return found
-
-
-def _read_owner(folder: str) -> dict[str, Any] | None:
-    try:
-        with open(os.path.join(folder, "owner.json"), encoding="utf-8") as file:
-            owner = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return owner if isinstance(owner, dict) else None
-
-
-def _measure(folder: str) -> int:
-    """Blocks of the image. A plain folder is not walked by the host; it counts as nothing and goes by its age."""
-    try:
-        return os.stat(os.path.join(folder, "image.ext4"), follow_symlinks=False).st_blocks * 512
-    except FileNotFoundError:
-        return 0

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import groups
 import images
@@ -76,7 +75,7 @@ class Remains:
 
     def _remove_kernel_objects(self) -> bool:
         removed = groups.remove_groups(self.group_paths)
-        return removed and (self.workspace is None or not images.is_attached(image_path(self.workspace)))
+        return removed and (self.workspace is None or not images.is_attached(images.image_path(self.workspace)))
 
     def _remove_files(self, events: Events, keep_workspace: bool, remove_run_dir: bool, done: Done) -> None:
         if remove_run_dir and self.run_dir is not None:
@@ -107,20 +106,6 @@ class Remains:
             if self.record is not None:
                 self.record.release(unlink=True)
         done(problem)
-
-
-def image_path(workspace: str) -> str:
-    return os.path.join(workspace, "image.ext4")
-
-
-def describe(record: dict[str, Any]) -> dict[str, Any]:
-    """The parts of an owner file that a reaper needs, with anything malformed left out."""
-    return {
-        "group_paths": [path for path in record.get("groups", []) if isinstance(path, str)],
-        "processes": [(int(pid), int(start)) for pid, start in record.get("processes", [])],
-        "workspace": record.get("workspace"),
-        "run_dir": record.get("runDir"),
-    }
 
 
 def remove_workspace(events: Events, folder: str, done: Done) -> None:

@@ -1,20 +1,18 @@
 """Answers the owner's requests."""
 
-import os
 import signal
 from collections.abc import Callable
 from typing import Any, cast
 
 import groups
-import images
-import kernel
 from context import Context, make_context
 from events import Events
+from groups import Parent
 from make import CreateError, classify
 from plan import Launch
 from reap import Reaper
-from remains import remove_workspace
 from sandbox import Sandbox
+from trials import try_groups, try_image
 from uids import PoolExhausted
 from wire import Message, Wire
 
@@ -26,12 +24,12 @@ class Service:
         self._context: Context | None = None
         self._sandboxes: dict[str, Sandbox] = {}
         self._stopping = False
+        self._parents: list[Parent] = []
         self._handlers: dict[str, Callable[[Message], None]] = {
             "configure": self._configure,
             "create": self._create,
             "kill": self._kill,
             "remove": self._remove,
-            "removeWorkspace": self._remove_workspace,
             "reap": self._reap,
             "tryGroups": self._try_groups,
             "tryImage": self._try_image,
@@ -64,11 +62,12 @@ class Service:
         sandbox.remove(False, True, lambda _problem: self._forget(sandbox.id))
 
     def close(self) -> None:
-        if self._context is not None:
-            groups.remove_parents(self._context.parents)
+        """Other owners may still need the parents, so only empty ones go."""
+        groups.remove_parents(self._parents)
 
     def _configure(self, message: Message) -> None:
         self._context = make_context(message, self._events)
+        self._parents += self._context.parents
         self._reply(message, {})
 
     def _create(self, message: Message) -> None:
@@ -118,10 +117,6 @@ class Service:
         else:
             sandbox.remove(message["keepWorkspace"], False, lambda problem: self._reply_removed(message, problem))
 
-    def _remove_workspace(self, message: Message) -> None:
-        folder = os.path.join(self._require_context().rooms.workspaces, os.path.basename(message["id"]))
-        remove_workspace(self._events, folder, lambda problem: self._reply_removed(message, problem))
-
     def _reply_removed(self, message: Message, problem: str | None) -> None:
         if problem is None:
             self._reply(message, {})
@@ -135,27 +130,17 @@ class Service:
         ).start()
 
     def _try_groups(self, message: Message) -> None:
-        """Makes the groups of a sandbox, lets a process join them, and removes them again."""
-        plan = message["groups"]
-        paths = [group["path"] for group in plan]
+        self._parents += message["parents"]
         try:
-            groups.ensure_parents(message["parents"])
-            groups.make_groups(plan, message["parents"])
-            _run_child(lambda: _join_all(plan))
+            try_groups(self._events, message["groups"], message["parents"])
         except OSError as error:
             self._refuse(message, CreateError("isolation_failed", "cgroup", str(error)))
         else:
             self._reply(message, {})
-        finally:
-            self._events.later(0.0, lambda: _retire(self._events, paths, 100))
 
     def _try_image(self, message: Message) -> None:
-        folder = message["folder"]
-        target = os.path.join(folder, "mount")
         try:
-            images.BlankImages().copy(message["blank"], os.path.join(folder, "image.ext4"))
-            os.mkdir(target)
-            _run_child(lambda: _mount_privately(os.path.join(folder, "image.ext4"), target))
+            try_image(message["blank"], message["folder"])
         except OSError as error:
             self._refuse(message, CreateError("isolation_failed", "image", str(error)))
         else:
@@ -177,43 +162,6 @@ class Service:
         self._wire.send(
             {"request": message["request"], "ok": False, "code": error.code, "step": error.step, "message": text}
         )
-
-
-def _join_all(plan: list[groups.Group]) -> None:
-    groups.join_by_tasks(plan)
-    for group in plan:
-        if group["join"] == "clone":
-            groups.join_by_procs(group)
-
-
-def _mount_privately(image: str, target: str) -> None:
-    kernel.unshare_mounts()
-    images.mount_image(image, target, "probe", read_only=False)
-
-
-def _run_child(work: Callable[[], None]) -> None:
-    """Runs `work` in a child and raises what it raised."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        except OSError as error:
-            os.write(write, f"{error.errno or 0} {error}".encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    text = os.read(read, 4096).decode()
-    os.close(read)
-    os.waitpid(pid, 0)
-    if text:
-        number, _, message = text.partition(" ")
-        raise OSError(int(number), message)
-
-
-def _retire(events: Events, paths: list[str], attempts: int) -> None:
-    if not groups.remove_groups(paths) and attempts > 0:
-        events.later(0.01, lambda: _retire(events, paths, attempts - 1))
 
 
 def ignore_terminal_signals() -> None:
