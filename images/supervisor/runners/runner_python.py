@@ -83,6 +83,7 @@ class Session:
             elif sys.path[:1] == [self.cwd]:
                 sys.path[0] = request.cwd
         self.env, self.cwd = request.env, request.cwd
+        add_installed_packages(request.cwd)
         sys.argv = [request.file]
 
     def run(self, request: Request) -> tuple[int, bool]:
@@ -167,6 +168,13 @@ class Session:
             return asyncio.run(drive())
         self.runner = self.runner or asyncio.Runner()
         return self.runner.run(drive())  # type: ignore[attr-defined]
+
+
+def add_installed_packages(folder: str) -> None:
+    """Packages in the folder's own `.venv`, which may have come after a context's process was started."""
+    packages = os.path.join(folder, ".venv", "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
+    if packages not in sys.path and os.path.isdir(packages):
+        sys.path.insert(1, packages)
 
 
 def read_exit_code(error: SystemExit) -> int:

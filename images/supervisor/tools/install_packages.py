@@ -97,8 +97,9 @@ def install_npm(request: Request) -> Dependencies:
             file.write("\n")
     before = read_npm_record(cwd)
     options = ["--no-audit", "--no-fund", "--no-progress", "--no-update-notifier", "--loglevel=error"]
-    cache = {} if "npm_config_cache" in os.environ else {"npm_config_cache": os.path.join(request["scratch"], "npm")}
-    run([npm, "install", *options, "--", *request["packages"]], cwd, cache)
+    # As with pip: not in /tmp, which counts as memory.
+    env = {"npm_config_cache": os.path.join(request["scratch"], "npm")}
+    run([npm, "install", *options, "--", *request["packages"]], cwd, env)
     after = read_npm_record(cwd)
     return [{"name": name, "version": version} for path, (name, version) in after.items() if before.get(path) != (name, version)]
 
