@@ -179,12 +179,13 @@ export function listLeftovers(home: Home): Record<string, readonly string[]> {
 
 export const NOTHING_LEFT = { loops: [], mounts: [], owners: [], run: [], uids: [], workspaces: [] };
 
-/** Pids of all processes that run under one of these uids. */
+/** Pids of all processes that run under one of these uids. A zombie waits for its parent only, and runs nothing. */
 export function listProcessesOf(uids: ReadonlySet<number>): number[] {
   return readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
     try {
-      return uids.has(statSync(`/proc/${name}`).uid) ? [Number(name)] : [];
+      if (!uids.has(statSync(`/proc/${name}`).uid)) return [];
+      return readStatus(Number(name))["State"]?.startsWith("Z") ? [] : [Number(name)];
     } catch {
       return [];
     }

@@ -9,7 +9,8 @@ import type { Isolation } from "../../../src/model/isolation.ts";
 import { isRoot, NOTHING_LEFT } from "./harness.ts";
 
 const OWNER = fileURLToPath(new URL("./unprivileged-owner.ts", import.meta.url));
-const NOBODY = 65_534;
+/** A user that nothing else on the machine runs as. */
+const SOMEBODY = 61_234;
 
 interface Seen {
   readonly isolation: Isolation;
@@ -29,8 +30,8 @@ test.skipIf(!isRoot)("an ordinary user gets isolation, weaker limits that are na
   const root = mkdtempSync(join(tmpdir(), "paddock-user-"));
   chmodSync(root, 0o755);
   mkdirSync(join(root, "home"));
-  chownSync(join(root, "home"), NOBODY, NOBODY);
-  const identity = ["--reuid", String(NOBODY), "--regid", String(NOBODY), "--clear-groups"];
+  chownSync(join(root, "home"), SOMEBODY, SOMEBODY);
+  const identity = ["--reuid", String(SOMEBODY), "--regid", String(SOMEBODY), "--clear-groups"];
   try {
     const command = [...identity, process.execPath, OWNER, join(root, "home")];
     const seen = JSON.parse(execFileSync("setpriv", command, { encoding: "utf8", env: {} })) as Seen;
