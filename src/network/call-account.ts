@@ -2,7 +2,8 @@ import type { EgressRecord } from "../model/record.ts";
 import type { Authority } from "./authority.ts";
 import { BusyTime } from "./busy-time.ts";
 
-const MAX_ROWS = 256;
+/** Leaves room for the row that stands for the rest, one per verdict. */
+const MAX_NAMED_ROWS = 256 - 3;
 const MAX_HOST_LENGTH = 253;
 /** Stands for every host beyond the row limit. */
 const REST: Authority = { host: "*", port: 0 };
@@ -36,7 +37,7 @@ export class CallAccount {
   row(authority: Authority, verdict: Verdict, reason?: string): EgressRow {
     const known = this.#rows.get(rowKey(authority, verdict));
     if (known) return known;
-    const isRest = this.#rows.size >= MAX_ROWS - 3 && authority !== REST;
+    const isRest = this.#rows.size >= MAX_NAMED_ROWS && authority !== REST;
     if (isRest) return this.row(REST, verdict, reason);
     const { host, port } = authority;
     const row = {

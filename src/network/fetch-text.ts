@@ -19,10 +19,13 @@ export async function fetchText(url: string, options: FetchOptions): Promise<Fet
   const visited: string[] = [];
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
-  const credentials = readCredentials(new URL(url));
-  for (let current = url; visited.length <= MAX_REDIRECTS; ) {
+  const first = new URL(url);
+  const credentials = readCredentials(first);
+  first.username = "";
+  first.password = "";
+  for (let current = first.href; visited.length <= MAX_REDIRECTS; ) {
     visited.push(current);
-    const isFirstHost = new URL(current).host === new URL(url).host;
+    const isFirstHost = new URL(current).host === first.host;
     const response = await get(current, options, signal, isFirstHost ? credentials : undefined);
     const location = response.headers.location;
     if (response.statusCode === 200) {
