@@ -185,6 +185,10 @@ class Connection:
         except (OSError, FrameError, JsonError):
             self.close()
             return
+        except Exception as error:
+            self._loop.report(error)
+            self.close()
+            return
         self._bound_partial_frame()
 
     def _bound_partial_frame(self) -> None:

@@ -9,7 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_DEPTH_ERROR = (RecursionError, StopIteration, ValueError)
+# SystemError: the scanner wants to raise json.decoder.JSONDecodeError, and finds that nobody imported it
+_SCAN_ERRORS = (RecursionError, StopIteration, SystemError, ValueError)
 
 
 class JsonError(Exception):
@@ -61,7 +62,7 @@ def decode_object(payload: bytes) -> dict[str, object]:
     try:
         text = payload.decode("utf-8").strip(" \t\r\n")
         value, end = _scan(text)
-    except MAX_DEPTH_ERROR as error:
+    except _SCAN_ERRORS as error:
         raise JsonError(f"not JSON: {type(error).__name__}") from None
     if end != len(text) or not isinstance(value, dict):
         raise JsonError("not one JSON object")

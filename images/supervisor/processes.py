@@ -34,7 +34,7 @@ class Process:
     __slots__ = (
         "core", "call_id", "owner", "main_owner", "argv", "background", "pid", "phase", "relay", "stdin", "terminal_fd", "stdout",
         "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code", "_failed_code", "_signal", "_usage",
-        "_duration_us", "_killed", "_sweeping", "_survivors", "_deadline", "_killer", "result",
+        "_duration_us", "_killed", "_sweeping", "_survivors", "_deadline", "_killer", "reported",
     )  # fmt: skip
 
     def __init__(self, core: Core, call_id: str, argv: Sequence[str], live_bytes: int | None, background: bool) -> None:
@@ -57,7 +57,8 @@ class Process:
         self.shared = False
         self.reason = "exit"
         self.started_at = monotonic()
-        self.result: Fields = {}
+        self.reported = False
+        """A call was told how it ended."""
         self._started_ticks = boot_ticks_now()
         self._exit_code: int | None = None
         self._failed_code: int | None = None
@@ -264,6 +265,7 @@ class Process:
     def _report(self) -> None:
         call, self.viewer = self.viewer, None
         if call is not None:
+            self.reported = True
             call.done(self.fields(self.stdout.report(), self.stderr.report()))
         self.stdout.detach()
         self.stderr.detach()

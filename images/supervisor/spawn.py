@@ -224,7 +224,7 @@ def _apply_limits(plan: Plan) -> None:
 def _exec(plan: Plan) -> tuple[int, str]:
     """Only returns on failure, with the status and message of a shell."""
     number = 0
-    for path in _candidates(plan):
+    for path in _candidates(plan) if plan.argv[0] else []:
         try:
             os.execve(path, plan.argv, plan.env)
         except OSError as error:

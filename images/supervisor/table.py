@@ -122,7 +122,7 @@ class ProcessTable:
         }
 
     def list(self) -> list[Fields]:
-        """As the protocol lists them, within the size of one control message."""
+        """Running ones, and finished ones whose end nobody was told yet; within the size of one control message."""
         self._drop_old()
         children: dict[str, int] = {}
         for _, owner in self._ledger.scan():
@@ -132,7 +132,9 @@ class ProcessTable:
         entries = [
             self._describe(process, True, now, children.get(process.owner, 0)) for process in self._running.values()
         ]
-        entries += [self._describe(process, False, now, 0) for process, _ in self._finished.values()]
+        entries += [
+            self._describe(process, False, now, 0) for process, _ in self._finished.values() if not process.reported
+        ]
         for pid, (start, owner) in self.leftovers().items():
             argv = read_proc(pid, "cmdline").decode("utf-8", "replace").split("\0")[:-1]
             entries.append(_entry(pid, owner, argv, True, True, age_ms(start), 0))
