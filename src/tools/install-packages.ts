@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parseUntrustedJson } from "../lib/json.ts";
 import type { InstalledDependency } from "../model/record.ts";
 import { cwdField } from "./fields.ts";
-import { findNetworkFailure } from "./network-failure.ts";
+import { findInstallerFailure } from "./installer-failure.ts";
 import { processOutcome, runOptions } from "./outcome.ts";
 import { isNpmSpec, isPipSpec, PACKAGE_RULE, packageSpec } from "./package-spec.ts";
 import { programArgv } from "./programs.ts";
@@ -60,7 +60,7 @@ export const installPackages = defineTool({
     );
     context.mark("run");
     if (ran.ended !== "exit") return ran;
-    if (ran.exitCode !== 0) return { ...ran, ...findNetworkFailure(`${ran.stdout.text}\n${ran.stderr.text}`) };
+    if (ran.exitCode !== 0) return { ...ran, ...findInstallerFailure(`${ran.stdout.text}\n${ran.stderr.text}`) };
     const dependencies = await readResult(context, result, manager);
     context.mark("transfer_out");
     return { ...ran, dependencies, value: { dependencies } };

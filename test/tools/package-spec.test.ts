@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { findNetworkFailure } from "../../src/tools/network-failure.ts";
+import { findInstallerFailure } from "../../src/tools/installer-failure.ts";
 import { isNpmSpec, isPipSpec } from "../../src/tools/package-spec.ts";
 
 test.each([
@@ -93,13 +93,19 @@ test("package spec - whatever is accepted is one plain argument that no installe
   );
 });
 
-test("network failure - denied, transient and other failures of installers are told apart by their texts", () => {
-  expect(findNetworkFailure("OSError('Tunnel connection failed: 403 Egress denied by none: pypi.org:443')")).toEqual({
+test("installer failure - denied, full, transient and other failures are told apart by their texts", () => {
+  expect(findInstallerFailure("OSError('Tunnel connection failed: 403 Egress denied by none: pypi.org:443')")).toEqual({
     verdict: "denied",
   });
-  expect(findNetworkFailure("npm error 403 403 Egress denied by none - GET https://r/express")).toEqual({
+  expect(findInstallerFailure("npm error 403 403 Egress denied by none - GET https://r/express")).toEqual({
     verdict: "denied",
   });
+  for (const text of [
+    "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+    "npm error code ENOSPC",
+  ]) {
+    expect(findInstallerFailure(text), text).toEqual({ verdict: "disk" });
+  }
   for (const text of [
     "npm error code ECONNRESET",
     "npm error code E503",
@@ -108,7 +114,7 @@ test("network failure - denied, transient and other failures of installers are t
     "ERROR: HTTP error 503 while getting x\n503 Server Error: busy",
     "Tunnel connection failed: 502 Egress failed: no answer",
   ]) {
-    expect(findNetworkFailure(text), text).toEqual({ retryable: true });
+    expect(findInstallerFailure(text), text).toEqual({ retryable: true });
   }
   for (const text of [
     "npm error code ETARGET",
@@ -116,6 +122,6 @@ test("network failure - denied, transient and other failures of installers are t
     "npm error code E404",
     "",
   ]) {
-    expect(findNetworkFailure(text), text).toEqual({});
+    expect(findInstallerFailure(text), text).toEqual({});
   }
 });

@@ -79,10 +79,10 @@ def ensure_venv(folder: str, cwd: str, env: dict[str, str]) -> str:
     if missing:
         modules = " and ".join(missing)
         raise Stop(UNAVAILABLE, f"{sys.executable} has no module {modules}: install python3-venv (apt-get install python3-venv)")
-    if os.path.exists(python):
-        run([python, "-I", "-m", "ensurepip", "--upgrade"], cwd, env)
-    else:
-        run([sys.executable, "-I", "-m", "venv", folder], cwd, env)
+    # In two steps, because `venv` hides why its own call of ensurepip failed.
+    if not os.path.exists(python):
+        run([sys.executable, "-I", "-m", "venv", "--without-pip", folder], cwd, env)
+    run([python, "-I", "-m", "ensurepip", "--upgrade", "--default-pip"], cwd, {**env, "PIP_NO_INDEX": "1"})
     return python
 
 
