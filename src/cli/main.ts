@@ -12,6 +12,7 @@ const program = new Command("paddock")
   .description("Run code nobody has read in a sandbox, with an exact account of every tool call.")
   .version("0.1.0")
   .showHelpAfterError("(run with --help for usage)")
+  .enablePositionalOptions()
   .exitOverride();
 
 for (const make of [

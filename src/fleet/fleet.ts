@@ -132,7 +132,7 @@ export class Fleet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const results = await Promise.allSettled([...this.#leases].map((lease) => lease.close()));
-    if (this.#started) await this.#driver[Symbol.asyncDispose]();
+    await this.#driver[Symbol.asyncDispose]();
     const failed = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
     if (failed.length > 0) throw new AggregateError(failed, "some sandboxes could not be closed");
   }
