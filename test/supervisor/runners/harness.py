@@ -27,7 +27,14 @@ class WarmClient:
         self.socket.settimeout(TIMEOUT_S)
         command = 'exec 3<&"$1"; shift; exec "$@"'
         user = NOBODY if is_unprivileged and os.geteuid() == 0 else None
-        argv = [python, "-I", "-B", "-X", "frozen_modules=on", os.path.join(RUNNERS, "warm.py")]
+        runners = RUNNERS
+        if user is not None:
+            # The checkout and a private Python need not be within that user's reach.
+            self.copy = tempfile.TemporaryDirectory(prefix="paddock-runners-")
+            runners = shutil.copytree(RUNNERS, os.path.join(self.copy.name, "runners"))
+            os.chmod(self.copy.name, 0o755)
+            python = "/usr/bin/python3"
+        argv = [python, "-I", "-B", "-X", "frozen_modules=on", os.path.join(runners, "warm.py")]
         with theirs:
             self.process = subprocess.Popen(
                 ["/bin/bash", "-c", command, "bash", str(theirs.fileno()), *argv],
