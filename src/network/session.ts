@@ -83,9 +83,7 @@ export class GuestSession {
   /** Ends what is going on: as an answer to the guest while that is possible, otherwise by closing both sides. */
   cut(refusal: Refusal): void {
     if (this.signal.aborted) return;
-    if (this.link?.meter.isAccepted && refusal.verdict === "denied") {
-      this.account.refuse(this.link.authority, "denied", refusal.message);
-    }
+    if (this.link) this.#record(this.link, refusal);
     this.#cut.abort(refusal);
     this.link?.socket.destroy();
     if (this.phase === "head") this.reader.release();
@@ -110,6 +108,12 @@ export class GuestSession {
 
   endTimers(): void {
     clearTimeout(this.#idle);
+  }
+
+  /** Before anything is closed, so that whoever notices the end finds the reason in the record. */
+  #record({ meter, authority }: UpstreamLink, refusal: Refusal): void {
+    if (!meter.isAccepted) meter.refuse(refusal.verdict, refusal.message);
+    else if (refusal.verdict === "denied") this.account.refuse(authority, "denied", refusal.message);
   }
 
   /** A guest that finished sending may have bytes on their way to the upstream; they are still delivered. */

@@ -50,13 +50,16 @@ async function readChecked(session: GuestSession, link: UpstreamLink, isTlsOnly:
     link.meter.accept();
   } catch (thrown) {
     if (!(thrown instanceof Refusal)) throw thrown;
-    const refusal = session.failure ?? thrown;
-    if (isTlsOnly) link.meter.refuse(refusal.verdict, refusal.message);
-    else if (!session.failure) session.account.refuse(link.authority, refusal.verdict, refusal.message);
+    if (!session.failure) recordRefusal(session, link, thrown);
     session.stream.end(ALERT);
   }
   link.socket.destroy();
   return undefined;
+}
+
+function recordRefusal({ account }: GuestSession, { meter, authority }: UpstreamLink, refusal: Refusal): void {
+  if (meter.isAccepted) account.refuse(authority, refusal.verdict, refusal.message);
+  else meter.refuse(refusal.verdict, refusal.message);
 }
 
 /** Bytes up to a ClientHello that names the host, or the first ones that are no TLS; empty when the guest sends none. */

@@ -1,5 +1,6 @@
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import { createServer as createTcpServer, type Socket } from "node:net";
+import { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { ask, CALL, RawClient, type Rig, type RigOptions, startProxy, startServer } from "./harness.ts";
@@ -104,6 +105,30 @@ test("every framing of an answer arrives whole, and the connection stays usable 
   await say("GET", "/close").hear(/Transfer-Encoding: chunked\r\n\r\na\r\nto the end\r\n0\r\n\r\n$/);
   await say("GET", "/length").hear(/length$/);
   expect(client.heard).not.toContain("T: 1");
+});
+
+test("a small answer leaves in one piece, so that no delayed acknowledgement holds back its last chunk", async () => {
+  const rig = await startRig(serveRaw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+  const written: Buffer[] = [];
+  const first = Promise.withResolvers<void>();
+  const take = (chunks: readonly Buffer[], done: () => void): void => {
+    written.push(Buffer.concat(chunks));
+    first.resolve();
+    done();
+  };
+  const guest = new Duplex({
+    read: () => {},
+    write: (chunk: Buffer, _, done) => take([chunk], done),
+    writev: (chunks, done) =>
+      take(
+        chunks.map(({ chunk }) => chunk as Buffer),
+        done,
+      ),
+  });
+  rig.proxy.handle(guest, CALL);
+  guest.push(`GET http://one.local:${rig.upstream}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await first.promise;
+  expect(written.map(String)).toEqual([expect.stringMatching(/^HTTP\/1\.1 200 OK\r\n.*2\r\nok\r\n0\r\n\r\n$/s)]);
 });
 
 test("an HTTP/1.0 guest gets its answer without chunks and then the end", async () => {
@@ -217,16 +242,16 @@ test("network time counts the wait for an answer and not the idle time of a kept
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const url = `http://one.local:${rig.upstream}/`;
   await send(rig, agent, url);
-  const once = rig.proxy.ledger.peek(CALL).networkMs;
-  expect(once).toBeGreaterThan(190);
-  expect(once).toBeLessThan(400);
+  const afterFirst = rig.proxy.ledger.peek(CALL).networkMs;
+  expect(afterFirst).toBeGreaterThan(190);
+  expect(afterFirst).toBeLessThan(400);
   // The idle time is the thing under test here, so it has to pass.
   await new Promise((resolve) => setTimeout(resolve, 500));
-  expect(rig.proxy.ledger.peek(CALL).networkMs).toBe(once);
+  expect(rig.proxy.ledger.peek(CALL).networkMs).toBe(afterFirst);
   await send(rig, agent, url);
   const twice = rig.proxy.ledger.close(CALL);
-  expect(twice.networkMs - once).toBeGreaterThan(190);
-  expect(twice.networkMs - once).toBeLessThan(400);
+  expect(twice.networkMs - afterFirst).toBeGreaterThan(190);
+  expect(twice.networkMs - afterFirst).toBeLessThan(400);
   expect(twice.egress).toMatchObject([{ connections: 1 }]);
   agent.destroy();
 });

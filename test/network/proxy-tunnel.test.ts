@@ -4,6 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { beforeAll, expect, test } from "vitest";
+import type { EgressBudgets } from "../../src/network/budgets.ts";
 import {
   ask,
   CALL,
@@ -28,7 +29,7 @@ interface TlsRig extends Rig {
 }
 
 /** A TLS server that the proxy finds at `secure.local:443`. */
-async function startTls(): Promise<TlsRig> {
+async function startTls(budgets: Partial<EgressBudgets> = {}): Promise<TlsRig> {
   let received = 0;
   const tls = createTlsServer(certificate, (socket) => {
     socket.on("error", () => {});
@@ -43,12 +44,13 @@ async function startTls(): Promise<TlsRig> {
       received += chunk.length;
     });
   });
-  return { ...(await startAt443(counting)), received: () => received };
+  return { ...(await startAt443(counting, budgets)), received: () => received };
 }
 
-async function startAt443(server: Server): Promise<Rig> {
+async function startAt443(server: Server, budgets: Partial<EgressBudgets> = {}): Promise<Rig> {
   const upstream = await startServer(server);
   return await startProxy(`${NAME}:443`, {
+    budgets,
     trusted: [{ name: NAME, port: 443, address: "127.0.0.1" }],
     dial: ({ host, port }) => {
       expect(port).toBe(443);
@@ -121,7 +123,7 @@ test.each([
   ]);
 });
 
-test("an unfinished ClientHello never reaches the upstream, whether the guest ends or just stops", async () => {
+test("an unfinished ClientHello never reaches the upstream when the guest ends there", async () => {
   const rig = await startTls();
   const ending = await openTunnel(rig.port);
   ending.end(Buffer.from([22, 3, 1, 1, 0, 1]));
@@ -129,6 +131,17 @@ test("an unfinished ClientHello never reaches the upstream, whether the guest en
   expect(rig.received()).toBe(0);
   expect(rig.proxy.ledger.close(CALL).egress).toMatchObject([
     { verdict: "denied", reason: expect.stringContaining("unfinished") },
+  ]);
+});
+
+test("a ClientHello that stops halfway is given up in time", async () => {
+  const rig = await startTls({ headTimeoutMs: 100 });
+  const stopping = await openTunnel(rig.port);
+  stopping.write(Buffer.from([22, 3, 1, 1, 0, 1]));
+  await once(stopping.resume(), "end");
+  expect(rig.received()).toBe(0);
+  expect(rig.proxy.ledger.close(CALL).egress).toMatchObject([
+    { verdict: "denied", connections: 1, reason: "the ClientHello took too long" },
   ]);
 });
 
