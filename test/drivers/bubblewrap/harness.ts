@@ -29,14 +29,21 @@ export function removeHome(home: Home): void {
 
 export type SpecChanges = Partial<Omit<SandboxSpec, "limits">> & { readonly limits?: Partial<Limits> };
 
+export interface Listening {
+  readonly server: Server;
+  readonly socketDir: string;
+  readonly connected: Promise<Socket>;
+}
+
 /** A listening socket in a run folder of its own, as the fleet prepares it. */
-export async function listen(home: Home, id: string): Promise<{ server: Server; socketDir: string }> {
+export async function listen(home: Home, id: string): Promise<Listening> {
   const socketDir = join(home.run, id);
   mkdirSync(socketDir, { recursive: true });
-  const server = createServer();
+  const { promise: connected, resolve } = Promise.withResolvers<Socket>();
+  const server = createServer(resolve);
   server.listen(join(socketDir, "host.sock"));
   await once(server, "listening");
-  return { server, socketDir };
+  return { server, socketDir, connected };
 }
 
 export function makeSpec(socketDir: string, changes: SpecChanges = {}): SandboxSpec {
@@ -64,12 +71,12 @@ export interface Guest extends AsyncDisposable {
 }
 
 async function talk(
-  server: Server,
+  connected: Promise<Socket>,
   sandbox: DriverSandbox,
 ): Promise<Pick<Guest, "run" | "send"> & { readonly close: () => void }> {
   const gone = sandbox.ended.then(({ detail }) => Promise.reject(new Error(`the sandbox ended: ${detail}`)));
   gone.catch(() => undefined);
-  const [socket] = (await Promise.race([once(server, "connection"), gone])) as [Socket];
+  const socket = await Promise.race([connected, gone]);
   socket.on("error", () => undefined);
   const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
   const send = (code: string): void => void socket.write(`${JSON.stringify({ code })}\n`);
@@ -88,17 +95,22 @@ export interface Harness extends AsyncDisposable {
   readonly home: Home;
   readonly driver: BubblewrapDriver;
   open(changes?: SpecChanges): Promise<Guest>;
+  /** Groups of sandboxes that this harness has opened and that are still there. */
+  listOwnGroups(): string[];
 }
 
 export function openHarness(options: Partial<BubblewrapOptions> = {}): Harness {
   const home = options.home ?? makeHome();
   const driver = new BubblewrapDriver({ home, supervisor: AGENT, nodeTools: null, ...options });
+  const ids: string[] = [];
   return {
     home,
     driver,
+    listOwnGroups: () => listGroups("sbx_").filter((path) => ids.some((id) => path.endsWith(id))),
     async open(changes = {}) {
       const id = changes.id ?? makeSandboxId();
-      const { server, socketDir } = await listen(home, id);
+      ids.push(id);
+      const { server, socketDir, connected } = await listen(home, id);
       const spec = makeSpec(socketDir, { ...changes, id });
       const close = (): void => {
         server.close();
@@ -106,7 +118,7 @@ export function openHarness(options: Partial<BubblewrapOptions> = {}): Harness {
       };
       try {
         const sandbox = await driver.create(spec, AbortSignal.timeout(20_000));
-        const { run, send, close: hangUp } = await talk(server, sandbox);
+        const { run, send, close: hangUp } = await talk(connected, sandbox);
         return {
           spec,
           sandbox,

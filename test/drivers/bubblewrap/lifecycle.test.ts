@@ -6,7 +6,6 @@ import {
   type Harness,
   isRoot,
   listen,
-  listGroups,
   listLeftovers,
   makeSpec,
   NOTHING_LEFT,
@@ -32,7 +31,7 @@ describe.skipIf(!isRoot)("creating and destroying", () => {
 
   afterAll(async () => {
     await harness[Symbol.asyncDispose]();
-    expect(listGroups("sbx_").filter((path) => path.includes("/paddock/"))).toEqual([]);
+    expect(harness.listOwnGroups()).toEqual([]);
   });
 
   test("fifty cycles leave no group, mount, loop device, folder, lock or descriptor", async () => {
@@ -47,7 +46,7 @@ describe.skipIf(!isRoot)("creating and destroying", () => {
     for (let count = 0; count < 50; count++) await cycle();
     expect([countDescriptors("self"), countDescriptors(launcher)]).toEqual(before);
     expect(listLeftovers(harness.home)).toEqual(NOTHING_LEFT);
-    expect(listGroups("sbx_").filter((path) => path.includes("/paddock/"))).toEqual([]);
+    expect(harness.listOwnGroups()).toEqual([]);
   });
 
   test("ten sandboxes are made and destroyed at the same time", async () => {
