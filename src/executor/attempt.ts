@@ -11,7 +11,7 @@ import type { PhaseClock } from "./phases.ts";
 import { decideVerdict, describeVerdict } from "./verdict.ts";
 
 /** Less free space than this counts as full. */
-const FULL_BYTES = 64 * 1024;
+const FULL_BYTES = 1024 * 1024;
 
 export interface AttemptInput {
   readonly tool: Tool;

@@ -1,4 +1,5 @@
 import { realpathSync, statSync } from "node:fs";
+import { dirname, isAbsolute, join, normalize } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 import type { FileChange, ToolCallRecord } from "../model/record.ts";
 import { isExecConfig } from "./exec-config.ts";
@@ -7,7 +8,7 @@ import type { Fleet, Lease } from "./fleet.ts";
 export interface CopyBack {
   readonly written: readonly string[];
   readonly deleted: readonly string[];
-  /** Changes to files that tools execute unasked; left out unless allowed. */
+  /** Left out: changes to files that tools execute unasked (unless allowed), and links that leave the folder. */
   readonly withheld: readonly string[];
 }
 
@@ -27,7 +28,7 @@ export class WorkspaceFolder {
 
   async copyIn(lease: Lease, signal: AbortSignal): Promise<{ entries: number; bytes: number }> {
     await using porter = await this.#fleet.openPorter(this.#path, this.#owner, true, signal);
-    return await pipeTree(porter, lease, undefined);
+    return await pipeTree(porter, lease, undefined, true);
   }
 
   /** Brings back what the records of the task list as changed. */
@@ -43,16 +44,36 @@ export class WorkspaceFolder {
       });
     }
     const { changed, deleted } = sumChanges(records);
-    const withheld = allowExecConfig ? [] : [...changed, ...deleted].filter(isExecConfig);
+    const escaping = await findEscapingLinks(lease, records, changed);
+    const withheld = [...escaping, ...(allowExecConfig ? [] : [...changed, ...deleted].filter(isExecConfig))];
     const keep = (path: string): boolean => !withheld.includes(path);
     const written = changed.filter(keep);
     const removed = deleted.filter(keep);
     if (written.length === 0 && removed.length === 0) return { written, deleted: removed, withheld };
     await using porter = await this.#fleet.openPorter(this.#path, this.#owner, false, signal);
     for (const path of removed) await porter.sandbox.files.remove(path, { recursive: true }).catch(ignoreMissing);
-    if (written.length > 0) await pipeTree(lease, porter, written);
+    if (written.length > 0) await pipeTree(lease, porter, written, false);
     return { written, deleted: removed, withheld };
   }
+}
+
+/** Changed links whose target is absolute or climbs out: harmless inside, a trap on the host. */
+async function findEscapingLinks(
+  lease: Lease,
+  records: readonly ToolCallRecord[],
+  changed: readonly string[],
+): Promise<string[]> {
+  const links = new Set(
+    records
+      .flatMap((record) => [...record.files_created, ...record.files_modified])
+      .flatMap((file) => (file.type === "symlink" ? [file.path] : [])),
+  );
+  const escaping: string[] = [];
+  for (const path of changed.filter((one) => links.has(one))) {
+    const target = (await lease.sandbox.files.stat(path)).target ?? "";
+    if (isAbsolute(target) || normalize(join(dirname(path), target)).startsWith("..")) escaping.push(path);
+  }
+  return escaping;
 }
 
 /** Streams a tree (or `paths` of it) from one sandbox's workspace into another's, as a tar with back-pressure. */
@@ -60,6 +81,7 @@ async function pipeTree(
   from: Lease,
   to: Lease,
   paths: readonly string[] | undefined,
+  anyLink: boolean,
 ): Promise<{ entries: number; bytes: number }> {
   const stream = new TransformStream<Buffer, Buffer>({}, { highWaterMark: 4 });
   const writer = stream.writable.getWriter();
@@ -69,7 +91,7 @@ async function pipeTree(
       () => writer.close(),
       (error: unknown) => writer.abort(error),
     );
-  const unpacked = await to.sandbox.files.importTar(".", stream.readable);
+  const unpacked = await to.sandbox.files.importTar(".", stream.readable, anyLink);
   await packed;
   return unpacked;
 }

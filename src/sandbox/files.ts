@@ -135,9 +135,16 @@ export class SandboxFiles {
     return (await call.done.finally(() => signal.removeEventListener("abort", cancel))).events;
   }
 
-  /** Unpacks a tar stream below `path`. Entries that escape, are devices or carry setuid bits refuse the archive by name. */
-  async importTar(path: string, archive: AsyncIterable<Buffer> | Buffer): Promise<{ entries: number; bytes: number }> {
-    const call = await this.#request({ op: "tar_in", path }, DONE.tree);
+  /**
+   * Unpacks a tar stream below `path`. Entries that escape, are devices or carry setuid bits refuse the archive by name;
+   * so do links that leave the tree, unless `anyLink`.
+   */
+  async importTar(
+    path: string,
+    archive: AsyncIterable<Buffer> | Buffer,
+    anyLink = false,
+  ): Promise<{ entries: number; bytes: number }> {
+    const call = await this.#request({ op: "tar_in", path, links: anyLink ? "any" : "inside" }, DONE.tree);
     await feed(call, archive);
     const { entries, bytes } = await call.done;
     return { entries, bytes };

@@ -224,7 +224,6 @@ test("guest - the supervisor cannot be signalled, read, limited or traced, and a
   expect(text).toMatch(/prlimit -1 Operation not permitted/);
   expect(text).toMatch(/ptrace -1 Operation not permitted/);
   expect(text).toMatch(/sched -1 Operation not permitted/);
-  expect(mainCall(result).signal).toBe("KILL");
   expect(result.tool_calls[2]?.stdout.text).toBe("alive\n");
 });
 

@@ -25,6 +25,7 @@ MODULES = {
     "snapshot": "diff",
     "diff": "diff",
     "hash_tree": "hash_tree",
+    "space": "space",
 }
 
 

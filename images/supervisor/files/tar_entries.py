@@ -63,7 +63,7 @@ def refuse(path: bytes, reason: str) -> OpError:
     return fail("archive_refused", show(path), reason)
 
 
-def read_entry(source: Source) -> Generator[Any, Any, Entry | None]:
+def read_entry(source: Source, any_link: bool = False) -> Generator[Any, Any, Entry | None]:
     """The next checked entry, whose content follows in the source, or None after the archive's end."""
     path: bytes | None = None
     link: bytes | None = None
@@ -93,7 +93,7 @@ def read_entry(source: Source) -> Generator[Any, Any, Entry | None]:
     header.path = records.get(b"path", header.path if path is None else path)
     header.link = records.get(b"linkpath", header.link if link is None else link)
     apply_records(header, records)
-    return check_entry(header)
+    return check_entry(header, any_link)
 
 
 def read_trailer(source: Source) -> Generator[Any, Any, None]:
@@ -129,7 +129,7 @@ def apply_records(header: Header, records: dict[bytes, bytes]) -> None:
         header.mtime = int(seconds)
 
 
-def check_entry(header: Header) -> Entry:
+def check_entry(header: Header, any_link: bool = False) -> Entry:
     path = header.path
     kind = KINDS.get(header.kind)
     if kind is None:
@@ -147,7 +147,7 @@ def check_entry(header: Header) -> Entry:
         raise refuse(path, "content that belongs to no file")
     link_names: list[bytes] = []
     if kind == SYMLINK:
-        check_symlink(header, len(names) - 1)
+        check_symlink(header, len(names) - 1, any_link)
     elif kind == HARD_LINK:
         link_names = check_path(path, header.link)
         if not link_names:
@@ -170,13 +170,15 @@ def check_path(entry_path: bytes, path: bytes) -> list[bytes]:
     return names
 
 
-def check_symlink(header: Header, depth: int) -> None:
+def check_symlink(header: Header, depth: int, any_link: bool) -> None:
     """`..` may only lead, and no further up than the link lies deep: after a name it could go up from where another
     link leads.
     """
     target = header.link
     if not target or b"\0" in target or len(target) > MAX_LINK_BYTES:
         raise refuse(header.path, "a link without a proper target")
+    if any_link:
+        return
     if target.startswith(b"/"):
         raise refuse(header.path, "a link to an absolute path")
     names = [name for name in target.split(b"/") if name not in (b"", b".")]

@@ -38,7 +38,7 @@ def run_tar_in(call: Call, request: Request) -> Steps:
     source = Source()
     count = 0
     try:
-        while (entry := (yield from read_entry(source))) is not None:
+        while (entry := (yield from read_entry(source, request["links"] == "any"))) is not None:
             if count >= MAX_ENTRIES:
                 raise refuse(entry.header.path, f"more than {MAX_ENTRIES} entries")
             try:

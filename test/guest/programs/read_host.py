@@ -20,7 +20,7 @@ for pid in os.listdir("/proc"):
 for fd in os.listdir("/proc/self/fd"):
     print("fd", fd)
 for root, dirs, files in os.walk("/", followlinks=False):
-    if root.startswith("/proc") or root.startswith("/usr"):
+    if root.startswith(("/proc", "/usr", "/dev")):
         dirs.clear()
         continue
     for name in files:
@@ -30,5 +30,5 @@ for root, dirs, files in os.walk("/", followlinks=False):
                 content = file.read(65536)
         except OSError:
             continue
-        if b"CANARY" in content and not path.startswith("/workspace"):
+        if b"CANARY" in content and path != __file__:
             print("CANARY FILE", path)

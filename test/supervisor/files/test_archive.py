@@ -30,10 +30,10 @@ def cut(data, size):
 
 class ArchiveTest(FilesTest):
     def tar_in(self, data, path=".", frame_bytes=1 << 20):
-        return self.done("tar_in", cut(data, frame_bytes), path=path)
+        return self.done("tar_in", cut(data, frame_bytes), path=path, links="inside")
 
     def refused(self, data, path="."):
-        message = self.assert_fails("archive_refused", "tar_in", cut(data, 1 << 20), path=path)
+        message = self.assert_fails("archive_refused", "tar_in", cut(data, 1 << 20), path=path, links="inside")
         self.assert_canary()
         return message
 
@@ -183,9 +183,9 @@ class TarInReplaces(ArchiveTest):
         self.assertEqual(os.stat(self.path("a")).st_size, 0)
 
     def test_needs_an_existing_folder_as_target(self):
-        self.assert_fails("not_found", "tar_in", [None], path="missing")
+        self.assert_fails("not_found", "tar_in", [None], path="missing", links="inside")
         self.put("file")
-        self.assert_fails("not_a_directory", "tar_in", [None], path="file")
+        self.assert_fails("not_a_directory", "tar_in", [None], path="file", links="inside")
 
 
 class Refusals(ArchiveTest):
@@ -257,7 +257,7 @@ class Refusals(ArchiveTest):
 
     def test_of_a_folder_swapped_for_a_link_during_the_call(self):
         data = make_archive(("d/a", {}, b"1"), ("e/b", {}, b"2"), ("d/canary", {}, b"planted"))
-        running = Running(self.workspace, "tar_in", path=".")
+        running = Running(self.workspace, "tar_in", path=".", links="inside")
         running.generator.send(None)
         self.assertEqual(running.generator.send(data[:2048]).kind, "frame")
         os.rename(self.path("d"), self.path("was-d"))
@@ -322,7 +322,7 @@ class Refusals(ArchiveTest):
         block = encode_header(Header(b"d/", b"5", 0o755, 0, 0, b""))
         count = tar_entries.MAX_ENTRIES
         frames = [block * 1000] * (count // 1000) + [block, bytes(1024), None]
-        message = self.assert_fails("archive_refused", "tar_in", frames, path=".")
+        message = self.assert_fails("archive_refused", "tar_in", frames, path=".", links="inside")
         self.assertIn(f"more than {count} entries", message)
         self.assertEqual(os.listdir(self.workspace), ["d"])
 
