@@ -6,18 +6,20 @@ import tls from "node:tls";
 
 const PROXY_NAMES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].flatMap((name) => [name, name.toLowerCase()]);
 
-let proxies = {};
+const NO_PROXIES = { HTTP_PROXY: "http://127.0.0.1:9", NO_PROXY: "*" };
+
+let proxies = process.env.NODE_USE_ENV_PROXY === "1" ? selectProxies(process.env) : {};
 let restoreProxies = () => {};
 let extraCaFile = process.env.NODE_EXTRA_CA_CERTS;
 
 /** Loads what `fetch` needs, so that the first proxied run does not wait for it. */
 export function warmNetwork() {
-  http.setGlobalProxyFromEnv({ HTTP_PROXY: "http://127.0.0.1:9" })();
+  http.setGlobalProxyFromEnv(NO_PROXIES)();
 }
 
 /** Makes `fetch`, `http` and `https` follow the environment's proxies and extra certificates from now on. */
 export function configureNetwork(env) {
-  const wanted = Object.fromEntries(PROXY_NAMES.filter((name) => env[name]).map((name) => [name, env[name]]));
+  const wanted = selectProxies(env);
   if (JSON.stringify(wanted) !== JSON.stringify(proxies)) useProxies(wanted);
   if (env.NODE_EXTRA_CA_CERTS && env.NODE_EXTRA_CA_CERTS !== extraCaFile) {
     extraCaFile = env.NODE_EXTRA_CA_CERTS;
@@ -25,13 +27,18 @@ export function configureNetwork(env) {
   }
 }
 
+function selectProxies(env) {
+  return Object.fromEntries(PROXY_NAMES.filter((name) => env[name]).map((name) => [name, env[name]]));
+}
+
 function useProxies(wanted) {
   restoreProxies();
   restoreProxies = () => {};
   proxies = wanted;
-  if (Object.keys(wanted).length === 0) return;
+  // What Node set up itself when it started cannot be taken back, but it can be told to apply to nothing.
+  const isNone = Object.keys(wanted).length === 0;
   try {
-    restoreProxies = http.setGlobalProxyFromEnv(wanted);
+    restoreProxies = http.setGlobalProxyFromEnv(isNone ? NO_PROXIES : wanted);
   } catch (error) {
     process.emitWarning(`the proxy variables are not used: ${error.message}`);
   }

@@ -98,6 +98,18 @@ test("a name in NO_PROXY is reached directly, and so is everything without proxy
   expect(seen).toEqual([]);
 });
 
+test("a runner that was started with these variables follows them, and lets go of them where the request has none", async () => {
+  const code = `await (await fetch("https://paddock.test/")).text()`;
+  const same = new JavaScriptClient(false, { ...makeEnv(), NODE_USE_ENV_PROXY: "1" });
+  same.send(code, { env: makeEnv() });
+  expect((await same.end()).results[0]?.value).toBe("secure origin");
+  expect(seen).toEqual(["CONNECT paddock.test:443"]);
+  const other = new JavaScriptClient(false, { ...makeEnv(), NODE_USE_ENV_PROXY: "1" });
+  other.send(code);
+  expect((await other.end()).results[0]?.error?.message).toBe("fetch failed");
+  expect(seen).toHaveLength(1);
+});
+
 test("a certificate that the environment does not name is refused", async () => {
   const { NODE_EXTRA_CA_CERTS: _certificates, ...env } = makeEnv();
   const { result } = await runJavaScript(`await fetch("https://paddock.test/").catch((e) => e.cause.code)`, { env });
