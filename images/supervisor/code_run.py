@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from contexts import Context
     from core import Core
 
+ABANDON_AFTER_SECONDS = 0.1
 NO_RESULT: dict[str, object] = {"value": None, "error": None, "truncated": False}
 
 
 class CodeRun(Process):
-    """A fresh run: ends when its process exits. `abandon` takes an interpreter down that does not answer."""
+    """A fresh run: ends when its process exits."""
 
     __slots__ = ("payload", "memory_shared", "_result", "_code", "_header", "_abandon", "_pipes")
 
@@ -43,8 +44,11 @@ class CodeRun(Process):
     # The way to a process
 
     def await_process(self, pipes: Pipes, abandon: Callable[[], None]) -> None:
-        """A child is asked for; `abandon` is called when the run must end before it came."""
+        """A child is asked for; `abandon` takes down the interpreter it is asked of."""
         self._pipes = pipes
+        self._abandon = abandon
+
+    def depend_on(self, abandon: Callable[[], None]) -> None:
         self._abandon = abandon
 
     def runner_started(self, pid: int) -> None:
@@ -128,6 +132,12 @@ class CodeRun(Process):
             self.runner_lost()
             return
         super().kill()
+        self.core.loop.after(ABANDON_AFTER_SECONDS, self._abandon_interpreter)
+
+    def _abandon_interpreter(self) -> None:
+        """It was stopped and reports nothing: without it the dead run comes to us."""
+        if self.phase == RUNNING and self._abandon is not None:
+            self._abandon()
 
     def drain_more(self) -> bool:
         if self._pipes is not None:

@@ -163,7 +163,9 @@ class CodeManager:
         if context.busy:
             raise OpError("busy", f"context {context.name!r} runs something else")
         run = ContextRun(self._core, call, request, code, folder, context)
-        run.memory_shared = request["language"] == "python"
+        if request["language"] == "python":
+            run.memory_shared = True
+            run.depend_on(self._drop_warm)
         run.set_environment(self._core.settings.environment(call.id, context.relay.port, request["env"]))
         context.begin(run)
 

@@ -269,7 +269,7 @@ class Host:
             link = Link(sock)
             try:
                 self._shake_hands(link)
-            except (Lost, OSError, AssertionError):
+            except (Lost, OSError, AssertionError, KeyError):
                 self.failed_handshakes += 1
                 link.close()
 

@@ -157,8 +157,8 @@ class Terminals(Shared):
 
     def test_typed_input_and_control_characters_work(self) -> None:
         script = (
-            "import signal, sys\n"
-            "signal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n"
+            "import os, signal, sys\n"
+            "signal.signal(signal.SIGINT, lambda *_: os.write(1, b'interrupted'))\n"
             "print('ready', flush=True)\n"
             "for line in sys.stdin: print('got', line, end='', flush=True)\n"
             "print('over')\n"
