@@ -140,7 +140,10 @@ function explainUnreachable(error: unknown, rows: readonly EgressRecord[]): unkn
   );
 }
 
-/** Cuts a stream into lines for progress. */
+/** Lines of setup code that tell a step; what pip and npm print between them is shown only when the build fails. */
+const STEP_MARK = "setup: ";
+
+/** Finds the steps in a stream. */
 class LineReader {
   readonly #emit: (line: string) => void;
   #rest = "";
@@ -152,6 +155,6 @@ class LineReader {
   push(chunk: Buffer): void {
     const lines = (this.#rest + chunk.toString("utf8")).split("\n");
     this.#rest = (lines.pop() ?? "").slice(-4096);
-    for (const line of lines) if (line.trim() !== "") this.#emit(line.slice(0, 300));
+    for (const line of lines) if (line.startsWith(STEP_MARK)) this.#emit(line.slice(STEP_MARK.length, 300));
   }
 }

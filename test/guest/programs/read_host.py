@@ -11,7 +11,7 @@ for path in paths:
     except OSError as error:
         print("refused", path, error.strerror)
 for pid in os.listdir("/proc"):
-    for name in ("environ", "cmdline", "mountinfo"):
+    for name in ("environ", "cmdline"):
         try:
             with open(f"/proc/{pid}/{name}", "rb") as file:
                 print(file.read())
