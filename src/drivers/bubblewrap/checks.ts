@@ -96,18 +96,28 @@ export async function checkPython(path: string): Promise<ProbeFinding> {
   }
 }
 
-/** Sandboxes resolve paths as their own uid: one folder without `x` for others on the way hides everything below it. */
+/**
+ * Root runs programs and mounts images from the data folder, so nobody else may own or write it. Sandboxes resolve paths as their own uid, so one
+ * folder without `x` for others on the way hides everything below it.
+ */
 export async function checkDataFolder(root: string, isRoot: boolean): Promise<ProbeFinding> {
   const name = "data folder";
   if (!isRoot) return { name, status: "ok", detail: `${root}; sandboxes run under our own uid` };
-  for (let folder = root; ; folder = dirname(folder)) {
-    const { mode } = await stat(folder);
-    if ((mode & 0o001) === 0) {
-      const detail = `${folder} cannot be passed by the uids of sandboxes`;
-      return { name, status: "failed", detail, hint: `chmod o+x ${folder}, or set PADDOCK_HOME to another folder.` };
-    }
-    if (folder === dirname(folder)) return { name, status: "ok", detail: `${root} can be passed by sandboxes` };
+  const { uid, mode } = await stat(root);
+  if (uid !== 0 || (mode & 0o022) !== 0) {
+    const hint = `chown root ${root} && chmod go-w ${root}, or set PADDOCK_HOME to another folder.`;
+    return { name, status: "failed", detail: `${root} can be changed by others than root`, hint };
   }
+  const closed = await findClosedFolder(root);
+  if (closed === undefined) return { name, status: "ok", detail: `${root} can be passed by sandboxes` };
+  const hint = `chmod o+x ${closed}, or set PADDOCK_HOME to another folder.`;
+  return { name, status: "failed", detail: `${closed} cannot be passed by the uids of sandboxes`, hint };
+}
+
+async function findClosedFolder(path: string): Promise<string | undefined> {
+  const { mode } = await stat(path);
+  if ((mode & 0o001) === 0) return path;
+  return path === dirname(path) ? undefined : findClosedFolder(dirname(path));
 }
 
 interface TrialResult {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -85,6 +85,29 @@ describe.skipIf(!isRoot)("the death of an owner", () => {
     expect(listLeftovers(home)).toEqual(NOTHING_LEFT);
     expect(owner.ids.flatMap(listGroups)).toEqual([]);
   });
+
+  test.each([1, 2, 3])(
+    "creates that were under way when everything was killed are reaped (round %i)",
+    async (round) => {
+      const child = spawn(process.execPath, [OWNER, home.root, "30"], { stdio: "ignore" });
+      const listOwners = (): string[] => (existsSync(home.owners) ? readdirSync(home.owners) : []);
+      await until(() => listOwners().length > round * 3, 20_000);
+      const records = listOwners().filter((name) => name.startsWith("sbx_"));
+      const record = JSON.parse(readFileSync(join(home.owners, records[0] ?? ""), "utf8")) as {
+        launcher: { pid: number };
+      };
+      process.kill(record.launcher.pid, "SIGKILL");
+      child.kill("SIGKILL");
+      await once(child, "exit");
+      await using harness = openHarness({ home });
+      const { failed, reaped } = await harness.driver.reap();
+      expect(failed).toEqual([]);
+      expect(reaped.length).toBeGreaterThan(round * 3 - 1);
+      expect(listLeftovers(home)).toEqual(NOTHING_LEFT);
+      expect(reaped.flatMap(listMembers)).toEqual([]);
+      expect(reaped.flatMap(listGroups)).toEqual([]);
+    },
+  );
 
   test("a reap beside a living owner takes nothing of it, and nothing that has no record", async () => {
     const owner = await startOwner(home, 1);

@@ -3,6 +3,7 @@
 It speaks length-prefixed JSON on standard input and output, ends when its owner does, and takes every sandbox with it.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ def main() -> None:
     _stop_on_termination(events, service)
     events.watch(wire.read_fd, service.on_readable)
     wire.send({"event": "ready", "python": list(sys.version_info[:3]), "pid": os.getpid()})
+    # What is loaded by now stays: children that collect garbage would only copy its pages.
+    gc.freeze()
     while not service.finished:
         events.turn()
     service.close()

@@ -29,7 +29,6 @@ class Surroundings:
     launcher_pid: int
     identity: Identity | None
     """None keeps the launcher's own uid."""
-    in_private_mounts: bool
     born_in_group: bool
     descriptors: Mapping[int, int]
     """Descriptor inside -> descriptor of the parent."""
@@ -48,7 +47,7 @@ def run_child(plan: Launch, surroundings: Surroundings) -> NoReturn:
         step = "workspace"
         wanted = dict(surroundings.descriptors)
         if plan["workspace"]["source"] is not None:
-            wanted[WORKSPACE_FD] = _open_workspace(plan, surroundings)
+            wanted[WORKSPACE_FD] = _open_workspace(plan, surroundings.identity)
         step = "descriptors"
         error_fd = _place_descriptors(wanted, error_fd)
         step = "rlimit"
@@ -85,16 +84,14 @@ def _write_oom_score() -> None:
     groups.write_file("/proc/self/oom_score_adj", str(_OOM_SCORE_ADJUST))
 
 
-def _open_workspace(plan: Launch, surroundings: Surroundings) -> int:
+def _open_workspace(plan: Launch, identity: Identity | None) -> int:
     workspace = plan["workspace"]
     source = workspace["source"]
     assert source is not None
-    if surroundings.in_private_mounts:
+    if workspace["image"] is not None:
         kernel.unshare_mounts()
-        if workspace["image"] is not None:
-            images.mount_image(workspace["image"], source, plan["id"], workspace["readOnly"])
+        images.mount_image(workspace["image"], source, plan["id"], workspace["readOnly"])
     fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    identity = surroundings.identity
     if workspace["folder"] is not None and identity is not None:
         os.fchown(fd, identity["uid"], identity["gid"])
         os.fchmod(fd, 0o700)

@@ -37,10 +37,6 @@ class Context:
     pid: int
     start_time: int
 
-    @property
-    def is_root(self) -> bool:
-        return self.pool is not None
-
 
 def make_context(message: dict[str, Any], events: Events) -> Context:
     rooms = message["rooms"]

@@ -5,6 +5,8 @@ import json
 import os
 from typing import Any
 
+_DRAFT_ATTEMPTS = 20
+
 
 class LockedFile:
     """An open, locked file. Closing it (also by dying) gives the lock back."""
@@ -62,9 +64,7 @@ def write_record(owners: str, record: dict[str, Any]) -> LockedFile:
     It is not synced: it must outlive processes, not power. After a power cut the reaper goes by the names of the folders.
     """
     path = os.path.join(owners, str(record["id"]))
-    lock = try_lock(os.path.join(owners, f".new-{record['id']}"), create=True)
-    if lock is None:
-        raise FileExistsError(f"owner file of {record['id']} is being made by another process")
+    lock = _lock_draft(os.path.join(owners, f".new-{record['id']}"))
     try:
         lock.write(json.dumps(record).encode())
         os.link(lock.path, path)
@@ -74,6 +74,15 @@ def write_record(owners: str, record: dict[str, Any]) -> LockedFile:
         lock.release(unlink=True)
         raise
     return lock
+
+
+def _lock_draft(path: str) -> LockedFile:
+    """A reaper may remove a draft in the moment before it is locked; the next attempt makes another one."""
+    for _ in range(_DRAFT_ATTEMPTS):
+        lock = try_lock(path, create=True)
+        if lock is not None:
+            return lock
+    raise FileExistsError(f"{path} is held by another process")
 
 
 def parse_record(lock: LockedFile) -> dict[str, Any] | None:

@@ -197,7 +197,6 @@ def fork_child(context: Context, plan: Launch, pipes: Pipes, identity: Identity 
                 bubblewrap=context.bubblewrap,
                 launcher_pid=context.pid,
                 identity=identity,
-                in_private_mounts=context.is_root,
                 born_in_group=born_in_group,
                 descriptors=pipes.inside,
                 error_fd=pipes.errors_write,

@@ -1,15 +1,12 @@
 """Removes what dead owners left. A free lock proves that the owner is dead; what has no record of ours is never touched."""
 
 import os
-import time
 from collections.abc import Callable
 
 from context import Context
 from locks import LockedFile, parse_record, try_lock
 from remains import Remains
 from retention import SANDBOX_ID, read_ended, sweep_workspaces
-
-_UNFINISHED_RECORD_SECONDS = 60.0
 
 Report = Callable[[list[str], list[list[str]]], None]
 
@@ -132,11 +129,6 @@ def _only(path: object, expected: str) -> str | None:
 
 def _remove_unfinished_record(path: str) -> None:
     """A creator that died before its record had its name has made nothing yet."""
-    try:
-        age = time.time() - os.stat(path).st_mtime
-    except FileNotFoundError:
-        return
-    if age > _UNFINISHED_RECORD_SECONDS:
-        lock = try_lock(path)
-        if lock is not None:
-            lock.release(unlink=True)
+    lock = try_lock(path)
+    if lock is not None:
+        lock.release(unlink=True)

@@ -159,9 +159,7 @@ class Service:
 
     def _refuse(self, message: Message, error: CreateError, left: str | None = None) -> None:
         text = str(error) if left is None else f"{error} (and what was made could not all be removed: {left})"
-        self._wire.send(
-            {"request": message["request"], "ok": False, "code": error.code, "step": error.step, "message": text}
-        )
+        self._wire.send({"request": message["request"], "ok": False, "code": error.code, "step": error.step, "message": text})
 
 
 def ignore_terminal_signals() -> None:
