@@ -81,11 +81,7 @@ export class Executor {
     const plan = planTask(task);
     const limits = compileLimits(task.limits);
     const taskId = makeTaskId();
-    const journal = this.#store.open(taskId, {
-      ...task,
-      files: Object.keys(task.files ?? {}),
-      env: Object.keys(task.env ?? {}),
-    });
+    const journal = this.#store.open(taskId, describeTask(task, plan));
     const startTime = new Date().toISOString();
     const begun = performance.now();
     using deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
@@ -138,6 +134,20 @@ export class Executor {
       onProgress: (message) => void emit(run, { type: "progress", message }),
     });
   }
+}
+
+/** What the journal keeps of a task: names and sizes, no contents, headers or values, which may hold secrets. */
+function describeTask(task: TaskInput, plan: TaskPlan): object {
+  return {
+    node_type: plan.nodeType,
+    source: plan.source,
+    calls: plan.calls.map((call) => ({ tool: call.tool, title: call.title })),
+    files: Object.keys(task.files ?? {}),
+    env: Object.keys(task.env ?? {}),
+    network: task.network ?? plan.network,
+    limits: task.limits ?? {},
+    description_bytes: Buffer.byteLength(task.description ?? ""),
+  };
 }
 
 async function prepareWorkspace(run: Run, lease: Lease): Promise<void> {

@@ -45,7 +45,12 @@ export class Tunnel extends Duplex {
       ready = this.#connection.sendBytes(FRAME.data, chunk.subarray(offset, offset + MAX_PAYLOAD_BYTES));
     }
     if (ready) done();
-    else this.#connection.drained().then(() => done(), done);
+    else void this.#whenDrained(done);
+  }
+
+  async #whenDrained(done: (error?: Error | null) => void): Promise<void> {
+    await this.#connection.drained();
+    done();
   }
 
   override _final(done: (error?: Error | null) => void): void {

@@ -60,8 +60,6 @@ export const downloadFile = defineTool({
     return {
       ...outcome,
       stdout: NO_OUTPUT,
-      requestBytes: 0,
-      responseBytes: bytes,
       ...(failure === null ? { value: { path, bytes, sha256, status, url } } : failureFacts(answer)),
     };
   },

@@ -90,12 +90,11 @@ async function askThroughProxy(request: Input, context: ToolContext): Promise<To
     target: null,
   });
   if (answer === undefined) return outcome;
-  const requestBytes = body?.length ?? 0;
+  const { requestBytes, responseBytes } = outcome;
   const reply = completeReply(answer);
-  if (reply === undefined)
-    return { ...outcome, stdout: NO_OUTPUT, requestBytes, responseBytes: 0, ...failureFacts(answer) };
+  if (reply === undefined) return { ...outcome, stdout: NO_OUTPUT, ...failureFacts(answer) };
   const facts = { url: answer.url, redirects: answer.redirects, requestBytes };
-  const replied = { ...outcome, ...replyOutcome(reply, request.expect, facts, context) };
+  const replied = { ...outcome, ...replyOutcome(reply, request.expect, facts, context), responseBytes };
   // An answer that broke off or was refused is no answer to be judged by its status.
   if (answer.failure === null || answer.failure.kind === "http") return replied;
   return { ...replied, exitCode: outcome.exitCode ?? 1, stderr: outcome.stderr, ...failureFacts(answer) };

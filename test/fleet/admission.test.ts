@@ -25,7 +25,16 @@ test("admission - processes and memory requests are bounded too", () => {
 });
 
 test("exec config - names what tools run unasked and nothing else", () => {
-  const yes = [".git/hooks/pre-commit", "sub/.git/config", ".git", ".envrc", "a/Makefile", ".vscode/tasks.json", "x.pth", "conftest.py"];
+  const yes = [
+    ".git/hooks/pre-commit",
+    "sub/.git/config",
+    ".git",
+    ".envrc",
+    "a/Makefile",
+    ".vscode/tasks.json",
+    "x.pth",
+    "conftest.py",
+  ];
   const no = ["git/config", "readme.md", "src/makefile.py", "data.git.csv", ".gitignore"];
   expect(yes.filter((path) => !isExecConfig(path))).toEqual([]);
   expect(no.filter(isExecConfig)).toEqual([]);

@@ -1,4 +1,15 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
@@ -22,7 +33,10 @@ beforeEach(() => {
   folder = mkdtempSync("/var/tmp/paddock-folder-");
 });
 
-async function runOn(command: string, allowExecConfig = false): Promise<{ result: TaskResult; withheld: readonly string[] }> {
+async function runOn(
+  command: string,
+  allowExecConfig = false,
+): Promise<{ result: TaskResult; withheld: readonly string[] }> {
   const workspace = new WorkspaceFolder(app.fleet, folder);
   let withheld: readonly string[] = [];
   const result = await app.executor.runTask(

@@ -1,5 +1,4 @@
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { type App, createApp } from "../../src/app.ts";
 import type { Config } from "../../src/config/config.ts";
 import { resolveHome } from "../../src/config/home.ts";
@@ -20,4 +19,3 @@ export function testEnv(): NodeJS.ProcessEnv {
 }
 
 export const testHome = resolveHome(testEnv(), process.getuid?.() ?? 0);
-export const testPath = (...parts: string[]): string => join(TEST_HOME, ...parts);

@@ -104,7 +104,7 @@ async function runKept(task: TaskInput, options: RunOptions, signal: AbortSignal
     ttl_ms: parseDuration(options.ttl, "--ttl"),
     ...(options.workspace === undefined ? {} : { workspace: options.workspace }),
   };
-  const id = await spawnKeeper(home, entry, start, signal, (message) => view.event({ type: "progress", message }));
+  const id = await spawnKeeper(home, entry, start, signal, (message) => void view.event({ type: "progress", message }));
   view.note(
     `kept sandbox ${style("bold", id)}: paddock exec ${id.slice(4, 12)} -- COMMAND, paddock kill ${id.slice(4, 12)}`,
   );

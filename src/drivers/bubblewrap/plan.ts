@@ -15,6 +15,9 @@ const MIB = 1024 * KIB;
 /** Processes of bubblewrap itself that a limit per user counts. */
 const BUBBLEWRAP_TASKS = 2;
 
+/** RLIMIT_DATA counts what a process reserves, touched or not, and V8 reserves 512 MiB for code alone: below this Node does not start. */
+const MIN_DATA_BYTES = 1024 * MIB;
+
 /** A short form of the id: sandboxes are told apart by it, nothing relies on it. */
 const makeHostname = (id: string): string => `sbx-${id.slice(-8)}`;
 
@@ -29,7 +32,7 @@ function makeRlimits(limits: Limits, setup: Setup): Record<string, number> {
     SIGPENDING: 256,
     RTPRIO: 0,
     NICE: 0,
-    ...(setup.limitsMode === "rlimit" ? { DATA: limits.memoryBytes } : {}),
+    ...(setup.limitsMode === "rlimit" ? { DATA: Math.max(limits.memoryBytes, MIN_DATA_BYTES) } : {}),
   };
 }
 
