@@ -179,7 +179,7 @@ class Call:
 
     def take_frame(self) -> Frame:
         """The next waiting frame; look at `frames` first."""
-        frame = self.frames.popleft()
+        frame: Frame = self.frames.popleft()
         if isinstance(frame, bytes):
             self.frame_bytes -= len(frame)
             if self.paused and self.frame_bytes < LOW_WATER_BYTES:

@@ -180,8 +180,9 @@ class ContextRun(CodeRun):
         self.announce()
 
     def result_came(self, exit_code: object) -> None:
-        known = isinstance(exit_code, int) and not isinstance(exit_code, bool) and 0 <= exit_code <= 255
-        self.set_exit(exit_code if known else int(self._result["error"] is not None))
+        if not isinstance(exit_code, int) or not 0 <= exit_code <= 255:
+            exit_code = int(self._result["error"] is not None)
+        self.set_exit(int(exit_code))
         self.ended(self._measure())
 
     def _measure(self) -> Usage:

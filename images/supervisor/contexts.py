@@ -44,6 +44,10 @@ class Context:
         self._started_ticks = boot_ticks_now()
 
     @property
+    def gone(self) -> bool:
+        return self._gone
+
+    @property
     def busy(self) -> bool:
         return self._run is not None
 

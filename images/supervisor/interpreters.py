@@ -110,12 +110,6 @@ class WarmPython:
         pipes.theirs.clear()
         self._send(encode(message), descriptors)
 
-    def forget(self, runner: Runner) -> None:
-        """Its child, if there is one, is no longer anybody's."""
-        for run_id, other in list(self._runs.items()):
-            if other is runner:
-                del self._runs[run_id]
-
     def kill(self) -> None:
         if not self._gone:
             try:

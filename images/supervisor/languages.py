@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_CODE_BYTES = 16 << 20
 MAX_CONTEXTS = 64
 REPLACE_SPARE_SECONDS = 0.05
+GIVE_UP_WARM_SECONDS = 0.5
 
 
 class CodeManager:
@@ -208,7 +209,14 @@ class CodeManager:
         self._find(name).interrupt()
 
     def remove(self, name: str, done: Callable[[], None]) -> None:
-        self._find(name).end(done)
+        context = self._find(name)
+        context.end(done)
+        self._core.loop.after(GIVE_UP_WARM_SECONDS, lambda: self._drop_warm_that_hides(context))
+
+    def _drop_warm_that_hides(self, context: Context) -> None:
+        """A stopped interpreter never tells that a context of its is gone; without it we see for ourselves."""
+        if not context.gone and context.language == "python":
+            self._drop_warm()
 
     def restart(self, name: str, call: Call) -> None:
         """A new process under the same name, in the workspace, without the limits of the run that made the first."""
@@ -225,7 +233,7 @@ class CodeManager:
             except OSError as error:
                 call.fail(code_of_os_error(error), message_of_os_error(error))
 
-        self._find(name).end(make_again)
+        self.remove(name, make_again)
 
 
 class NodeRun(CodeRun):

@@ -32,11 +32,13 @@ class Timer:
 
 
 class Loop:
-    __slots__ = ("_epoll", "_handlers", "_timers", "_soon", "_cancelled_budget", "trace_path", "running")
+    __slots__ = ("_epoll", "_handlers", "_fresh", "_timers", "_soon", "_cancelled_budget", "trace_path", "running")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
+        self._fresh: set[int] = set()
+        """Watched since the events at hand were polled: an event under such a number is its predecessor's."""
         self._timers: list[Timer] = []
         self._soon: deque[Callable[[], None]] = deque()
         self._cancelled_budget = 64
@@ -51,6 +53,7 @@ class Loop:
             self._epoll.modify(fd, events)
         else:
             self._epoll.register(fd, events)
+            self._fresh.add(fd)
         self._handlers[fd] = handler
 
     def forget(self, fd: int) -> None:
@@ -82,9 +85,10 @@ class Loop:
             self.turn()
 
     def turn(self) -> None:
+        self._fresh.clear()
         for fd, events in self._poll():
             handler = self._handlers.get(fd)
-            if handler is not None:
+            if handler is not None and fd not in self._fresh:
                 self._guard(handler, events)
         self._run_timers()
         for _ in range(len(self._soon)):

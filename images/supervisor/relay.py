@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 128
 ACCEPTS_PER_TURN = 16
+ACCEPT_AGAIN_SECONDS = 0.05
 MAX_OPEN = 128
 _PROXY_NAMES = (
     "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "PIP_PROXY",
@@ -50,13 +51,21 @@ class Relay:
             self._listener.close()
             raise
         self.port: int = self._listener.getsockname()[1]
-        loop.watch(self._listener.fileno(), self._accept, read=True)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.watch(self._listener.fileno(), self._accept, read=True)
 
     def _accept(self, _events: int) -> None:
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 fd, _address = self._listener._accept()
-            except OSError:
+            except BlockingIOError:
+                return
+            except OSError:  # no descriptor left: asking again at once would spin
+                self._loop.forget(self._listener.fileno())
+                self._loop.after(ACCEPT_AGAIN_SECONDS, self._listen)
                 return
             if not self.call_id or len(self._links) >= MAX_OPEN:
                 close_quietly(fd)

@@ -226,7 +226,7 @@ def _exec(plan: Plan) -> tuple[int, str]:
     number = 0
     for path in _candidates(plan) if plan.argv[0] else []:
         try:
-            os.execve(path, plan.argv, plan.env)
+            os.execve(path, list(plan.argv), plan.env)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 number = error.errno or errno.EIO

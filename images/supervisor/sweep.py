@@ -67,6 +67,13 @@ class Sweep:
         self._round()
 
     def _round(self) -> None:
+        try:
+            self._look_and_kill()
+        except OSError as error:  # no descriptor to read /proc with: a call must end all the same
+            self._loop.report(error)
+            self._done(len(self._victims), 0)
+
+    def _look_and_kill(self) -> None:
         if self._ledger.only_mains():
             self._done(len(self._victims), 0)
             return

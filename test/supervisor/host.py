@@ -171,6 +171,7 @@ class Host:
         self.relays: queue.Queue[Link] = queue.Queue()
         self._idle: queue.Queue[Link] = queue.Queue()
         self._links: set[Link] = set()
+        self._lock = threading.Lock()
         self._supervisor = supervisor
         self._bindings = bindings
         self._init = init
@@ -244,11 +245,12 @@ class Host:
         self._listener.close()
 
     def drop_connections(self) -> None:
-        for link in list(self._links):
+        with self._lock:  # what is dialed from here on belongs to the time after
+            links, self._links = self._links, set()
+            while not self._idle.empty():
+                self._idle.get()
+        for link in links:
             link.close()
-        self._links.clear()
-        while not self._idle.empty():
-            self._idle.get()
 
     def close(self) -> None:
         self._closing = True
@@ -285,8 +287,9 @@ class Host:
         link.role, link.call_id = proof["role"], proof.get("call", "")
         link.send_control({"op": "welcome"})
         self.handshakes += 1
-        self._links.add(link)
-        (self._idle if link.role == "call" else self.relays).put(link)
+        with self._lock:
+            self._links.add(link)
+            (self._idle if link.role == "call" else self.relays).put(link)
 
     # Calls
 

@@ -202,6 +202,11 @@ class PythonContexts(Shared):
         self.assertFalse(self.host.run("/usr/bin/true").answer["shared"])
         self.assertEqual(self.host.shell("ls -d /proc/[0-9]* | wc -l").answer["killed"], 0)
 
+    def test_a_context_of_a_stopped_interpreter_can_be_removed(self) -> None:
+        self.run_code("import os, signal; os.kill(os.getppid(), signal.SIGSTOP)", context="note")
+        self.assertEqual(self.host.ask("context_remove", context="note"), {"op": "done"})
+        self.assertEqual(self.run_code("1", context="note").answer["value"], "1")
+
     def test_output_between_runs_belongs_to_none(self) -> None:
         self.run_code("import threading, time\nthreading.Timer(0.1, lambda: print('stray', flush=True)).start()", context="note")
         time.sleep(0.3)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import queue
+import random
 import struct
 import time
 import unittest
 
-from host import CONTROL, DATA, END, STDOUT, Host, Link, Lost, wait_until
+from host import CONTROL, DATA, END, STDOUT, Host, Link, Lost, start_fields, wait_until
 
 
 class Handshake(unittest.TestCase):
@@ -118,6 +119,19 @@ class Breaches(unittest.TestCase):
         for byte in control_frame({"op": "ping", "call": "slow"}):
             link.sock.sendall(bytes([byte]))
         self.assertEqual(link.read_control(), {"op": "done"})
+
+    def test_random_bytes_never_harm_the_supervisor(self) -> None:
+        dice = random.Random(7)
+        valid = control_frame({"op": "start", "call": "fuzz", **start_fields(("/usr/bin/true",))})
+        for _ in range(150):
+            frame = bytearray(valid)
+            for _ in range(dice.randrange(1, 6)):
+                frame[dice.randrange(len(frame))] = dice.randrange(256)
+            link = self.host.take()
+            link.sock.sendall(bytes(frame) + dice.randbytes(dice.randrange(40)))
+            link.close()
+        self.assertEqual(self.host.ask("ping"), {"op": "done"})
+        self.assertEqual(self.host.run("/usr/bin/true").answer["exit_code"], 0)
 
     def test_requests_that_fit_no_schema_fail_as_invalid(self) -> None:
         for fields in (
