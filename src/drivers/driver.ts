@@ -10,13 +10,17 @@ export type WorkspaceSource =
   | { readonly kind: "new" }
   /** A new sized tmpfs; counts as memory. */
   | { readonly kind: "memory" }
-  /** A host folder bound as the workspace, under the given host uid and gid (porters, template builds). */
+  /**
+   * A host folder bound as the workspace, under the given host uid and gid (porters, template builds). Only a porter, which runs no
+   * guest code, may have uid or gid 0.
+   */
   | {
       readonly kind: "folder";
       readonly path: string;
       readonly uid: number;
       readonly gid: number;
       readonly readOnly: boolean;
+      readonly porter?: boolean;
     }
   /** The ended workspace of another sandbox of this data folder (porters), under the uid it had. Read-only unless `writable`. */
   | { readonly kind: "ended"; readonly sandboxId: SandboxId; readonly writable?: boolean };

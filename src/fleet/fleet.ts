@@ -126,7 +126,7 @@ export class Fleet implements AsyncDisposable {
       bare: true,
       signal,
       onProgress: () => undefined,
-      workspace: { kind: "folder", path: folder, ...owner, readOnly },
+      workspace: { kind: "folder", path: folder, ...owner, readOnly, porter: true },
     });
   }
 

@@ -62,10 +62,10 @@ function resolveFolder(
 ): ResolvedWorkspace {
   const { path, uid, gid, readOnly } = workspace;
   const isRoot = volumes.own.uid === 0;
-  if (isRoot && (uid === 0 || gid === 0)) {
+  if (isRoot && (uid === 0 || gid === 0) && workspace.porter !== true) {
     throw new PaddockError(
       "create_failed",
-      `a sandbox never runs as root, so ${path} cannot be its workspace as it is`,
+      `guest code never runs as root, so ${path} cannot be its workspace as it is`,
     );
   }
   if (!isRoot && uid !== volumes.own.uid) {
