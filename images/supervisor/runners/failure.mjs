@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import util from "node:util";
 
 const RUNNERS_URL = new URL(".", import.meta.url).href;
+const HOOKS_FILE = "node:internal/modules/customization_hooks";
 const MAX_FRAMES = 50;
 const MAX_SOURCE_BYTES = 1 << 20;
 const FRAME_PATTERN = /^\s+at (?:(?<name>.*?) \()?(?<file>[^()]+?):(?<line>\d+):\d+\)?$/;
@@ -14,7 +15,7 @@ export function trimStack(error) {
   if (!util.types.isNativeError(error) || typeof error.stack !== "string") return error;
   const lines = error.stack.split("\n");
   const isFrame = (line) => line.startsWith("    at ");
-  const kept = lines.filter((line) => !(isFrame(line) && line.includes(RUNNERS_URL)));
+  const kept = lines.filter((line) => !(isFrame(line) && (line.includes(RUNNERS_URL) || line.includes(HOOKS_FILE))));
   while (isFrame(kept.at(-1)) && INTERNAL_PATTERN.test(kept.at(-1))) kept.pop();
   if (kept[0]?.startsWith(RUNNERS_URL)) kept.splice(0, kept.indexOf("") + 1);
   if (kept.length < lines.length) error.stack = kept.join("\n");

@@ -11,7 +11,7 @@ import {
 } from "./evaluate.mjs";
 import { describeError, printError, trimStack } from "./failure.mjs";
 import { configureModulePaths, defineCommonJs, defineGlobals } from "./modules.mjs";
-import { configureNetwork, warmNetwork } from "./network.mjs";
+import { configureNetwork, startNetworkUse, watchNetworkUse } from "./network.mjs";
 import { beginRun, readRequestSync, readRequests, sendResult, wasTruncated } from "./payload.mjs";
 import { formatValue, makeResult } from "./result.mjs";
 import { display, sendForms } from "./rich.mjs";
@@ -30,6 +30,7 @@ function adopt(request) {
   if (request.cwd !== cwd) process.chdir(request.cwd);
   if (cwd === null) configureModulePaths(request.env);
   configureNetwork(request.env);
+  if (request.code.includes("WebSocket")) startNetworkUse();
   ({ env, cwd } = request);
   process.argv = [process.execPath, path.resolve(request.file)];
 }
@@ -143,7 +144,6 @@ async function runInContext({ code, file }, interruptible) {
 /** Compiles and runs each path once, so that the first request does not pay for it. */
 async function warmUp() {
   await prepareEvaluation();
-  warmNetwork();
   for (const code of ["({ a: [1] })", "await 1", "export default 1"]) {
     const { value } = await evaluateOnce(code, "warm-up.mjs").outcome;
     JSON.stringify(makeResult({ value: formatValue(value), error: describeError(trimStack(new Error("")), sources) }));
@@ -155,6 +155,7 @@ async function warmUp() {
 }
 
 await warmUp();
+watchNetworkUse();
 // More than Node's 10: Node's own frames and the runner's take their share before they are left out.
 Error.stackTraceLimit = STACK_FRAMES;
 defineGlobals({ display });
