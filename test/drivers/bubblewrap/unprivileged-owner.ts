@@ -21,7 +21,7 @@ try:
 except OSError: pass`);
 const allocated = await guest.run(`
 try:
-    bytearray(256 << 20); result = True
+    bytearray(1 << 30); result = True
 except MemoryError: result = False`);
 await guest.run(`
 import os

@@ -9,8 +9,9 @@ from typing import Any
 
 import make
 from context import Context
+from descriptors import Pipes
 from evidence import find_breach, read_start_time, read_status
-from make import CreateError, Pipes
+from make import CreateError
 from plan import Launch
 
 _SETUP_SECONDS = 10.0

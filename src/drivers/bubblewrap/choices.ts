@@ -1,0 +1,100 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { LimitsMode } from "../../model/isolation.ts";
+import { DEFAULT_LIMITS } from "../../model/limits.ts";
+import type { ProbeFinding } from "../driver.ts";
+import { type CgroupTexts, type GroupLayout, listLayouts, makeGroups } from "./cgroup-layout.ts";
+import type { BubblewrapFacts } from "./checks.ts";
+import { BlankImageStore } from "./image.ts";
+import type { Identity } from "./launch.ts";
+import type { LauncherProcess } from "./launcher-process.ts";
+import type { BubblewrapOptions } from "./options.ts";
+import type { Volumes } from "./workspace.ts";
+
+const PROBE_IMAGE_BYTES = 16 * 1024 * 1024;
+
+export const ownIdentity = (): Identity => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 });
+
+async function readCgroupTexts(options: BubblewrapOptions): Promise<CgroupTexts> {
+  if (options.cgroupTexts !== undefined) return options.cgroupTexts;
+  const [mountinfo, membership] = await Promise.all([
+    readFile("/proc/self/mountinfo", "utf8"),
+    readFile("/proc/self/cgroup", "utf8").catch(() => ""),
+  ]);
+  return { mountinfo, membership };
+}
+
+export interface LimitsChoice {
+  readonly finding: ProbeFinding;
+  readonly mode: LimitsMode;
+  readonly layout?: GroupLayout;
+}
+
+const SINGLE_TENANT = "memory, cpu and processes are then limited per process only: the single-tenant tier";
+
+function describeLayout(layout: GroupLayout): string {
+  const missing = layout.cpu === undefined ? "; no cpu controller, so cpu is not limited" : "";
+  return `${layout.mode} below ${layout.memory}${missing}`;
+}
+
+/** The first layout in which a group can really be made, limited and joined. */
+export async function chooseLimits(options: BubblewrapOptions, launcher: LauncherProcess): Promise<LimitsChoice> {
+  const name = "limits";
+  if (options.limits === "rlimit") {
+    return { mode: "rlimit", finding: { name, status: "warning", detail: `rlimit, as asked; ${SINGLE_TENANT}` } };
+  }
+  const isRoot = ownIdentity().uid === 0;
+  const reasons: string[] = [];
+  for (const layout of listLayouts(await readCgroupTexts(options), isRoot)) {
+    const groups = makeGroups(layout, `probe-${randomBytes(6).toString("hex")}`, DEFAULT_LIMITS);
+    try {
+      await launcher.request("tryGroups", { parents: layout.parents, groups });
+      return { mode: layout.mode, layout, finding: { name, status: "ok", detail: describeLayout(layout) } };
+    } catch (error) {
+      reasons.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  const reason = reasons[0] ?? "no cgroup with memory and pids controllers is mounted";
+  if (isRoot) {
+    const hint = "Give Paddock a cgroup it may write to, or accept weaker limits with --limits rlimit.";
+    return { mode: "rlimit", finding: { name, status: "failed", detail: reason, hint } };
+  }
+  const hint = "Run under `systemd-run --user --scope -p Delegate=yes`, or as root, for limits by cgroup.";
+  return { mode: "rlimit", finding: { name, status: "warning", detail: `rlimit (${reason}); ${SINGLE_TENANT}`, hint } };
+}
+
+/** Images where one can really be made and mounted, else folders. */
+export async function chooseVolumes(
+  options: BubblewrapOptions,
+  launcher: LauncherProcess,
+  bubblewrap: BubblewrapFacts,
+): Promise<{ finding: ProbeFinding; volumes: Volumes }> {
+  const name = "workspace images";
+  const { home } = options;
+  const own = ownIdentity();
+  const blanks = new BlankImageStore(home.workspaces);
+  const shared = { home, own, blanks, bindsByDescriptor: bubblewrap.bindsByDescriptor };
+  const polled = "workspaces are folders: RLIMIT_FSIZE and a check every second";
+  if (own.uid !== 0) {
+    const finding = {
+      name,
+      status: "warning",
+      detail: `not root; ${polled}`,
+      hint: "Run as root for fixed sizes.",
+    } as const;
+    return { finding, volumes: { ...shared, kind: "folder" } };
+  }
+  const folder = join(home.workspaces, `.probe-${randomBytes(6).toString("hex")}`);
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    await launcher.request("tryImage", { folder, blank: await blanks.get(PROBE_IMAGE_BYTES) });
+    return { finding: { name, status: "ok", detail: "ext4 on loop devices" }, volumes: { ...shared, kind: "image" } };
+  } catch (error) {
+    const detail = `${error instanceof Error ? error.message : String(error)}; ${polled}`;
+    const hint = "Install e2fsprogs and allow loop devices (/dev/loop-control).";
+    return { finding: { name, status: "warning", detail, hint }, volumes: { ...shared, kind: "folder" } };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
