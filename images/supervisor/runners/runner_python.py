@@ -172,7 +172,9 @@ class Session:
 
 def add_installed_packages(folder: str) -> None:
     """Packages in the folder's own `.venv`, which may have come after a context's process was started."""
-    packages = os.path.join(folder, ".venv", "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
+    packages = os.path.join(
+        folder, ".venv", "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages"
+    )
     if packages not in sys.path and os.path.isdir(packages):
         sys.path.insert(1, packages)
 

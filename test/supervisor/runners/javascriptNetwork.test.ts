@@ -116,6 +116,11 @@ test("a certificate that the environment does not name is refused", async () => 
   expect(result.value).toBe("DEPTH_ZERO_SELF_SIGNED_CERT");
 });
 
+test("a run that does not use the network does not load Node's network code", async () => {
+  const code = "console.log('a'); process.moduleLoadList.filter((name) => /undici|_tls_|_http_/.test(name)).join()";
+  expect((await runJavaScript(code, { env: makeEnv() })).result.value).toBe("");
+});
+
 test("a context follows the proxy of each request", async () => {
   const context = new JavaScriptClient(true);
   const second = makeProxy();

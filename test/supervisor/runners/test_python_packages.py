@@ -33,7 +33,9 @@ class InstalledPackagesTest(WarmTestCase):
         self.install("newcomer", 4)
         self.assertEqual(run.ask("import newcomer\nnewcomer.VALUE").result["value"], "4")
         self.install("second", 5)
-        self.assertEqual(run.ask("import second, sys\nsecond.VALUE, len(sys.path) - len(set(sys.path))").result["value"], "(5, 0)")
+        self.assertEqual(
+            run.ask("import second, sys\nsecond.VALUE, len(sys.path) - len(set(sys.path))").result["value"], "(5, 0)"
+        )
 
 
 if __name__ == "__main__":
