@@ -68,7 +68,8 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
       ...(templateHash === undefined ? {} : { templateHash }),
     };
     host = await parts.driver.create(spec, signal);
-    sandbox = await Sandbox.open({ id, channel, host }, request.settings(id), signal);
+    const afterClose = (): void => rmSync(runDir, { recursive: true, force: true });
+    sandbox = await Sandbox.open({ id, channel, host, afterClose }, request.settings(id), signal);
     return sandbox;
   } catch (error) {
     await host?.destroy();

@@ -177,7 +177,6 @@ export class Fleet implements AsyncDisposable {
       this.#leases.delete(lease);
       await sandbox.close(options);
       await proxy[Symbol.asyncDispose]();
-      rmSync(join(this.#config.home.run, sandbox.id), { recursive: true, force: true });
       release();
     };
     const lease: Lease = {

@@ -50,6 +50,8 @@ export interface SandboxParts {
   readonly id: SandboxId;
   readonly channel: Channel;
   readonly host: SandboxHost;
+  /** Runs once at the end of `close`: what the maker of the parts has to remove. */
+  readonly afterClose?: () => void;
 }
 
 /** A living sandbox: processes, code, files and ports, in the protocol of docs/protocol.md. */
@@ -62,6 +64,7 @@ export class Sandbox implements AsyncDisposable {
   /** Resolves with the reason once the sandbox is gone. Never rejects. */
   readonly ended: Promise<SandboxEnd>;
   readonly #channel: Channel;
+  readonly #afterClose: (() => void) | undefined;
   #end: PaddockError | undefined;
   #active = 0;
   /** Every request has a wire id of its own: `<tool call id>.<n>`; spill files and relay ports are named by it. */
@@ -73,6 +76,7 @@ export class Sandbox implements AsyncDisposable {
     this.host = parts.host;
     this.settings = settings;
     this.#channel = parts.channel;
+    this.#afterClose = parts.afterClose;
     const request = this.request.bind(this);
     this.files = new SandboxFiles(request);
     this.contexts = new SandboxContexts(request);
@@ -192,6 +196,7 @@ export class Sandbox implements AsyncDisposable {
     clearInterval(this.#watch);
     await this.host.destroy(options);
     await this.#channel[Symbol.asyncDispose]();
+    this.#afterClose?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

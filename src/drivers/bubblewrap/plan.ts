@@ -59,7 +59,7 @@ export function makeLaunchPlan(
       tmpBytes: spec.limits.tmpBytes,
       workspace: workspace.bind,
     }),
-    command: command ?? [setup.python, "-I", "-S", "-B", SUPERVISOR_TARGET],
+    command: command ?? [setup.python, "-I", "-S", "-B", `${SUPERVISOR_TARGET}/__main__.py`],
     stdin: `${JSON.stringify({ key: spec.key, socket: `${SOCKET_TARGET}/host.sock` })}\n`,
     data: dataFiles.map(({ content }) => content),
     identity: workspace.identity,
