@@ -1,4 +1,5 @@
 import { type PaddockError, toPaddockError } from "../errors/error.ts";
+import { isTimeout } from "../lib/deadline.ts";
 import type { ToolCallId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
@@ -50,7 +51,7 @@ export async function runAttempt(input: AttemptInput): Promise<Attempt> {
   const before = input.sandbox.usage();
   const guard = new OutputGuard(input);
   input.clock.mark("prepare");
-  const outcome = await runTool(input, guard);
+  const outcome = nameTheEnd(await runTool(input, guard), input.signal);
   input.clock.mark("run");
   const after = input.sandbox.usage();
   const failed = outcome.ended === "exit" && outcome.exitCode !== 0;
@@ -77,6 +78,12 @@ async function runTool(input: AttemptInput, guard: OutputGuard): Promise<ToolOut
   } catch (thrown) {
     return failureOutcome(toPaddockError(thrown), guard.signal.aborted);
   }
+}
+
+/** A call that its task's deadline ended timed out; it was not cancelled by anybody. */
+function nameTheEnd(outcome: ToolOutcome, signal: AbortSignal): ToolOutcome {
+  const timedOut = outcome.ended === "cancel" && signal.aborted && isTimeout(signal.reason);
+  return timedOut ? { ...outcome, ended: "deadline" } : outcome;
 }
 
 /** A request that the sandbox refused (no such file, path refused) is the call's failure, not the platform's. */

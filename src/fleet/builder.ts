@@ -6,7 +6,8 @@ import type { EgressRecord } from "../model/record.ts";
 import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
 import { type CreateParts, createSandbox } from "./create.ts";
 import type { EgressPolicies } from "./egress.ts";
-import { ENV_DIR, makeSettings } from "./nodes.ts";
+import { makeSettings } from "./nodes.ts";
+import { ENV_DIR } from "./places.ts";
 import type { BuildRequest, TemplateBuilder } from "./templates.ts";
 
 const CACHE_DIR = "/opt/paddock/cache";

@@ -11,7 +11,8 @@ import { makeTemplateBuilder } from "./builder.ts";
 import { createSandbox } from "./create.ts";
 import { EgressPolicies } from "./egress.ts";
 import { describeInterpreters } from "./interpreters.ts";
-import { ENV_DIR, makeSettings, WORKSPACE } from "./nodes.ts";
+import { makeSettings } from "./nodes.ts";
+import { ENV_DIR, WORKSPACE } from "./places.ts";
 import { type Template, TemplateStore } from "./templates.ts";
 import { watchWorkspaceSize } from "./workspace-size.ts";
 

@@ -1,10 +1,9 @@
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { SandboxSettings } from "../sandbox/sandbox.ts";
+import { ENV_DIR, WORKSPACE } from "./places.ts";
 import type { Template } from "./templates.ts";
 
-export const WORKSPACE = "/workspace";
-export const ENV_DIR = "/opt/paddock/env";
 export const NODE_BIN = "/opt/paddock/node/bin/node";
 const SYSTEM_PYTHON = "/usr/bin/python3";
 /** Where the driver shows the operator's CA bundle. */

@@ -11,7 +11,7 @@ import { loadPlan } from "../setup/plans.ts";
 import { parseReadiness } from "../setup/readiness.ts";
 import { renderSetup } from "../setup/setup-code.ts";
 import { TEMPLATE_MARK } from "./create.ts";
-import { ENV_DIR } from "./nodes.ts";
+import { ENV_DIR } from "./places.ts";
 
 const PROTOCOL_VERSION = 1;
 

@@ -25,7 +25,8 @@ export interface Rlimits {
 
 /** What every process and code run has in common. */
 export interface RunOptions {
-  readonly callId: ToolCallId;
+  /** The tool call it belongs to. Default: a new one of its own. */
+  readonly callId?: ToolCallId;
   /** Default: the workspace. */
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;

@@ -5,6 +5,7 @@ import { raceSignal } from "../lib/deadline.ts";
 import type { SandboxId, ToolCallId } from "../model/ids.ts";
 import { makeToolCallId } from "../model/ids.ts";
 import { Call, type CallSinks } from "./call.ts";
+import { CallGuard } from "./call-guard.ts";
 import type { Channel } from "./channel.ts";
 import { SandboxContexts } from "./contexts.ts";
 import { SandboxFiles } from "./files.ts";
@@ -25,8 +26,6 @@ import {
 const TAKE_MS = 3000;
 const PING_EVERY_MS = 1000;
 const SILENCE_MS = 3000;
-/** After its deadline or cancel a call has this long until its whole sandbox is killed. */
-const GRACE_MS = 1000;
 const DEFAULT_LIVE_BYTES = 8 * 1024 * 1024;
 
 /** An interpreter the supervisor keeps warm. */
@@ -294,53 +293,6 @@ export class Sandbox implements AsyncDisposable {
     if (!this.#end) await Promise.race([this.host.ended, new Promise((resolve) => setTimeout(resolve, 250))]);
     if (!this.#end) await this.kill(error);
     return this.#end ?? error;
-  }
-}
-
-/** Holds a call to its deadline from outside: asks the supervisor first, kills the sandbox when that did not help. */
-class CallGuard implements Disposable {
-  readonly #options: RunOptions;
-  readonly #cancel: () => void;
-  readonly #kill: (why: PaddockError) => void;
-  readonly #deadline: NodeJS.Timeout | undefined;
-  #grace: NodeJS.Timeout | undefined;
-  readonly #onAbort = (): void => this.#abort();
-  deadlinePassed = false;
-  cancelled = false;
-  killed = false;
-
-  constructor(options: RunOptions, cancel: () => void, kill: (why: PaddockError) => void) {
-    this.#options = options;
-    this.#cancel = cancel;
-    this.#kill = kill;
-    if (options.deadlineMs !== undefined) {
-      this.#deadline = setTimeout(() => {
-        this.deadlinePassed = true;
-        void this.killSandbox(`the call still lived ${GRACE_MS} ms after its deadline`);
-      }, options.deadlineMs + GRACE_MS);
-    }
-    if (options.signal?.aborted) this.#abort();
-    else options.signal?.addEventListener("abort", this.#onAbort, { once: true });
-  }
-
-  async killSandbox(why: string): Promise<void> {
-    this.killed = true;
-    this.#kill(new PaddockError("sandbox_lost", `the sandbox was killed: ${why}`));
-  }
-
-  #abort(): void {
-    this.cancelled = true;
-    this.#cancel();
-    this.#grace ??= setTimeout(
-      () => void this.killSandbox(`the call still lived ${GRACE_MS} ms after its cancel`),
-      GRACE_MS,
-    );
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#deadline);
-    clearTimeout(this.#grace);
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
   }
 }
 

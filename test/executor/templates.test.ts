@@ -63,12 +63,13 @@ test("templates - a template cannot be changed from inside", async () => {
     [
       "run_command",
       {
-        command:
-          "touch /opt/paddock/env/x; echo x >> /opt/paddock/env/venv/lib/python3*/site-packages/six.py",
+        command: "touch /opt/paddock/env/x; echo x >> /opt/paddock/env/venv/lib/python3*/site-packages/six.py",
       },
     ],
   ]);
-  expect(result.tool_calls[0]?.stderr.text).toMatch(/Read-only file system[\s\S]*(Read-only file system|Permission denied)/);
+  expect(result.tool_calls[0]?.stderr.text).toMatch(
+    /Read-only file system[\s\S]*(Read-only file system|Permission denied)/,
+  );
 });
 
 test("templates - a template is built once, listed as current and left alone by prune", async () => {
@@ -101,6 +102,7 @@ test("egress - pip, npm, curl, requests, fetch and axios reach the registries wi
   const python = await calls("web", "pypi", [
     [
       "run_command",
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: bash expands it
       { command: "curl -sS -o /dev/null -w '%{http_code}' ${PIP_INDEX_URL:-https://pypi.org/simple}/six/" },
     ],
     [
