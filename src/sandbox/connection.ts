@@ -9,10 +9,35 @@ export interface FrameSink {
   closed(cause: Error | undefined): void;
 }
 
+/** Frames of one connection within a second; a supervisor that works sends a small part of it. */
+const MAX_FRAMES_PER_SECOND = 100_000;
+const MAX_CONTROLS_PER_SECOND = 20_000;
+
+/** Holds the rate of frames of one connection, so that a broken sandbox cannot keep the host's thread busy with tiny ones. */
+class FrameBudget {
+  #since = 0;
+  #frames = 0;
+  #controls = 0;
+
+  spend(frame: Frame): void {
+    const now = performance.now();
+    if (now - this.#since > 1000) {
+      this.#since = now;
+      this.#frames = 0;
+      this.#controls = 0;
+    }
+    this.#frames += 1;
+    if (frame.type === FRAME.control) this.#controls += 1;
+    if (this.#frames > MAX_FRAMES_PER_SECOND || this.#controls > MAX_CONTROLS_PER_SECOND)
+      throw breach("too many frames in a second");
+  }
+}
+
 /** One dialed connection: frames in order, back-pressure both ways, closed once. */
 export class Connection {
   readonly #socket: Socket;
   readonly #parser = new FrameParser();
+  readonly #budget = new FrameBudget();
   readonly #onBreach: (error: Error) => void;
   #sink: FrameSink;
   #paused = false;
@@ -103,6 +128,7 @@ export class Connection {
         const frame = this.#parser.next();
         if (frame === undefined) break;
         this.#partialSince = undefined;
+        this.#budget.spend(frame);
         this.#deliver(frame);
       }
     } catch (error) {

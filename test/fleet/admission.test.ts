@@ -24,6 +24,16 @@ test("admission - processes and memory requests are bounded too", () => {
   expect(() => admission.admit({ memoryBytes: 1, pids: 21 }, DEFAULT_LIMITS)).toThrow(/requested processes/);
 });
 
+test("admission - sandboxes are refused before their connections could use up the descriptors", () => {
+  const admission = new Admission({ overcommit: 100, memoryBytes: 100 * GIB, descriptors: 450 });
+  const requests = { memoryBytes: 1, pids: 1 };
+  const release = admission.admit(requests, DEFAULT_LIMITS);
+  admission.admit(requests, DEFAULT_LIMITS);
+  expect(() => admission.admit(requests, DEFAULT_LIMITS)).toThrow(/descriptors/);
+  release();
+  admission.admit(requests, DEFAULT_LIMITS);
+});
+
 test("exec config - names what tools run unasked and nothing else", () => {
   const yes = [
     ".git/hooks/pre-commit",

@@ -133,6 +133,19 @@ test("channel - garbage after the handshake is a breach that names the cause", a
   expect((await broken.promise).message).toMatch(/frame/);
 });
 
+test("channel - a flood of tiny frames is a breach before it keeps the host busy", async () => {
+  const peer = new Peer();
+  await peer.prove(KEY, "call");
+  await peer.next();
+  const call = new Call(channel, await channel.take(1000), { op: "start", call: "c1" }, DONE.empty, {
+    event: () => undefined,
+  });
+  await peer.next();
+  peer.socket.write(Buffer.concat(Array.from({ length: 25_000 }, () => encodeControl({ op: "gap" }))));
+  await expect(call.done).rejects.toMatchObject({ code: "protocol_error" });
+  expect(breaches[0]?.message).toMatch(/too many frames/);
+});
+
 test("channel - a message that does not fit its closed schema is a breach", async () => {
   const peer = new Peer();
   await peer.prove(KEY, "call");
