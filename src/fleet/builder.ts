@@ -40,6 +40,7 @@ export function makeTemplateBuilder(parts: BuilderParts): TemplateBuilder {
 }
 
 async function buildTree(parts: BuilderParts, request: BuildRequest): Promise<void> {
+  await parts.policies.assertReachable(REGISTRIES);
   chownSync(request.folder, parts.treeUid, parts.treeGid);
   chownSync(request.cache, parts.treeUid, parts.treeGid);
   const proxy = parts.policies.makeProxy(await parts.policies.compile(REGISTRIES));

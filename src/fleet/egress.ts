@@ -1,7 +1,12 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { PaddockError } from "../errors/error.ts";
 import { compilePolicy, type EgressPolicy, listPresets, parsePolicy } from "../network/policy.ts";
 import { discoverRegistries, loadPresets, type Registries } from "../network/presets.ts";
 import { createEgressProxy, type EgressProxy } from "../network/proxy.ts";
 import type { TrustedUpstream } from "../network/trusted.ts";
+
+const CONNECT_MS = 5000;
 
 /** Binds policies to this host: what its presets mean and which names its operator trusts. */
 export class EgressPolicies {
@@ -22,6 +27,15 @@ export class EgressPolicies {
     return compilePolicy(source, { trusted: this.#trusted, presets });
   }
 
+  /** Throws `registry_unreachable` when a registry that the policy's presets name takes no connection from this host. */
+  async assertReachable(raw: string | readonly string[]): Promise<void> {
+    const presets = await loadPresets(parsePolicy(raw), await this.#discover()).catch((cause: unknown) => {
+      throw new PaddockError("registry_unreachable", `a registry could not be asked where its files lie`, { cause });
+    });
+    const upstreams = Object.values(presets).flat();
+    await Promise.all(upstreams.map(({ name, port, address }) => assertTakesConnections(address ?? name, port)));
+  }
+
   makeProxy(policy: EgressPolicy): EgressProxy {
     return createEgressProxy({ policy });
   }
@@ -34,5 +48,22 @@ export class EgressPolicies {
   async #discover(): Promise<Registries> {
     this.#registries ??= discoverRegistries(this.#env);
     return await this.#registries;
+  }
+}
+
+async function assertTakesConnections(host: string, port: number): Promise<void> {
+  const socket = connect({ host, port });
+  const deadline = AbortSignal.timeout(CONNECT_MS);
+  try {
+    await once(socket, "connect", { signal: deadline });
+  } catch (cause) {
+    const why = deadline.aborted
+      ? `no answer within ${CONNECT_MS / 1000} s`
+      : cause instanceof Error
+        ? cause.message
+        : "failed";
+    throw new PaddockError("registry_unreachable", `${host}:${port}: ${why}`, { cause });
+  } finally {
+    socket.destroy();
   }
 }
