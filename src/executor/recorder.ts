@@ -87,25 +87,33 @@ export function makeRecord(parts: RecordParts): ToolCallRecord {
 function usageFields(attempts: readonly Attempt[]): Partial<ToolCallRecord> {
   const last = attempts.at(-1);
   if (last === undefined) return {};
-  const { before, after, outcome, peakIsOwn } = last;
-  const total = (field: "cpuUserUs" | "cpuSystemUs"): number =>
-    attempts.reduce((sum, attempt) => sum + Math.max(0, (attempt.after[field] ?? 0) - (attempt.before[field] ?? 0)), 0);
-  if (before.cpuUserUs !== undefined && after.cpuUserUs !== undefined) {
-    const peak = peakIsOwn ? after.memoryPeakBytes : outcome.usage?.maxRssBytes;
-    return {
-      cpu_user_ms: round(total("cpuUserUs") / 1000),
-      cpu_system_ms: round(total("cpuSystemUs") / 1000),
-      ...(peak === undefined ? {} : { max_rss_bytes: peak }),
-      source: "cgroup",
-    };
+  const { usage } = last.outcome;
+  const cpu = sumCpu(attempts);
+  if (cpu !== undefined) {
+    const peak = last.peakIsOwn ? last.after.memoryPeakBytes : usage?.maxRssBytes;
+    return { ...cpu, ...(peak === undefined ? {} : { max_rss_bytes: peak }), source: "cgroup" };
   }
-  if (outcome.usage === undefined) return {};
+  if (usage === undefined) return {};
   return {
-    cpu_user_ms: round(outcome.usage.userUs / 1000),
-    cpu_system_ms: round(outcome.usage.systemUs / 1000),
-    max_rss_bytes: outcome.usage.maxRssBytes,
+    cpu_user_ms: round(usage.userUs / 1000),
+    cpu_system_ms: round(usage.systemUs / 1000),
+    max_rss_bytes: usage.maxRssBytes,
     source: "wait4",
   };
+}
+
+/** The exact total over all attempts, split by the counters of user and system time, or as `wait4` saw it when those stood still. */
+function sumCpu(attempts: readonly Attempt[]): Pick<ToolCallRecord, "cpu_user_ms" | "cpu_system_ms"> | undefined {
+  if (attempts.some(({ after }) => after.cpuTotalUs === undefined)) return undefined;
+  const delta = (field: "cpuTotalUs" | "cpuUserUs" | "cpuSystemUs"): number =>
+    attempts.reduce((sum, { before, after }) => sum + Math.max(0, (after[field] ?? 0) - (before[field] ?? 0)), 0);
+  const reported = attempts.at(-1)?.outcome.usage;
+  const counted = delta("cpuUserUs") + delta("cpuSystemUs");
+  const user = counted > 0 ? delta("cpuUserUs") : (reported?.userUs ?? 1);
+  const system = counted > 0 ? delta("cpuSystemUs") : (reported?.systemUs ?? 0);
+  const userShare = user + system > 0 ? user / (user + system) : 1;
+  const totalMs = delta("cpuTotalUs") / 1000;
+  return { cpu_user_ms: round(totalMs * userShare), cpu_system_ms: round(totalMs * (1 - userShare)) };
 }
 
 function changesOf(changes: readonly DiffEntry[], kind: DiffEntry["kind"]): FileChange[] {

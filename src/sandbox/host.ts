@@ -2,6 +2,8 @@ import type { Isolation } from "../model/isolation.ts";
 
 /** Counters of the whole sandbox as the host sees them. Fields are absent where the limits mode cannot tell. */
 export interface UsageSample {
+  /** Exact; user and system below may be counted in clock ticks (cgroup v1) and then only tell the ratio. */
+  readonly cpuTotalUs?: number;
   readonly cpuUserUs?: number;
   readonly cpuSystemUs?: number;
   readonly memoryPeakBytes?: number;

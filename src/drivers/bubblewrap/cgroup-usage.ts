@@ -78,6 +78,7 @@ function listSources(layout: GroupLayout, name: string): readonly Source[] {
   const at = (parent: string | undefined, file: string): string => join(parent ?? layout.memory, name, file);
   if (layout.mode === "cgroup2") {
     return [
+      { counter: "cpuTotalUs", file: at(layout.memory, "cpu.stat"), field: "usage_usec" },
       { counter: "cpuUserUs", file: at(layout.memory, "cpu.stat"), field: "user_usec" },
       { counter: "cpuSystemUs", file: at(layout.memory, "cpu.stat"), field: "system_usec" },
       { counter: "memoryPeakBytes", file: at(layout.memory, "memory.peak") },
@@ -87,6 +88,7 @@ function listSources(layout: GroupLayout, name: string): readonly Source[] {
     ];
   }
   return [
+    { counter: "cpuTotalUs", file: at(layout.cpuAccounting, "cpuacct.usage"), divisor: 1000 },
     { counter: "cpuUserUs", file: at(layout.cpuAccounting, "cpuacct.usage_user"), divisor: 1000 },
     { counter: "cpuSystemUs", file: at(layout.cpuAccounting, "cpuacct.usage_sys"), divisor: 1000 },
     { counter: "memoryPeakBytes", file: at(layout.memory, "memory.max_usage_in_bytes") },

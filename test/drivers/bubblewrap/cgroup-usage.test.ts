@@ -33,6 +33,7 @@ test("the counters of a v2 group are read from their files and fields", () => {
   using group = makeVersion2(FILES);
   const reader = new UsageReader(group.layout, "sbx_a");
   expect(reader.read()).toEqual({
+    cpuTotalUs: 5000,
     cpuUserUs: 3000,
     cpuSystemUs: 2000,
     memoryPeakBytes: 4096,

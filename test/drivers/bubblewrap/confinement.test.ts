@@ -83,7 +83,13 @@ describe.skipIf(!isRoot)("what a sandbox can see and do", () => {
 
   test("no command line shows a host path or the key", async () => {
     const inside = await guest.run<string>("result = open('/proc/1/cmdline').read()");
-    expect(inside.split("\0").slice(0, 5)).toEqual(["/usr/bin/python3", "-I", "-S", "-B", "/opt/paddock/supervisor"]);
+    expect(inside.split("\0").slice(0, 5)).toEqual([
+      "/usr/bin/python3",
+      "-I",
+      "-S",
+      "-B",
+      "/opt/paddock/supervisor/__main__.py",
+    ]);
     const outer = readFileSync(`/proc/${readStatus(findInitProcess(guest.spec.id))["PPid"]}/cmdline`, "utf8");
     expect(outer).toContain("bwrap\0--args\0");
     expect(outer).not.toContain(harness.home.root);
@@ -137,7 +143,7 @@ for path in ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/
     const writable = await guest.run<string[]>(`
 import os
 result = []
-for folder in ["/", "/dev", "/dev/shm", "/etc", "/opt", "/opt/paddock", "/opt/paddock/supervisor", "/proc", "/run", "/run/paddock", "/tmp", "/usr", "/usr/local", "/var", "/var/tmp", "/workspace"]:
+for folder in ["/", "/dev", "/dev/shm", "/etc", "/opt", "/opt/paddock", "/opt/paddock/supervisor/__main__.py", "/proc", "/run", "/run/paddock", "/tmp", "/usr", "/usr/local", "/var", "/var/tmp", "/workspace"]:
     try:
         os.close(os.open(folder + "/probe-file", os.O_CREAT | os.O_WRONLY)); os.unlink(folder + "/probe-file"); result.append(folder)
     except OSError: pass`);

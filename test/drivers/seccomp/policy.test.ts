@@ -115,7 +115,7 @@ describe.each(ARCHES)("the %s program", (arch) => {
     test("is decided by the namespace flags alone", () => {
       fc.assert(
         fc.property(anyArguments, (args) => {
-          const hasNamespace = (low32(args[0] ?? 0n) & 0x7e020080) !== 0;
+          const hasNamespace = (low32(args[0] ?? 0n) & 0x7e028080) !== 0;
           expect(judge(arch, guarded.clone, ...args)).toBe(hasNamespace ? "EPERM" : "allow");
         }),
       );
