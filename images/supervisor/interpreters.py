@@ -91,7 +91,7 @@ class WarmPython:
         self._waiting: deque[tuple[bytes, list[int]]] = deque()
         self._next_id = 1
         self._gone = False
-        core.ledger.claim(self.pid, SUPERVISOR)
+        core.ledger.claim_forker(self.pid, lambda: len(self._runs) > len(self._pids))
         core.watch_exit(self.pid, self._exited)
         core.loop.watch(ours.fileno(), self._readable, read=True)
         self._send(encode({"preload": list(preload)}), [])

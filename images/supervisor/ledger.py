@@ -7,13 +7,17 @@ from time import CLOCK_BOOTTIME, clock_gettime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
     Owner: TypeAlias = str
 
 CALL_VARIABLE = "PADDOCK_CALL_ID"
 SUPERVISOR = "supervisor"
-"""Owns what no call does: the warm interpreter, the spare, and what they started by themselves."""
+"""Owns what no call does: the warm interpreter, the spare, and what lives in their sessions.
+
+Being their child is no proof: a process of a call becomes one by CLONE_PARENT. Nobody can enter a session.
+"""
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SELF = os.getpid()
@@ -82,12 +86,13 @@ def list_pids() -> list[int]:
 
 
 class Ledger:
-    __slots__ = ("_mains", "_known", "_sessions")
+    __slots__ = ("_mains", "_known", "_sessions", "_forkers")
 
     def __init__(self) -> None:
         self._mains: dict[int, Owner] = {}
         self._known: dict[int, tuple[int, Owner]] = {}
         self._sessions: dict[int, Owner] = {}
+        self._forkers: dict[int, Callable[[], bool]] = {}
 
     def claim(self, pid: int, owner: Owner) -> None:
         """`pid` is the main process of `owner` until it is dropped."""
@@ -96,9 +101,15 @@ class Ledger:
         if owner != SUPERVISOR:
             self._sessions[pid] = owner
 
+    def claim_forker(self, pid: int, awaits_fork: Callable[[], bool]) -> None:
+        """One of ours, whose children leave its session; while it is asked for one, a child of its is ours too."""
+        self.claim(pid, SUPERVISOR)
+        self._forkers[pid] = awaits_fork
+
     def drop(self, pid: int) -> None:
         """The main process `pid` was reaped. Its session may live on."""
         self._mains.pop(pid, None)
+        self._forkers.pop(pid, None)
 
     def only_mains(self) -> bool:
         """The common case, at the cost of one directory listing: no process lives that nobody tracks."""
@@ -134,10 +145,16 @@ class Ledger:
             if ancestor is None:
                 break
             owner = self._owner_at(ancestor)
-            if owner is not None:
+            if owner is not None and (owner != SUPERVISOR or self._is_ours(stat, ancestor)):
                 return owner
             ancestor = stats.get(ancestor.parent)
         return self._owner_by_environment(stat)
+
+    def _is_ours(self, stat: Stat, main: Stat) -> bool:
+        if stat.session == main.pid:
+            return True
+        awaits_fork = self._forkers.get(main.pid)
+        return awaits_fork is not None and stat.parent == main.pid and awaits_fork()
 
     def _owner_at(self, stat: Stat) -> Owner | None:
         if stat.pid in self._mains:
@@ -148,9 +165,13 @@ class Ledger:
         return self._sessions.get(stat.session)
 
     def _owner_by_environment(self, stat: Stat) -> Owner | None:
-        """A daemon that left its session between two scans still carries what its call was started with."""
+        """A daemon that left its session between two scans still carries what its call was started with.
+
+        It may carry any name: another call's makes it live and end with that call, ours makes it nobody's.
+        """
         prefix = f"{CALL_VARIABLE}=".encode()
         for entry in read_proc(stat.pid, "environ", _ENVIRONMENT_BYTES).split(b"\0"):
             if entry.startswith(prefix) and len(entry) <= len(prefix) + MAX_OWNER_BYTES:
-                return entry[len(prefix) :].decode("utf-8", "replace")
+                owner = entry[len(prefix) :].decode("utf-8", "replace")
+                return None if owner == SUPERVISOR else owner
         return None

@@ -106,11 +106,15 @@ class ProcessTable:
         """Whether any process of another call lives now."""
         others = self.owners_beside(process.owner) - {process.main_owner}
         if not others:
-            return False
+            return self._lives_unowned(process)
         if others - self._background_owners or any(other.background for other in self._running.values()):
             self._ledger.scan()
             return True
-        return any(owner in others for _, owner in self._ledger.scan())
+        return any(owner in others or owner is None for _, owner in self._ledger.scan())
+
+    def _lives_unowned(self, process: Process) -> bool:
+        """Whether something escaped the end of its call."""
+        return not self._ledger.only_mains() and any(owner is None for _, owner in self._ledger.scan())
 
     def leftovers(self) -> dict[int, tuple[int, str]]:
         """pid -> (start ticks, call id) of processes whose background call's main process ended."""

@@ -1,6 +1,7 @@
 import { type ArgumentCase, type SeccompRule, splitNames } from "./rule.ts";
 
 const CLONE_NEW_ANY = 0x7e02_0080;
+const CLONE_PARENT = 0x8000;
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
 const PERSONALITY_QUERY = 0xffff_ffff;
@@ -90,9 +91,16 @@ export const GUARDED_RULES: readonly SeccompRule[] = [
   {
     group: "namespaces",
     syscalls: ["clone"],
-    cases: [{ means: "no CLONE_NEW* flag", when: [{ argument: 0, mask: CLONE_NEW_ANY, oneOf: [0] }], action: "allow" }],
+    cases: [
+      {
+        means: "neither CLONE_NEW* nor CLONE_PARENT",
+        when: [{ argument: 0, mask: CLONE_NEW_ANY + CLONE_PARENT, oneOf: [0] }],
+        action: "allow",
+      },
+    ],
     action: "EPERM",
-    reason: "threads and processes need it; new namespaces are refused as in unshare",
+    reason:
+      "threads and processes need it; new namespaces are refused as in unshare, and a child of one's parent passes for what the platform started",
   },
   {
     group: "terminal",

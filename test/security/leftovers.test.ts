@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { App } from "../../src/app.ts";
+import { compileLimits } from "../../src/executor/compile.ts";
+import type { Lease } from "../../src/fleet/fleet.ts";
+import type { NodeType } from "../../src/model/node-type.ts";
+import { openTestApp } from "../support/home.ts";
+
+let app: App;
+beforeAll(async () => {
+  app = await openTestApp();
+});
+afterAll(async () => {
+  await app[Symbol.asyncDispose]();
+});
+
+async function open(nodeType: NodeType): Promise<Lease> {
+  return await app.fleet.lease({
+    nodeType,
+    limits: compileLimits(undefined),
+    network: "none",
+    env: {},
+    bare: true,
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+  });
+}
+
+async function runPython(lease: Lease, program: string): Promise<{ text: string; shared: boolean | undefined }> {
+  const argv = ["/usr/bin/python3", "-I", "-c", program];
+  const result = await lease.sandbox.runProcess({ argv, deadlineMs: 20_000 });
+  expect(result.stderr.text).toBe("");
+  return { text: result.stdout.text, shared: result.report?.shared };
+}
+
+const LIST = `
+import os
+for pid in os.listdir("/proc"):
+    if pid.isdigit() and int(pid) != os.getpid():
+        print(open(f"/proc/{pid}/cmdline").read().replace("\\0", " "))
+`;
+
+const HIDE_IN_NAME = `
+import os
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.execve("/usr/bin/sleep", ["leftover", "60"], {"PADDOCK_CALL_ID": "supervisor"})
+    os._exit(0)
+os.close(writer)
+os.read(reader, 1)
+`;
+
+test("leftovers - a daemon that names itself the supervisor's ends with its call", async () => {
+  await using lease = await open("file");
+  await runPython(lease, HIDE_IN_NAME);
+  const { text, shared } = await runPython(lease, LIST);
+  expect(text).not.toContain("leftover");
+  expect(shared).toBe(false);
+});
+
+const HIDE_AS_SIBLING = `
+import ctypes, os
+CLONE_PARENT, SIGCHLD = 0x8000, 17
+clone = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+if ctypes.CDLL(None).syscall(clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0:
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.execve("/usr/bin/sleep", ["leftover", "60"], {})
+`;
+
+test("leftovers - a run cannot make a process the warm interpreter's child", async () => {
+  await using lease = await open("python");
+  const run = await lease.sandbox.runCode({ language: "python", code: HIDE_AS_SIBLING, deadlineMs: 20_000 });
+  expect(run.report?.exit_code).toBe(0);
+  const { text } = await runPython(lease, LIST);
+  expect(text).not.toContain("leftover");
+});
