@@ -143,7 +143,7 @@ for path in ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/
     const writable = await guest.run<string[]>(`
 import os
 result = []
-for folder in ["/", "/dev", "/dev/shm", "/etc", "/opt", "/opt/paddock", "/opt/paddock/supervisor/__main__.py", "/proc", "/run", "/run/paddock", "/tmp", "/usr", "/usr/local", "/var", "/var/tmp", "/workspace"]:
+for folder in ["/", "/dev", "/dev/shm", "/etc", "/opt", "/opt/paddock", "/opt/paddock/supervisor", "/proc", "/run", "/run/paddock", "/tmp", "/usr", "/usr/local", "/var", "/var/tmp", "/workspace"]:
     try:
         os.close(os.open(folder + "/probe-file", os.O_CREAT | os.O_WRONLY)); os.unlink(folder + "/probe-file"); result.append(folder)
     except OSError: pass`);
