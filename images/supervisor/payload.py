@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RESULT_LIMIT = 64 * 1024
 RICH_LIMIT = 16 << 20
+MAX_RICH_OUTPUTS = 1000
+"""Further ones are left out: each costs the host an object, however small it is."""
 READ_BYTES = 256 * 1024
 RESULT, RICH = 1, 2
 PREFIX_BYTES = 5
@@ -29,7 +31,7 @@ PREFIX_BYTES = 5
 
 class Payload:
     __slots__ = (
-        "_loop", "_fd", "_queue", "_buffer", "_rich_left", "_paused", "_events", "on_result", "on_rich",
+        "_loop", "_fd", "_queue", "_buffer", "_rich_left", "_rich_count", "_paused", "_events", "on_result", "on_rich",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, fd: int) -> None:
@@ -40,6 +42,7 @@ class Payload:
         self._queue: deque[bytes] = deque()
         self._buffer = bytearray()
         self._rich_left = RICH_LIMIT
+        self._rich_count = 0
         self._paused = False
         self._events = (False, False)
         self.on_result: Callable[[Fields], None] | None = None
@@ -48,6 +51,7 @@ class Payload:
 
     def run(self, header: Fields, code: bytes) -> None:
         self._rich_left = RICH_LIMIT
+        self._rich_count = 0
         for block in (encode(header), code):
             self._queue.append(len(block).to_bytes(4, "big"))
             self._queue.append(block)
@@ -139,7 +143,10 @@ class Payload:
         if kind == RICH:
             self._take_rich(body)
         elif self.on_result is not None:
-            self.on_result(decode_object(body))
+            result = decode_object(body)
+            if self._rich_count > MAX_RICH_OUTPUTS:
+                result["truncated"] = True
+            self.on_result(result)
         return self._fd >= 0
 
     def _take_rich(self, body: bytes) -> None:
@@ -150,7 +157,8 @@ class Payload:
         self._rich_left -= len(body) - mime_end
         if self._rich_left < 0:
             raise ValueError("too many bytes of rich output")
-        if self.on_rich is not None:
+        self._rich_count += 1
+        if self.on_rich is not None and self._rich_count <= MAX_RICH_OUTPUTS:
             self.on_rich(mime.decode(), body[mime_end:])
 
 

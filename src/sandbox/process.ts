@@ -65,6 +65,9 @@ export interface RichOutput {
 
 export type StreamFacts = z.infer<typeof StreamReport>;
 
+const MAX_RICH_OUTPUTS = 1000;
+const MAX_RICH_BYTES = 16 * 1024 * 1024;
+
 /** Collects output and events of one process or code run. */
 export class RunCollector {
   readonly #stdout: BoundedOutput;
@@ -73,6 +76,7 @@ export class RunCollector {
   readonly #started = Promise.withResolvers<{ pid: number; relayPort: number }>();
   readonly rich: RichOutput[] = [];
   #richOpen: { mime: string; left: number; chunks: Buffer[] } | undefined;
+  #richBytesLeft = MAX_RICH_BYTES;
 
   constructor(options: RunOptions) {
     const limit = options.outputBytes ?? 1024 * 1024;
@@ -126,6 +130,9 @@ export class RunCollector {
     } else if (control.op === "rich" && allowRich) {
       const rich = expectMessage(Rich, control);
       if (this.#richOpen) throw breach("a rich output began inside another");
+      this.#richBytesLeft -= rich.bytes;
+      if (this.rich.length >= MAX_RICH_OUTPUTS || this.#richBytesLeft < 0)
+        throw breach("more rich output than a run may send");
       this.#richOpen = { mime: rich.mime, left: rich.bytes, chunks: [] };
       this.#closeRich();
     } else throw breach(`event ${control.op.slice(0, 32)} does not belong to this call`);

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
-import { compileLimits } from "../../src/executor/compile.ts";
 import type { Lease } from "../../src/fleet/fleet.ts";
-import type { NodeType } from "../../src/model/node-type.ts";
 import { openTestApp } from "../support/home.ts";
+import { openLease } from "./open-lease.ts";
 
 let app: App;
 beforeAll(async () => {
@@ -12,18 +11,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await app[Symbol.asyncDispose]();
 });
-
-async function open(nodeType: NodeType): Promise<Lease> {
-  return await app.fleet.lease({
-    nodeType,
-    limits: compileLimits(undefined),
-    network: "none",
-    env: {},
-    bare: true,
-    signal: new AbortController().signal,
-    onProgress: () => undefined,
-  });
-}
 
 async function runPython(lease: Lease, program: string): Promise<{ text: string; shared: boolean | undefined }> {
   const argv = ["/usr/bin/python3", "-I", "-c", program];
@@ -55,7 +42,7 @@ os.read(reader, 1)
 `;
 
 test("leftovers - a daemon that names itself the supervisor's ends with its call", async () => {
-  await using lease = await open("file");
+  await using lease = await openLease(app, "file");
   await runPython(lease, HIDE_IN_NAME);
   const { text, shared } = await runPython(lease, LIST);
   expect(text).not.toContain("leftover");
@@ -75,7 +62,7 @@ if ctypes.CDLL(None).syscall(clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0:
 `;
 
 test("leftovers - a run cannot make a process the warm interpreter's child", async () => {
-  await using lease = await open("python");
+  await using lease = await openLease(app, "python");
   const run = await lease.sandbox.runCode({ language: "python", code: HIDE_AS_SIBLING, deadlineMs: 20_000 });
   expect(run.report?.exit_code).toBe(0);
   const { text } = await runPython(lease, LIST);
