@@ -112,35 +112,17 @@ export class Sandbox implements AsyncDisposable {
   }
 
   async startProcess(options: ProcessOptions): Promise<RunningProcess> {
-    const collector = new RunCollector(options);
-    const request = {
-      op: "start",
-      argv: options.argv,
-      stdin: options.stdin ?? options.pty !== undefined,
-      pty: options.pty ?? null,
-      background: options.background ?? false,
-      ...runFields(options),
-    };
-    const call = await this.request(request, ProcessDone, collector.sinks(false), options.callId);
-    const done = this.#follow(call, collector, options);
+    const { call, collector, done } = await this.#start(options, options.stdin ?? options.pty !== undefined);
     done.catch((error: unknown) => collector.abandon(error));
     const started = await Promise.race([collector.started, done.then((result) => neverStarted(result))]);
     return new RunningProcess(call, started, done);
   }
 
+  /** Runs a process to its end, with `input` as its standard input. */
   async runProcess(options: ProcessOptions, input?: Buffer | string): Promise<ProcessResult> {
-    const collector = new RunCollector(options);
-    const request = {
-      op: "start",
-      argv: options.argv,
-      stdin: input !== undefined,
-      pty: null,
-      background: options.background ?? false,
-      ...runFields(options),
-    };
-    const call = await this.request(request, ProcessDone, collector.sinks(false), options.callId);
+    const { call, done } = await this.#start(options, input !== undefined);
     if (input !== undefined) void call.sendData(Buffer.from(input)).then(() => call.endData());
-    return await this.#follow(call, collector, options);
+    return await done;
   }
 
   /** Follows a process started before, from what the supervisor still holds of its output. */
@@ -200,6 +182,17 @@ export class Sandbox implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #start(
+    options: ProcessOptions,
+    stdin: boolean,
+  ): Promise<{ call: Call<typeof ProcessDone>; collector: RunCollector; done: Promise<ProcessResult> }> {
+    const collector = new RunCollector(options);
+    const { argv, pty = null, background = false } = options;
+    const request = { op: "start", argv, stdin, pty, background, ...runFields(options) };
+    const call = await this.request(request, ProcessDone, collector.sinks(false), options.callId);
+    return { call, collector, done: this.#follow(call, collector, options) };
   }
 
   /** One request on a connection of its own. `callId` defaults to a new one. */
