@@ -30,3 +30,9 @@ export async function createApp(options: AppOptions = {}): Promise<App> {
   const executor = new Executor(fleet, store);
   return { config, driver, fleet, store, executor, [Symbol.asyncDispose]: () => fleet[Symbol.asyncDispose]() };
 }
+
+/** Closes the tasks of dead owners as `lost` and removes records past their time. Called at every start. */
+export function closeLostTasks(app: App): void {
+  app.store.closeLost();
+  app.store.prune(app.config.retentionMs, app.config.retentionBytes);
+}

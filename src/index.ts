@@ -1,24 +1,31 @@
-import { type AppOptions, createApp } from "./app.ts";
+import { type App, type AppOptions, closeLostTasks, createApp } from "./app.ts";
 import type { Config } from "./config/config.ts";
 import type { ProbeFinding } from "./drivers/driver.ts";
 import { compileLimits } from "./executor/compile.ts";
-import type { RunTaskOptions } from "./executor/executor.ts";
+import type { RunTaskOptions, TaskEvent } from "./executor/executor.ts";
+import { checkInput } from "./executor/input-check.ts";
 import type { Lease } from "./fleet/fleet.ts";
 import type { NodeType } from "./model/node-type.ts";
 import type { TaskResult } from "./model/result.ts";
-import { type LimitsInput, TaskInput } from "./model/task.ts";
+import { type LimitsInput, TaskInput, type TaskRequest } from "./model/task.ts";
 
 export type { ErrorCode } from "./errors/codes.ts";
 export { ERROR_CODES } from "./errors/codes.ts";
 export { PaddockError } from "./errors/error.ts";
-export type { TaskEvent } from "./executor/executor.ts";
 export type { Isolation } from "./model/isolation.ts";
 export type { NodeType } from "./model/node-type.ts";
 export type { ToolCallRecord } from "./model/record.ts";
 export type { TaskMetrics, TaskResult } from "./model/result.ts";
 export type { Verdict } from "./model/verdict.ts";
+export type {
+  CodeOptions,
+  CodeResult,
+  ProcessOptions,
+  ProcessResult,
+  RunningProcess,
+} from "./sandbox/process.ts";
 export type { Sandbox } from "./sandbox/sandbox.ts";
-export type { TaskInput };
+export type { Lease, ProbeFinding, TaskEvent, TaskInput, TaskRequest };
 
 export interface PaddockOptions {
   /** Over what environment and `config.json` say. */
@@ -40,33 +47,75 @@ export interface SandboxOptions {
 
 /** A fleet on this machine. Close it (or use `await using`): every sandbox it owns ends with it. */
 export interface Paddock extends AsyncDisposable {
-  /** Runs one task in a sandbox of its own. Throws for bad input only; everything else is in the result. */
-  run(
-    task: TaskInput,
-    options?: Pick<RunTaskOptions, "signal" | "onEvent" | "lease" | "killOnOutput">,
-  ): Promise<TaskResult>;
+  /**
+   * Runs one task in a sandbox of its own (or in `lease`). Throws for bad input, and what `onEvent` throws; everything else is
+   * in the result.
+   */
+  run(task: TaskRequest, options?: RunOptions): Promise<TaskResult>;
   /** A sandbox to use step by step: `lease.sandbox` has processes, code, files and ports. */
   open(options?: SandboxOptions): Promise<Lease>;
   /** What `paddock doctor` shows. */
   doctor(): Promise<readonly ProbeFinding[]>;
 }
 
+/** `lease` runs the task in that sandbox and leaves it alive. */
+export type RunOptions = Pick<RunTaskOptions, "signal" | "onEvent" | "lease" | "killOnOutput">;
+
 /** Makes a fleet from environment, `config.json` and options. Starts nothing until the first task or sandbox. */
 export async function createPaddock(options: PaddockOptions = {}): Promise<Paddock> {
   const app = await createApp(options satisfies AppOptions);
+  let tidied = false;
+  const tidyOnce = (): void => {
+    if (!tidied) closeLostTasks(app);
+    tidied = true;
+  };
   return {
-    run: (task, runOptions) => app.executor.runTask(TaskInput.parse(task), runOptions),
-    open: (sandbox = {}) =>
-      app.fleet.lease({
-        nodeType: sandbox.nodeType ?? "python",
-        limits: compileLimits(sandbox.limits),
-        network: sandbox.network ?? "none",
-        env: sandbox.env ?? {},
-        bare: sandbox.bare ?? false,
+    run: async (task, runOptions = {}) => {
+      const checked = checkInput(TaskInput, task, "task");
+      tidyOnce();
+      return await runTask(app, checked, runOptions);
+    },
+    open: async (sandbox = {}) => {
+      const { nodeType: node_type, limits, network, env, bare } = sandbox;
+      const given = checkInput(TaskInput, { node_type, limits, network, env, bare }, "open");
+      tidyOnce();
+      return await app.fleet.lease({
+        nodeType: given.node_type ?? "python",
+        limits: compileLimits(given.limits),
+        network: given.network ?? "none",
+        env: given.env ?? {},
+        bare: given.bare ?? false,
         signal: sandbox.signal ?? new AbortController().signal,
         onProgress: sandbox.onProgress ?? (() => undefined),
-      }),
+      });
+    },
     doctor: () => app.driver.probe(),
     [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
   };
+}
+
+/** An error of the caller's own `onEvent` cancels the task and is thrown as it is. */
+async function runTask(app: App, task: TaskInput, { onEvent, signal, ...options }: RunOptions): Promise<TaskResult> {
+  if (onEvent === undefined) return await app.executor.runTask(task, signal ? { ...options, signal } : options);
+  const failed = new AbortController();
+  const thrown: unknown[] = [];
+  const fail = (error: unknown): void => {
+    thrown.push(error);
+    failed.abort();
+  };
+  const result = await app.executor.runTask(task, {
+    ...options,
+    signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
+    onEvent: (event) => {
+      if (thrown.length > 0) return undefined;
+      try {
+        return onEvent(event)?.catch(fail);
+      } catch (error) {
+        fail(error);
+        return undefined;
+      }
+    },
+  });
+  if (thrown.length > 0) throw thrown[0];
+  return result;
 }

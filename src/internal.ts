@@ -1,6 +1,8 @@
 /** What our own doors, bench and scripts use beyond the public surface. Not for users of the package. */
 export type { ProbeFinding } from "./drivers/driver.ts";
 export type { RunTaskOptions, TaskEvent } from "./executor/executor.ts";
+export { defaultLanguage } from "./executor/fenced-code.ts";
+export { checkInput } from "./executor/input-check.ts";
 export { runToolCall } from "./executor/tool-call.ts";
 export type { Lease } from "./fleet/fleet.ts";
 export { type CopyBack, WorkspaceFolder } from "./fleet/workspace-folder.ts";

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { doctorCommand } from "./commands/doctor.ts";
 import { execCommand } from "./commands/exec.ts";
@@ -7,13 +8,20 @@ import { runCommand } from "./commands/run.ts";
 import { setupCommand } from "./commands/setup.ts";
 import { templatesCommand } from "./commands/templates.ts";
 import { reportFailure } from "./failure.ts";
+import { watchOutput } from "./output-loss.ts";
 
+const EXIT_USAGE = 64;
+
+let json = false;
 const program = new Command("paddock")
   .description("Run code nobody has read in a sandbox, with an exact account of every tool call.")
-  .version("0.1.0")
+  .version(readVersion())
   .showHelpAfterError("(run with --help for usage)")
   .enablePositionalOptions()
-  .exitOverride();
+  .exitOverride()
+  .hook("preAction", (_program, command) => {
+    json = command.opts()["json"] === true;
+  });
 
 for (const make of [
   runCommand,
@@ -28,10 +36,25 @@ for (const make of [
   program.addCommand(make());
 }
 program.addCommand(keeperCommand(), { hidden: true });
+shareSettings(program);
+watchOutput();
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 64;
-  else process.exitCode = reportFailure(error, process.argv.includes("--json"));
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+  else process.exitCode = reportFailure(error, json);
+}
+
+/** Commands that were made on their own do not inherit how errors are shown and that they never exit by themselves. */
+function shareSettings(parent: Command): void {
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    shareSettings(command);
+  }
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
 }

@@ -1,6 +1,8 @@
+import { outputLost } from "./output-loss.ts";
 import { say } from "./terminal.ts";
 
 export interface Interrupts extends Disposable {
+  /** Aborts on the first Ctrl-C or SIGTERM, and when nobody reads the output any more. */
   readonly signal: AbortSignal;
 }
 
@@ -15,7 +17,7 @@ export function catchInterrupts(): Interrupts {
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
   return {
-    signal: controller.signal,
+    signal: AbortSignal.any([controller.signal, outputLost]),
     [Symbol.dispose]: () => {
       process.off("SIGINT", onSignal);
       process.off("SIGTERM", onSignal);

@@ -1,4 +1,4 @@
-import type { ToolCallRecord } from "../model/record.ts";
+import type { RecordedError, ToolCallRecord } from "../model/record.ts";
 import type { TaskResult } from "../model/result.ts";
 import { formatBytes, formatMs } from "../report/format.ts";
 import { printable, renderTable } from "./table.ts";
@@ -19,29 +19,31 @@ const COLUMNS = [
 ] as const;
 
 /** The table of tool calls and the four metrics, on stderr. */
-export function printSummary(result: TaskResult, sandboxNote?: string): void {
+export function printSummary(result: TaskResult): void {
   const rows = result.tool_calls.map((record, index) =>
     summaryRow(record, result.values[index]?.title ?? record.operation),
   );
-  say("");
-  say(renderTable(COLUMNS, rows));
-  say(style("dim", metricsLine(result)));
+  if (rows.length > 0) say(`\n${renderTable(COLUMNS, rows)}\n${style("dim", metricsLine(result))}`);
   const isolation = result.tool_calls.find((record) => record.isolation)?.isolation;
   if (isolation?.limits.mode === "rlimit")
     say(style("yellow", "single-tenant tier: limits are only rlimits (see `paddock doctor`)"));
-  for (const record of result.tool_calls) if (record.error) printError(record);
-  if (result.error && !result.tool_calls.some((record) => record.error)) {
-    say(`${style(["red", "bold"], result.error.code)}: ${printable(result.error.message)}`);
-    say(`${style("dim", "hint:")} ${result.error.hint}`);
+  for (const error of distinctErrors(result)) {
+    say(`${style(["red", "bold"], error.code)}: ${printable(error.message)}`);
+    say(`${style("dim", "hint:")} ${printable(error.hint)}`);
   }
-  if (sandboxNote) say(sandboxNote);
+}
+
+/** The errors of the calls, and the task's own where it is of another kind. */
+function distinctErrors({ tool_calls, error }: TaskResult): RecordedError[] {
+  const errors = tool_calls.flatMap((record) => record.error ?? []);
+  return error === undefined || errors.some(({ code }) => code === error.code) ? errors : [...errors, error];
 }
 
 /** `4 calls, 1.2 s (0.3 s network, 0.8 s compute), 100 % ok, ...`. */
 export function metricsLine({ metrics, status, task_id }: TaskResult): string {
   const { latency_ms: latency, success, transit_bytes: transit } = metrics;
   return [
-    `${task_id} ${status}: ${metrics.tool_calls} tool calls`,
+    `${task_id} ${status}: ${metrics.tool_calls} tool ${metrics.tool_calls === 1 ? "call" : "calls"}`,
     `${formatMs(latency.total)} (${formatMs(latency.network)} network, ${formatMs(latency.compute)} compute)`,
     `${success.succeeded}/${success.succeeded + success.failed} ok, ${success.retries} retries`,
     `${formatBytes(transit.request)} in, ${formatBytes(transit.response)} out, ${formatBytes(transit.egress_tx + transit.egress_rx)} egress`,
@@ -86,9 +88,4 @@ function changesCell(record: ToolCallRecord): string {
   ]
     .filter((part) => part !== "")
     .join(" ");
-}
-
-function printError(record: ToolCallRecord): void {
-  say(`${style(["red", "bold"], record.error?.code ?? "")}: ${printable(record.error?.message ?? "")}`);
-  say(`${style("dim", "hint:")} ${record.error?.hint ?? ""}`);
 }

@@ -1,13 +1,10 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { basename, extname } from "node:path";
 import { PaddockError } from "../errors/error.ts";
-import { parseNodeType } from "../model/node-type.ts";
+import { checkInput } from "../internal.ts";
 import { TaskInput } from "../model/task.ts";
-import { parseDuration, parseSize } from "./units.ts";
+import { readSource, type SourceOptions } from "./task-source.ts";
+import { parseDuration, parseNumber, parseSize } from "./units.ts";
 
-export interface TaskOptions {
-  readonly code?: string;
-  readonly type?: string;
+export interface TaskOptions extends SourceOptions {
   readonly timeout?: string;
   readonly callTimeout?: string;
   readonly memory?: string;
@@ -19,16 +16,6 @@ export interface TaskOptions {
   readonly bare?: boolean;
 }
 
-type Language = "python" | "javascript" | "bash";
-
-const LANGUAGES: Readonly<Record<string, Language>> = {
-  ".py": "python",
-  ".js": "javascript",
-  ".mjs": "javascript",
-  ".cjs": "javascript",
-  ".sh": "bash",
-};
-
 /** The task that `paddock run` is asked for: a file, `-c`, standard input, a task JSON or a description, with the options over it. */
 export async function readTask(
   source: string | undefined,
@@ -36,77 +23,14 @@ export async function readTask(
   stdin: NodeJS.ReadStream,
 ): Promise<TaskInput> {
   const base = await readSource(source, options, stdin);
-  return parseTask({ ...base, ...overlay(base, options) });
-}
-
-async function readSource(
-  source: string | undefined,
-  options: TaskOptions,
-  stdin: NodeJS.ReadStream,
-): Promise<Record<string, unknown>> {
-  if (options.code !== undefined) return codeTask(options.code, undefined, options.type);
-  if (source === undefined && stdin.isTTY) {
-    throw new PaddockError("invalid_request", "nothing to run", {
-      hint: "Give a file, -c CODE, a description, or pipe code in; see paddock run --help.",
-    });
-  }
-  if (source === undefined || source === "-") return textTask(await readAll(stdin), "standard input", options.type);
-  if (existsSync(source) && statSync(source).isFile()) {
-    const text = readFileSync(source, "utf8");
-    const language = LANGUAGES[extname(source)];
-    return language === undefined
-      ? textTask(text, source, options.type)
-      : codeTask(text, basename(source), options.type, language);
-  }
-  if (!/\s/.test(source)) {
-    throw new PaddockError("not_found", `${source} is no file`, {
-      hint: "A description is given as one quoted argument with several words.",
-    });
-  }
-  return { description: source };
-}
-
-function textTask(text: string, name: string, type: string | undefined): Record<string, unknown> {
-  if (!text.trimStart().startsWith("{")) return codeTask(text, undefined, type);
-  try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch (cause) {
-    if (name.endsWith(".json"))
-      throw new PaddockError("invalid_request", `${name} is no JSON: ${String(cause)}`, { cause });
-    return codeTask(text, undefined, type);
-  }
-}
-
-function codeTask(
-  text: string,
-  file: string | undefined,
-  type: string | undefined,
-  known?: Language,
-): Record<string, unknown> {
-  const language = known ?? (parseNodeType(type ?? "python") === "javascript" ? "javascript" : "python");
-  return {
-    code: { language, source: text, ...(file === undefined ? {} : { file }) },
-    node_type: type ?? (language === "bash" ? "file" : language),
-  };
+  return parseTask({ ...base, ...overlay(base, options) }, options);
 }
 
 function overlay(base: Record<string, unknown>, options: TaskOptions): Record<string, unknown> {
-  const limits = {
-    ...(options.timeout
-      ? {
-          task_timeout_ms: parseDuration(options.timeout, "--timeout"),
-          call_timeout_ms: parseDuration(options.timeout, "--timeout"),
-        }
-      : {}),
-    ...(options.callTimeout ? { call_timeout_ms: parseDuration(options.callTimeout, "--call-timeout") } : {}),
-    ...(options.memory ? { memory_bytes: parseSize(options.memory, "--memory") } : {}),
-    ...(options.disk ? { workspace_bytes: parseSize(options.disk, "--disk") } : {}),
-    ...(options.cpus ? { cpus: Number(options.cpus) } : {}),
-    ...(options.pids ? { pids: Number(options.pids) } : {}),
-  };
+  const limits = readLimits(options);
   const env = Object.fromEntries((options.env ?? []).map(splitEnv));
   return {
-    ...(options.type ? { node_type: options.type } : {}),
+    ...(options.type === undefined ? {} : { node_type: options.type }),
     ...(options.network === undefined ? {} : { network: options.network }),
     ...(options.bare ? { bare: true } : {}),
     ...(Object.keys(limits).length > 0 ? { limits: { ...(base["limits"] as object | undefined), ...limits } } : {}),
@@ -114,23 +38,44 @@ function overlay(base: Record<string, unknown>, options: TaskOptions): Record<st
   };
 }
 
+/** Which option sets which limit, and how its text is read. `--timeout` stands for both timeouts. */
+const LIMIT_OPTIONS = [
+  ["task_timeout_ms", "timeout", "--timeout", parseDuration],
+  ["call_timeout_ms", "timeout", "--timeout", parseDuration],
+  ["call_timeout_ms", "callTimeout", "--call-timeout", parseDuration],
+  ["memory_bytes", "memory", "--memory", parseSize],
+  ["workspace_bytes", "disk", "--disk", parseSize],
+  ["cpus", "cpus", "--cpus", parseNumber],
+  ["pids", "pids", "--pids", parseNumber],
+] as const;
+
+function readLimits(options: TaskOptions): Record<string, number> {
+  const given = LIMIT_OPTIONS.flatMap(([field, option, flag, parse]) => {
+    const text = options[option];
+    return text === undefined ? [] : [[field, parse(text, flag)] as const];
+  });
+  return Object.fromEntries(given);
+}
+
 function splitEnv(pair: string): [string, string] {
   const equals = pair.indexOf("=");
   if (equals > 0) return [pair.slice(0, equals), pair.slice(equals + 1)];
-  throw new PaddockError("invalid_request", `--env ${pair} has no value`, { hint: "Write --env NAME=VALUE." });
+  throw new PaddockError("invalid_request", `--env ${pair} has no ${equals < 0 ? "value" : "name"}`, {
+    hint: "Write --env NAME=VALUE.",
+  });
 }
 
-/** A task from outside, or `invalid_request` naming the first field that does not fit. */
-export function parseTask(value: unknown): TaskInput {
-  const parsed = TaskInput.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const field = issue?.path.join(".") || "task";
-  throw new PaddockError("invalid_request", `${field}: ${issue?.message ?? "invalid"}`);
-}
-
-async function readAll(stream: NodeJS.ReadStream): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString("utf8");
+/** The error of the task's schema, named by the option where one set the field. */
+function parseTask(value: unknown, options: TaskOptions): TaskInput {
+  try {
+    return checkInput(TaskInput, value, "task");
+  } catch (error) {
+    if (!(error instanceof PaddockError)) throw error;
+    const { field, rule } = error.context as { field?: string; rule?: string };
+    const [, option, flag] = LIMIT_OPTIONS.findLast(([name, key]) => `limits.${name}` === field && options[key]) ?? [];
+    if (option !== undefined) throw new PaddockError("invalid_request", `${flag} is ${options[option]}: ${rule ?? ""}`);
+    if (field === "node_type" && options.type !== undefined)
+      throw new PaddockError("invalid_request", `--type is ${options.type}: ${rule ?? ""}`);
+    throw error;
+  }
 }

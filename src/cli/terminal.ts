@@ -7,8 +7,9 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-export function style(format: Style, text: string): string {
-  return styleText(format, text, { stream: process.stderr });
+/** Styles text for `stream`; plain where that is no terminal. */
+export function style(format: Style, text: string, stream: NodeJS.WriteStream = process.stderr): string {
+  return styleText(format, text, { stream });
 }
 
 /** Progress on one line of a terminal, as plain lines elsewhere. */
@@ -32,10 +33,12 @@ export class ProgressLine {
   }
 }
 
-/** Writes with back-pressure. */
+/** Writes with back-pressure. What cannot be written any more is dropped: see output-loss.ts. */
 export async function writeOut(stream: NodeJS.WriteStream, chunk: Buffer | string): Promise<void> {
-  if (stream.write(chunk)) return;
+  if (stream.destroyed || stream.write(chunk)) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  stream.once("drain", resolve);
+  const events = ["drain", "error", "close"] as const;
+  for (const event of events) stream.once(event, resolve);
   await promise;
+  for (const event of events) stream.off(event, resolve);
 }

@@ -19,3 +19,9 @@ export function parseSize(text: string, option: string): number {
   if (value >= 1 && value <= 2 ** 50) return Math.round(value);
   throw new PaddockError("invalid_request", `${option} is ${text}`, { hint: "Use a size such as 512m or 2g." });
 }
+
+/** A plain number; its range is the field's. */
+export function parseNumber(text: string, option: string): number {
+  if (/^\d+(?:\.\d+)?$/.test(text)) return Number(text);
+  throw new PaddockError("invalid_request", `${option} is ${text}`, { hint: "Use a number such as 1 or 64." });
+}

@@ -1,13 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { isErrorCode } from "../errors/codes.ts";
 import { PaddockError } from "../errors/error.ts";
 import { isAlive } from "../lib/process-identity.ts";
 import { isSandboxId } from "../model/ids.ts";
 import { Connection, readControl } from "../sandbox/connection.ts";
 import { FRAME, MAX_PAYLOAD_BYTES } from "../sandbox/frames.ts";
-import { KeeperCard, type KeeperRequest } from "./protocol.ts";
+import { KeeperCard, type KeeperRequest, toErrorCode } from "./protocol.ts";
 
 export interface KeeperSinks {
   readonly stdout?: (chunk: Buffer) => void | Promise<void>;
@@ -53,14 +52,20 @@ function readCard(path: string): KeeperCard | undefined {
 export class KeeperCall {
   readonly #connection: Connection;
   readonly #data: Buffer[] = [];
+  #over = false;
   readonly #settle = Promise.withResolvers<Readonly<Record<string, unknown>>>();
+  #taken: PromiseWithResolvers<void> = Promise.withResolvers();
   /** The fields of `done`; rejects with the keeper's coded error. */
   readonly done: Promise<Readonly<Record<string, unknown>>>;
 
   constructor(runFolder: string, sandboxId: string, request: KeeperRequest, sinks: KeeperSinks = {}) {
     this.done = this.#settle.promise;
-    const lost = (cause?: Error): void =>
+    this.done.catch(() => undefined);
+    const lost = (cause?: Error): void => {
       this.#settle.reject(new PaddockError("sandbox_lost", `the keeper of ${sandboxId} went away`, { cause }));
+      this.#over = true;
+      this.#taken.resolve();
+    };
     this.#connection = new Connection(
       connect(join(runFolder, sandboxId, "keeper.sock")),
       {
@@ -77,11 +82,12 @@ export class KeeperCall {
     this.#connection.sendControl(request);
   }
 
-  /** Sends input of any length; resolves when it may send more. */
+  /** Sends input of any length; resolves when the keeper takes more, or the call is over. One at a time. */
   async send(bytes: Buffer): Promise<void> {
-    for (let offset = 0; offset < bytes.length; offset += MAX_PAYLOAD_BYTES) {
-      const part = bytes.subarray(offset, offset + MAX_PAYLOAD_BYTES);
-      if (!this.#connection.sendBytes(FRAME.data, part)) await this.#connection.drained();
+    for (let offset = 0; offset < bytes.length && !this.#over; offset += MAX_PAYLOAD_BYTES) {
+      this.#taken = Promise.withResolvers();
+      this.#connection.sendBytes(FRAME.data, bytes.subarray(offset, offset + MAX_PAYLOAD_BYTES));
+      await this.#taken.promise;
     }
   }
 
@@ -106,13 +112,21 @@ export class KeeperCall {
 
   #control(control: { readonly op: string } & Readonly<Record<string, unknown>>, sinks: KeeperSinks): void {
     if (control.op === "event") sinks.event?.(control["event"]);
-    else if (control.op === "done") this.#settle.resolve(control);
-    else if (control.op === "failed") this.#settle.reject(fromShape(control["error"]));
+    else if (control.op === "taken") this.#taken.resolve();
+    else if (control.op === "done") this.#finish(() => this.#settle.resolve(control));
+    else if (control.op === "failed") this.#finish(() => this.#settle.reject(fromShape(control["error"])));
+  }
+
+  /** The keeper leaves it to its client to close. */
+  #finish(settle: () => void): void {
+    settle();
+    this.#over = true;
+    this.#taken.resolve();
+    this.#connection.finish();
   }
 }
 
 function fromShape(shape: unknown): PaddockError {
   const { code, message, hint } = (shape ?? {}) as { code?: string; message?: string; hint?: string };
-  const known = code !== undefined && isErrorCode(code) ? code : "internal";
-  return new PaddockError(known, message ?? "the keeper failed", hint === undefined ? {} : { hint });
+  return new PaddockError(toErrorCode(code ?? ""), message ?? "the keeper failed", hint === undefined ? {} : { hint });
 }

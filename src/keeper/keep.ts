@@ -1,4 +1,4 @@
-import { createApp } from "../app.ts";
+import { closeLostTasks, createApp } from "../app.ts";
 import { toPaddockError } from "../errors/error.ts";
 import { compileLimits } from "../executor/compile.ts";
 import { planTask } from "../executor/planner.ts";
@@ -14,7 +14,9 @@ export async function keepSandbox(
 ): Promise<void> {
   await using app = await createApp();
   try {
+    closeLostTasks(app);
     const plan = planTask(start.task);
+    const workspace = start.workspace === undefined ? undefined : new WorkspaceFolder(app.fleet, start.workspace);
     await using lease = await app.fleet.lease({
       nodeType: plan.nodeType,
       limits: compileLimits(start.task.limits),
@@ -24,12 +26,14 @@ export async function keepSandbox(
       signal,
       onProgress: (progress) => tell({ progress }),
     });
-    if (start.workspace !== undefined) await new WorkspaceFolder(app.fleet, start.workspace).copyIn(lease, signal);
-    const server = new KeeperServer(app, lease, start.ttl_ms);
-    await server.listen(app.config.home.run);
+    await workspace?.copyIn(lease, signal);
+    const server = new KeeperServer(app, lease, workspace);
+    await server.listen(app.config.home.run, start.ttl_ms);
     tell({ ready: lease.sandbox.id });
     await Promise.race([server.ended, aborted(signal)]);
     server.close();
+    await lease.close();
+    await server.settle();
   } catch (error) {
     const { code, message, hint } = toPaddockError(error);
     tell({ error: { code, message, hint } });

@@ -1,4 +1,7 @@
 import { z } from "zod";
+import { type ErrorCode, isErrorCode } from "../errors/codes.ts";
+import type { CopyBack } from "../fleet/workspace-folder.ts";
+import type { TaskResult } from "../model/result.ts";
 import { TaskInput } from "../model/task.ts";
 
 /** Requests on a keeper's control socket (mode 0600, frames as in docs/protocol.md). Each connection carries one. */
@@ -6,8 +9,8 @@ export const KeeperRequest = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("status") }),
   z.strictObject({ op: z.literal("logs") }),
   z.strictObject({ op: z.literal("kill") }),
-  /** The task follows as data frames and `end`. */
-  z.strictObject({ op: z.literal("task"), kill_on_output: z.boolean() }),
+  /** The task follows as data frames and `end`; the answer is a `KeptResult` in data frames. */
+  z.strictObject({ op: z.literal("task"), kill_on_output: z.boolean(), allow_exec_config: z.boolean() }),
   z.strictObject({
     op: z.literal("exec"),
     argv: z.array(z.string()).min(1),
@@ -18,6 +21,22 @@ export const KeeperRequest = z.discriminatedUnion("op", [
   }),
 ]);
 export type KeeperRequest = z.infer<typeof KeeperRequest>;
+
+/** What a task in a kept sandbox answers. */
+export interface KeptResult {
+  readonly result: TaskResult;
+  /** Absent when nothing could be copied back, or there is no folder to copy to. */
+  readonly copied_back?: CopyBack;
+}
+
+/** How a command ended. */
+export const ExecDone = z.object({
+  ended: z.enum(["exit", "deadline", "cancel", "lost"]),
+  exit_code: z.int().nullable(),
+  signal: z.string().nullable(),
+  error: z.object({ code: z.string().transform(toErrorCode), message: z.string(), hint: z.string() }).nullable(),
+});
+export type ExecDone = z.infer<typeof ExecDone>;
 
 /** What `paddock run --keep` hands to the detached keeper on its standard input. */
 export const KeeperStart = z.strictObject({
@@ -45,3 +64,8 @@ export const KeeperCard = z.strictObject({
   keeper: z.strictObject({ pid: z.int(), startTicks: z.string(), bootId: z.string() }),
 });
 export type KeeperCard = z.infer<typeof KeeperCard>;
+
+/** Codes of another version's keeper count as `internal`. */
+export function toErrorCode(code: string): ErrorCode {
+  return isErrorCode(code) ? code : "internal";
+}

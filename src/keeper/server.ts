@@ -1,53 +1,55 @@
 import { chmodSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { App } from "../app.ts";
-import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { PaddockError } from "../errors/error.ts";
 import type { TaskEvent } from "../executor/executor.ts";
 import type { Lease } from "../fleet/fleet.ts";
+import type { CopyBack, WorkspaceFolder } from "../fleet/workspace-folder.ts";
 import { identifyProcess } from "../lib/process-identity.ts";
-import { makeToolCallId } from "../model/ids.ts";
 import { TaskInput } from "../model/task.ts";
 import { Connection, readControl } from "../sandbox/connection.ts";
-import { FRAME, type Frame, MAX_PAYLOAD_BYTES } from "../sandbox/frames.ts";
-import type { RunningProcess } from "../sandbox/process.ts";
+import { FRAME, type Frame } from "../sandbox/frames.ts";
+import { fail, finish, sendBytes, takeInput } from "./answer.ts";
+import { runExec } from "./exec.ts";
 import { OutputLog } from "./output-log.ts";
-import { type KeeperCard, KeeperRequest } from "./protocol.ts";
+import { type KeeperCard, KeeperRequest, type KeptResult } from "./protocol.ts";
 
-/** Sleep that a control connection may take to send its request. */
+/** A control connection has this long to send its request. */
 const REQUEST_MS = 5000;
+/** After the sandbox's end the last answers have this long to be read. */
+const SETTLE_MS = 1000;
+
+type TaskRequest = Extract<KeeperRequest, { op: "task" }>;
 
 /** The control socket of one kept sandbox. Runs tasks and commands in it until it is killed or its time is over. */
 export class KeeperServer {
   readonly #app: App;
   readonly #lease: Lease;
+  readonly #workspace: WorkspaceFolder | undefined;
   readonly #server: Server;
-  readonly #card: KeeperCard;
   readonly #log = new OutputLog();
+  readonly #sockets = new Set<Socket>();
+  /** Connections that asked for the end; answered once it came. */
+  readonly #killers = new Set<Connection>();
   /** Resolves once when the keeper has to end. */
   readonly ended: Promise<string>;
   readonly #end = Promise.withResolvers<string>();
+  #card: KeeperCard | undefined;
 
-  constructor(app: App, lease: Lease, ttlMs: number) {
+  constructor(app: App, lease: Lease, workspace: WorkspaceFolder | undefined) {
     this.#app = app;
     this.#lease = lease;
+    this.#workspace = workspace;
     this.ended = this.#end.promise;
-    const keeper = identifyProcess(process.pid);
-    if (keeper === undefined) throw new PaddockError("internal", "/proc does not show this process");
-    this.#card = {
-      sandbox_id: lease.sandbox.id,
-      node_type: lease.nodeType,
-      created: new Date().toISOString(),
-      expires: new Date(Date.now() + ttlMs).toISOString(),
-      keeper,
-    };
     this.#server = createServer((socket) => this.#accept(socket));
-    setTimeout(() => this.#end.resolve("its time was over"), ttlMs);
-    void lease.sandbox.ended.then(({ detail }) => this.#end.resolve(detail));
   }
 
-  async listen(runFolder: string): Promise<void> {
-    const folder = join(runFolder, this.#lease.sandbox.id);
+  /** Opens the control socket and says so in `run/<id>/keeper.json`. The keeper's time begins. */
+  async listen(runFolder: string, ttlMs: number): Promise<void> {
+    const { sandbox } = this.#lease;
+    const folder = join(runFolder, sandbox.id);
     const path = join(folder, "keeper.sock");
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const umask = process.umask(0o177);
@@ -56,21 +58,34 @@ export class KeeperServer {
     process.umask(umask);
     await promise;
     chmodSync(path, 0o600);
+    this.#card = makeCard(this.#lease, ttlMs);
     writeFileSync(join(folder, "keeper.json"), JSON.stringify(this.#card), { mode: 0o600 });
+    setTimeout(() => this.#end.resolve("its time was over"), ttlMs).unref();
+    void sandbox.ended.then(({ detail }) => this.#end.resolve(detail));
   }
 
+  /** No new connections; what runs goes on. */
   close(): void {
     this.#server.close();
   }
 
+  /** Called once the sandbox is gone: gives the last answers and waits a moment for their readers. */
+  async settle(): Promise<void> {
+    for (const connection of this.#killers) finish(connection, {});
+    const closed = Promise.all([...this.#sockets].map((socket) => new Promise((done) => socket.once("close", done))));
+    await Promise.race([closed, sleep(SETTLE_MS, undefined, { ref: false })]);
+  }
+
   #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
     const timer = setTimeout(() => socket.destroy(), REQUEST_MS);
     const connection: Connection = new Connection(
       socket,
       {
         frame: (frame) => {
           clearTimeout(timer);
-          return this.#request(connection, frame);
+          this.#request(connection, frame);
         },
         closed: () => clearTimeout(timer),
       },
@@ -95,13 +110,13 @@ export class KeeperServer {
         await sendBytes(connection, FRAME.stdout, this.#log.read());
         return finish(connection, {});
       case "kill":
-        finish(connection, {});
+        this.#killers.add(connection);
         this.#end.resolve("killed by request");
         return;
       case "task":
-        return await this.#task(connection, request.kill_on_output);
+        return await this.#task(connection, request);
       case "exec":
-        return await this.#exec(connection, request);
+        return await runExec(connection, request, this.#lease.sandbox, this.#log);
     }
   }
 
@@ -117,17 +132,22 @@ export class KeeperServer {
     finish(connection, {});
   }
 
-  async #task(connection: Connection, killOnOutput: boolean): Promise<void> {
+  async #task(connection: Connection, request: TaskRequest): Promise<void> {
     const gone = new AbortController();
-    const text = await readInput(connection, () => gone.abort());
-    const task = TaskInput.parse(JSON.parse(text.toString("utf8")));
+    const task = TaskInput.parse(JSON.parse(await readTaskText(connection, gone)));
+    let copiedBack: CopyBack | undefined;
     const result = await this.#app.executor.runTask(task, {
       lease: this.#lease,
       signal: gone.signal,
-      killOnOutput,
+      killOnOutput: request.kill_on_output,
       onEvent: (event) => this.#forward(connection, event),
+      beforeClose: async (lease, records) => {
+        if (lease.sandbox.end || gone.signal.aborted) return;
+        copiedBack = await this.#workspace?.copyBack(lease, records, request.allow_exec_config, gone.signal);
+      },
     });
-    await sendBytes(connection, FRAME.data, Buffer.from(JSON.stringify(result)));
+    const answer: KeptResult = { result, ...(copiedBack === undefined ? {} : { copied_back: copiedBack }) };
+    await sendBytes(connection, FRAME.data, Buffer.from(JSON.stringify(answer)));
     finish(connection, {});
   }
 
@@ -137,82 +157,35 @@ export class KeeperServer {
       await sendBytes(connection, event.stream === "stdout" ? FRAME.stdout : FRAME.stderr, event.chunk);
     } else if (event.type !== "call_finished") connection.sendControl({ op: "event", event });
   }
-
-  async #exec(connection: Connection, request: Extract<KeeperRequest, { op: "exec" }>): Promise<void> {
-    const gone = new AbortController();
-    let process: RunningProcess | undefined;
-    connection.setSink({
-      frame: (frame) => steer(process, frame),
-      closed: () => gone.abort(),
-    });
-    connection.pause();
-    process = await this.#lease.sandbox.startProcess({
-      callId: makeToolCallId(),
-      argv: request.argv,
-      stdin: true,
-      liveBytes: null,
-      signal: gone.signal,
-      ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
-      ...(request.env === undefined ? {} : { env: request.env }),
-      ...(request.pty === undefined ? {} : { pty: request.pty }),
-      ...(request.timeout_ms === undefined ? {} : { deadlineMs: request.timeout_ms }),
-      onOutput: (stream, chunk) => {
-        this.#log.push(chunk);
-        return sendBytes(connection, stream === "stdout" ? FRAME.stdout : FRAME.stderr, chunk);
-      },
-    });
-    connection.resume();
-    const result = await process.done;
-    await this.#lease.sandbox.files.snapshot().catch(() => undefined);
-    finish(connection, {
-      ended: result.ended,
-      exit_code: result.report?.exit_code ?? null,
-      signal: result.report?.signal ?? null,
-      error: result.error?.toJSON() ?? null,
-    });
-  }
 }
 
-/** Input of an `exec` connection: data is stdin, `end` closes it, controls signal and resize. */
-function steer(process: RunningProcess | undefined, frame: Frame): void | Promise<void> {
-  if (process === undefined) return;
-  if (frame.type === FRAME.data) return process.write(frame.payload);
-  if (frame.type === FRAME.end) return process.closeStdin();
-  if (frame.type !== FRAME.control) return;
-  const control = readControl(frame);
-  if (control.op === "signal" && typeof control["signal"] === "string") process.signal(control["signal"]);
-  if (control.op === "resize") process.resize(Number(control["rows"]), Number(control["cols"]));
+function makeCard(lease: Lease, ttlMs: number): KeeperCard {
+  const keeper = identifyProcess(process.pid);
+  if (keeper === undefined) throw new PaddockError("internal", "/proc does not show this process");
+  return {
+    sandbox_id: lease.sandbox.id,
+    node_type: lease.nodeType,
+    created: new Date().toISOString(),
+    expires: new Date(Date.now() + ttlMs).toISOString(),
+    keeper,
+  };
 }
 
-async function readInput(connection: Connection, onGone: () => void): Promise<Buffer> {
+/** The data frames up to `end` as text. From then on a `cancel`, or a client that goes away, aborts `gone`. */
+async function readTaskText(connection: Connection, gone: AbortController): Promise<string> {
   const chunks: Buffer[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
-  connection.setSink({
-    frame: (frame) => {
-      if (frame.type === FRAME.data) chunks.push(frame.payload);
-      if (frame.type === FRAME.end) resolve();
+  takeInput(connection, {
+    data: async (chunk) => void chunks.push(chunk),
+    end: resolve,
+    control: ({ op }) => {
+      if (op === "cancel") gone.abort();
     },
     closed: () => {
-      onGone();
+      gone.abort();
       resolve();
     },
   });
   await promise;
-  return Buffer.concat(chunks);
-}
-
-async function sendBytes(connection: Connection, type: 2 | 3 | 4, bytes: Buffer): Promise<void> {
-  for (let offset = 0; offset < bytes.length; offset += MAX_PAYLOAD_BYTES) {
-    if (!connection.sendBytes(type, bytes.subarray(offset, offset + MAX_PAYLOAD_BYTES))) await connection.drained();
-  }
-}
-
-function finish(connection: Connection, fields: object): void {
-  connection.sendControl({ op: "done", ...fields });
-  connection.finish();
-}
-
-function fail(connection: Connection, error: unknown): void {
-  connection.sendControl({ op: "failed", error: toPaddockError(error).toJSON() });
-  connection.finish();
+  return Buffer.concat(chunks).toString("utf8");
 }

@@ -3,9 +3,8 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Home } from "../config/home.ts";
-import { isErrorCode } from "../errors/codes.ts";
 import { PaddockError } from "../errors/error.ts";
-import type { KeeperLine, KeeperStart } from "./protocol.ts";
+import { type KeeperLine, type KeeperStart, toErrorCode } from "./protocol.ts";
 
 /** Starts a detached keeper and waits until its sandbox is ready. Returns the sandbox's id. */
 export async function spawnKeeper(
@@ -29,14 +28,9 @@ export async function spawnKeeper(
       const message = JSON.parse(line) as KeeperLine;
       if ("progress" in message) onProgress(message.progress);
       else if ("ready" in message) return message.ready;
-      else
-        throw new PaddockError(
-          isErrorCode(message.error.code) ? message.error.code : "internal",
-          message.error.message,
-          { hint: message.error.hint },
-        );
+      else throw new PaddockError(toErrorCode(message.error.code), message.error.message, { hint: message.error.hint });
     }
-    signal.throwIfAborted();
+    if (signal.aborted) throw new PaddockError("cancelled", "the sandbox was not needed any more");
     throw new PaddockError("create_failed", "the keeper ended before its sandbox was ready", {
       hint: `${join(home.run, ".keeper.log")} says why.`,
     });

@@ -83,3 +83,5 @@ export const TaskInput = z.strictObject({
   bare: z.boolean().optional(),
 });
 export type TaskInput = z.infer<typeof TaskInput>;
+/** A task as it is written, before it is checked. */
+export type TaskRequest = z.input<typeof TaskInput>;

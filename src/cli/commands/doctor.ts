@@ -23,10 +23,10 @@ export function doctorCommand(): Command {
 }
 
 function renderFinding({ status, name, detail, hint }: ProbeFinding): string {
-  const line = `${style(STYLES[status], MARKS[status].padEnd(8))} ${name.padEnd(24)} ${printable(detail)}`;
+  const line = `${style(STYLES[status], MARKS[status].padEnd(8), process.stdout)} ${name.padEnd(24)} ${printable(detail)}`;
   return hint === undefined
     ? line
-    : `${line}\n${" ".repeat(9)}${style("dim", hint.replaceAll("\n", `\n${" ".repeat(9)}`))}`;
+    : `${line}\n${" ".repeat(9)}${style("dim", hint.replaceAll("\n", `\n${" ".repeat(9)}`), process.stdout)}`;
 }
 
 function verdict(driver: string, failed: boolean): string {

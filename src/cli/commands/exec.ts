@@ -1,7 +1,12 @@
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
+import { ERROR_CODES } from "../../errors/codes.ts";
+import { PaddockError } from "../../errors/error.ts";
 import { findKept, KeeperCall } from "../../keeper/client.ts";
-import { say, writeOut } from "../terminal.ts";
+import { ExecDone } from "../../keeper/protocol.ts";
+import { signalExitCode } from "../exit-code.ts";
+import { outputLost } from "../output-loss.ts";
+import { writeOut } from "../terminal.ts";
 import { parseDuration } from "../units.ts";
 
 interface ExecOptions {
@@ -24,7 +29,9 @@ export function execCommand(): Command {
     });
 }
 
-async function exec(name: string, command: readonly string[], options: ExecOptions): Promise<number> {
+async function exec(name: string, given: readonly string[], options: ExecOptions): Promise<number> {
+  const command = given[0] === "--" ? given.slice(1) : given;
+  const timeoutMs = options.timeout === undefined ? undefined : parseDuration(options.timeout, "--timeout");
   const { home } = loadConfig(process.env, process.getuid?.() ?? 0);
   const card = findKept(home.run, name);
   const terminal = options.tty !== false && process.stdin.isTTY === true && process.stdout.isTTY === true;
@@ -33,50 +40,63 @@ async function exec(name: string, command: readonly string[], options: ExecOptio
     card.sandbox_id,
     {
       op: "exec",
-      argv: command.length > 0 ? [...command] : ["/bin/bash", "-i"],
+      argv: command.length > 0 ? [...command] : shellFor(terminal),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.timeout === undefined ? {} : { timeout_ms: parseDuration(options.timeout, "--timeout") }),
-      ...(terminal
-        ? {
-            pty: { rows: process.stdout.rows, cols: process.stdout.columns },
-            env: { TERM: process.env["TERM"] ?? "xterm" },
-          }
-        : {}),
+      ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
+      ...(terminal ? { pty: windowSize(), env: { TERM: process.env["TERM"] ?? "xterm" } } : {}),
     },
     { stdout: (chunk) => writeOut(process.stdout, chunk), stderr: (chunk) => writeOut(process.stderr, chunk) },
   );
+  outputLost.addEventListener("abort", () => call.abandon(), { once: true });
   using _input = forwardInput(call, terminal);
-  const done = await call.done;
-  const error = done["error"] as { message: string; hint: string } | null;
-  if (error !== null && error !== undefined) say(`${error.message} (${error.hint})`);
-  if (typeof done["exit_code"] === "number") return done["exit_code"];
-  return done["ended"] === "deadline" ? 124 : 137;
+  return exitCodeOf(ExecDone.parse(await call.done));
 }
 
-/** Standard input, window changes and Ctrl-C go to the command; the terminal is put back whatever happens. */
+/** A shell reads commands from a pipe as well; only a terminal makes it interactive. */
+function shellFor(terminal: boolean): string[] {
+  return terminal ? ["/bin/bash", "-i"] : ["/bin/bash"];
+}
+
+function exitCodeOf({ ended, exit_code: code, signal, error }: ExecDone): number {
+  if (error !== null) throw new PaddockError(error.code, error.message, { hint: error.hint });
+  if (ended === "deadline") return 124;
+  if (code !== null) return code;
+  return signal === null ? ERROR_CODES.sandbox_lost.exitCode : signalExitCode(signal);
+}
+
+function windowSize(): { rows: number; cols: number } {
+  return { rows: process.stdout.rows || 24, cols: process.stdout.columns || 80 };
+}
+
+/**
+ * Standard input, window changes and Ctrl-C go to the command; a second Ctrl-C leaves, which ends the command.
+ * The terminal is put back whatever happens.
+ */
 function forwardInput(call: KeeperCall, terminal: boolean): Disposable {
+  const { stdin, stdout } = process;
+  let interrupted = false;
   const onData = (chunk: Buffer): void => {
-    process.stdin.pause();
-    call.send(chunk).then(
-      () => process.stdin.resume(),
-      () => undefined,
-    );
+    stdin.pause();
+    void call.send(chunk).then(() => stdin.resume());
   };
   const onEnd = (): void => call.endInput();
-  const onResize = (): void => call.control({ op: "resize", rows: process.stdout.rows, cols: process.stdout.columns });
-  const onInterrupt = (): void => call.control({ op: "signal", signal: "INT" });
-  if (terminal) process.stdin.setRawMode(true);
-  process.stdin.on("data", onData).on("end", onEnd);
-  process.stdout.on("resize", onResize);
+  const onResize = (): void => call.control({ op: "resize", ...windowSize() });
+  const onInterrupt = (): void => {
+    if (interrupted) call.abandon();
+    else call.control({ op: "signal", signal: "INT" });
+    interrupted = true;
+  };
+  if (terminal) stdin.setRawMode(true);
+  stdin.on("data", onData).on("end", onEnd).on("error", onEnd);
+  stdout.on("resize", onResize);
   process.on("SIGINT", onInterrupt);
   return {
     [Symbol.dispose]: () => {
-      process.stdin.off("data", onData).off("end", onEnd);
-      process.stdin.pause();
-      process.stdout.off("resize", onResize);
+      stdin.off("data", onData).off("end", onEnd).off("error", onEnd);
+      stdin.destroy();
+      stdout.off("resize", onResize);
       process.off("SIGINT", onInterrupt);
-      if (terminal) process.stdin.setRawMode(false);
-      process.stdin.unref();
+      if (terminal) stdin.setRawMode(false);
     },
   };
 }

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { keepSandbox } from "../../keeper/keep.ts";
-import { KeeperStart } from "../../keeper/protocol.ts";
+import { type KeeperLine, KeeperStart } from "../../keeper/protocol.ts";
 
 /** The detached owner of a kept sandbox; started by `paddock run --keep`, never by people. */
 export function keeperCommand(): Command {
@@ -11,10 +11,16 @@ export function keeperCommand(): Command {
     // The terminal and the pipe of whoever asked may go away; the sandbox stays.
     process.on("SIGHUP", () => undefined);
     process.on("SIGINT", () => undefined);
-    process.stdout.on("error", () => undefined);
-    await keepSandbox(start, (line) => void process.stdout.write(`${JSON.stringify(line)}\n`), stop.signal);
+    await keepSandbox(start, tell, stop.signal);
     process.exit(0);
   });
+}
+
+/** To whoever asked, while they listen; errors to the keepers' log as well. */
+function tell(line: KeeperLine): void {
+  const text = `${JSON.stringify(line)}\n`;
+  process.stdout.write(text);
+  if ("error" in line) process.stderr.write(`${new Date().toISOString()} ${process.pid} ${text}`);
 }
 
 async function readStdin(): Promise<string> {

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import type { Home } from "../../config/home.ts";
+import { PaddockError } from "../../errors/error.ts";
 import type { ProcessListing, UsageSample } from "../../internal.ts";
 import { findKept, KeeperCall, listKept } from "../../keeper/client.ts";
 import type { KeeperCard } from "../../keeper/protocol.ts";
@@ -8,11 +9,15 @@ import { formatBytes } from "../../report/format.ts";
 import { printable, renderTable } from "../table.ts";
 import { say, writeOut } from "../terminal.ts";
 
+/** What a keeper says of its sandbox; only the card where it does not answer. */
 interface Status {
   readonly card: KeeperCard;
-  readonly usage: UsageSample;
-  readonly processes: readonly ProcessListing[];
+  readonly usage?: UsageSample;
+  readonly processes?: readonly ProcessListing[];
 }
+
+/** A keeper has this long to answer `ps`. */
+const STATUS_MS = 3000;
 
 const home = (): Home => loadConfig(process.env, process.getuid?.() ?? 0).home;
 
@@ -22,14 +27,22 @@ export function psCommand(): Command {
     .option("--json", "as JSON")
     .action(async (options: { json?: boolean }) => {
       const { run } = home();
-      const statuses = await Promise.all(
-        listKept(run).map(
-          async (card) => (await new KeeperCall(run, card.sandbox_id, { op: "status" }).json()) as Status,
-        ),
-      );
+      const statuses = await Promise.all(listKept(run).map((card) => askStatus(run, card)));
       if (options.json) process.stdout.write(`${JSON.stringify(statuses, null, 2)}\n`);
       else process.stdout.write(`${renderStatuses(statuses)}\n`);
     });
+}
+
+async function askStatus(run: string, card: KeeperCard): Promise<Status> {
+  const call = new KeeperCall(run, card.sandbox_id, { op: "status" });
+  const timer = setTimeout(() => call.abandon(), STATUS_MS);
+  try {
+    return (await call.json()) as Status;
+  } catch {
+    return { card };
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function renderStatuses(statuses: readonly Status[]): string {
@@ -38,15 +51,19 @@ function renderStatuses(statuses: readonly Status[]): string {
     card.node_type,
     card.created.slice(0, 19),
     card.expires.slice(0, 19),
-    usage.memoryBytes === undefined ? "" : formatBytes(usage.memoryBytes),
-    processes
-      .filter((process) => process.running)
-      .map((process) => `${process.pid} ${printable(process.argv.join(" ").slice(0, 60))}`)
-      .join("; "),
+    usage?.memoryBytes === undefined ? "" : formatBytes(usage.memoryBytes),
+    processes === undefined
+      ? "does not answer"
+      : processes
+          .filter(({ running }) => running)
+          .map(oneProcess)
+          .join("; "),
   ]);
   const columns = ["sandbox", "type", "created (UTC)", "ends (UTC)", "memory", "processes"].map((title) => ({ title }));
   return renderTable(columns, rows);
 }
+
+const oneProcess = ({ pid, argv }: ProcessListing): string => `${pid} ${printable(argv.join(" ").slice(0, 60))}`;
 
 export function killCommand(): Command {
   return new Command("kill")
@@ -55,6 +72,8 @@ export function killCommand(): Command {
     .option("--all", "every kept sandbox")
     .action(async (names: string[], options: { all?: boolean }) => {
       const { run } = home();
+      if (names.length === 0 && !options.all)
+        throw new PaddockError("invalid_request", "no sandbox is named", { hint: "Give ids, or --all." });
       const cards = options.all ? listKept(run) : names.map((name) => findKept(run, name));
       for (const card of cards) {
         await new KeeperCall(run, card.sandbox_id, { op: "kill" }).done;

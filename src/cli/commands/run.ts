@@ -1,18 +1,18 @@
+import { extname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { type App, createApp } from "../../app.ts";
+import { type App, closeLostTasks, createApp } from "../../app.ts";
 import { loadConfig } from "../../config/config.ts";
-import { ERROR_CODES, isErrorCode } from "../../errors/codes.ts";
-import { type CopyBack, type RunTaskOptions, type TaskEvent, WorkspaceFolder } from "../../internal.ts";
+import { type RunTaskOptions, type TaskEvent, WorkspaceFolder } from "../../internal.ts";
 import { KeeperCall } from "../../keeper/client.ts";
+import type { KeptResult } from "../../keeper/protocol.ts";
 import { spawnKeeper } from "../../keeper/spawn.ts";
 import type { TaskResult } from "../../model/result.ts";
 import type { TaskInput } from "../../model/task.ts";
+import { exitCodeOf } from "../exit-code.ts";
+import { RunView } from "../run-view.ts";
 import { catchInterrupts } from "../signals.ts";
-import { printSummary } from "../summary.ts";
-import { printable } from "../table.ts";
 import { readTask, type TaskOptions } from "../task-input.ts";
-import { ProgressLine, say, style, writeOut } from "../terminal.ts";
 import { parseDuration } from "../units.ts";
 
 interface RunOptions extends TaskOptions {
@@ -25,12 +25,12 @@ interface RunOptions extends TaskOptions {
   readonly killOnOutput?: boolean;
 }
 
-const collect = (value: string, previous: string[]): string[] => [...previous, value];
+const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
 
 export function runCommand(): Command {
   return new Command("run")
     .description("run a file, code, a task JSON or a description in a new sandbox")
-    .argument("[source]", "file (.py .js .sh .json), a quoted description, or - for standard input")
+    .argument("[source]", "file (.py .js .sh .json .md), a quoted description, or - for standard input")
     .option("-c, --code <code>", "code to run instead of a file")
     .option("-t, --type <type>", "node type: python, javascript, file, web")
     .option("--timeout <duration>", "for the task and each call (default 300s and 60s)")
@@ -40,7 +40,7 @@ export function runCommand(): Command {
     .option("--pids <number>", "processes and threads (default 128)")
     .option("--disk <size>", "workspace size (default 1g)")
     .option("--network <policy>", "egress: none, pypi, npm, host[:port], comma separated (default none)")
-    .option("--env <name=value>", "environment variable, repeatable", collect, [])
+    .option("--env <name=value>", "environment variable, repeatable", collect)
     .option("--bare", "start from the bare node instead of its template")
     .option("--workspace <folder>", "copy this folder in, and the changes back")
     .option("--allow-exec-config", "also copy back changes to .git and other files that tools execute unasked")
@@ -55,11 +55,12 @@ export function runCommand(): Command {
 }
 
 async function run(source: string | undefined, options: RunOptions): Promise<number> {
+  const ttlMs = parseDuration(options.ttl, "--ttl");
   const task = await readTask(source, options, process.stdin);
   using interrupts = catchInterrupts();
   const view = new RunView(options);
   const result = options.keep
-    ? await runKept(task, options, interrupts.signal, view)
+    ? await runKept(task, ttlMs, options, interrupts.signal, view)
     : await runOnce(task, options, interrupts.signal, view);
   view.finish(result);
   return exitCodeOf(result);
@@ -83,116 +84,61 @@ function workspaceHooks(
   options: RunOptions,
   signal: AbortSignal,
   view: RunView,
-): Partial<RunTaskOptions> {
+): Pick<RunTaskOptions, "afterOpen" | "beforeClose"> {
   const workspace = new WorkspaceFolder(app.fleet, folder);
   return {
     afterOpen: async (lease) => {
       await workspace.copyIn(lease, signal);
     },
     beforeClose: async (lease, records) => {
-      if (lease.sandbox.end) view.note("the sandbox is gone: nothing was copied back");
-      else view.copiedBack(await workspace.copyBack(lease, records, options.allowExecConfig ?? false, signal));
+      const lost = lease.sandbox.end !== undefined || signal.aborted;
+      view.copiedBack(
+        lost ? undefined : await workspace.copyBack(lease, records, options.allowExecConfig ?? false, signal),
+      );
     },
   };
 }
 
-async function runKept(task: TaskInput, options: RunOptions, signal: AbortSignal, view: RunView): Promise<TaskResult> {
+async function runKept(
+  task: TaskInput,
+  ttlMs: number,
+  options: RunOptions,
+  signal: AbortSignal,
+  view: RunView,
+): Promise<TaskResult> {
   const { home } = loadConfig(process.env, process.getuid?.() ?? 0);
-  const entry = fileURLToPath(new URL("../main.ts", import.meta.url));
-  const start = {
-    task,
-    ttl_ms: parseDuration(options.ttl, "--ttl"),
-    ...(options.workspace === undefined ? {} : { workspace: options.workspace }),
-  };
-  const id = await spawnKeeper(home, entry, start, signal, (message) => void view.event({ type: "progress", message }));
-  view.note(
-    `kept sandbox ${style("bold", id)}: paddock exec ${id.slice(4, 12)} -- COMMAND, paddock kill ${id.slice(4, 12)}`,
+  const workspace = options.workspace === undefined ? {} : { workspace: resolve(options.workspace) };
+  const start = { task, ttl_ms: ttlMs, ...workspace };
+  const id = await spawnKeeper(
+    home,
+    entryPoint(),
+    start,
+    signal,
+    (message) => void view.event({ type: "progress", message }),
   );
-  const call = new KeeperCall(
-    home.run,
-    id,
-    { op: "task", kill_on_output: options.killOnOutput ?? false },
-    {
-      stdout: (chunk) => view.output("stdout", chunk),
-      stderr: (chunk) => view.output("stderr", chunk),
-      event: (event) => void view.event(event as TaskEvent),
-    },
-  );
-  signal.addEventListener("abort", () => call.abandon(), { once: true });
+  view.kept(id);
+  const request = {
+    op: "task",
+    kill_on_output: options.killOnOutput ?? false,
+    allow_exec_config: options.allowExecConfig ?? false,
+  } as const;
+  const call = new KeeperCall(home.run, id, request, {
+    stdout: (chunk) => view.output("stdout", chunk),
+    stderr: (chunk) => view.output("stderr", chunk),
+    event: (event) => void view.event(event as TaskEvent),
+  });
+  const cancel = (): void => call.control({ op: "cancel" });
   await call.send(Buffer.from(JSON.stringify(task)));
   call.endInput();
-  return (await call.json()) as TaskResult;
+  if (signal.aborted) cancel();
+  else signal.addEventListener("abort", cancel, { once: true });
+  const { result, copied_back: copiedBack } = (await call.json()) as KeptResult;
+  if (options.workspace !== undefined) view.copiedBack(copiedBack);
+  return result;
 }
 
-/** What a person sees while a task runs. With --json nothing but the result is printed. */
-class RunView {
-  readonly #options: RunOptions;
-  readonly #progress = new ProgressLine();
-  readonly #notes: string[] = [];
-
-  constructor(options: RunOptions) {
-    this.#options = options;
-  }
-
-  event(event: TaskEvent): void | Promise<void> {
-    if (event.type === "output") return this.output(event.stream, event.chunk);
-    if (this.#silent) return;
-    if (event.type === "progress") this.#progress.update(printable(event.message));
-    if (event.type === "call_started") this.#progress.update(`${event.index + 1}. ${printable(event.title)}`);
-    if (event.type === "call_finished") this.#progress.clear();
-  }
-
-  async output(stream: "stdout" | "stderr", chunk: Buffer): Promise<void> {
-    if (this.#options.json) return;
-    this.#progress.clear();
-    await writeOut(stream === "stdout" ? process.stdout : process.stderr, chunk);
-  }
-
-  note(text: string): void {
-    this.#notes.push(text);
-  }
-
-  copiedBack({ written, deleted, withheld }: CopyBack): void {
-    if (written.length + deleted.length > 0)
-      this.note(`copied back: ${written.length} written, ${deleted.length} deleted`);
-    if (withheld.length === 0) return;
-    this.note(
-      `${style("yellow", "withheld")} (tools execute these unasked; --allow-exec-config copies them): ${withheld.map(printable).join(", ")}`,
-    );
-  }
-
-  finish(result: TaskResult): void {
-    this.#progress.clear();
-    if (this.#options.json) {
-      process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
-      return;
-    }
-    if (this.#options.quiet) return;
-    for (const { value, guest_error: failed } of result.values) {
-      if (typeof value === "string" && failed === undefined && result.values.length === 1)
-        say(`${style("dim", "value:")} ${printable(value)}`);
-    }
-    printSummary(result);
-    for (const note of this.#notes) say(note);
-  }
-
-  get #silent(): boolean {
-    return this.#options.json === true || this.#options.quiet === true;
-  }
-}
-
-/** The guest's exit code where there is one; else 124 for a time-out, 137 for memory, 130 for a cancel, or the error's own. */
-export function exitCodeOf(result: TaskResult): number {
-  if (result.status === "completed") return result.exit_code ?? 0;
-  const verdict = result.tool_calls.at(-1)?.verdict;
-  if (result.status === "cancelled") return 130;
-  if (verdict === "timeout" || result.error?.code === "timeout") return 124;
-  if (verdict === "oom") return 137;
-  if (result.exit_code !== undefined && result.exit_code !== 0) return result.exit_code;
-  return result.error !== undefined && isErrorCode(result.error.code) ? ERROR_CODES[result.error.code].exitCode : 1;
-}
-
-function closeLostTasks(app: App): void {
-  app.store.closeLost();
-  app.store.prune(app.config.retentionMs, app.config.retentionBytes);
+/** The program itself, as sources or built. */
+function entryPoint(): string {
+  const self = fileURLToPath(import.meta.url);
+  return resolve(self, `../../main${extname(self)}`);
 }
