@@ -2,7 +2,8 @@ import { realpathSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 import type { FileChange, ToolCallRecord } from "../model/record.ts";
-import { isExecConfig } from "./exec-config.ts";
+import type { SandboxFiles } from "../sandbox/files.ts";
+import { EXEC_CONFIG, isExecConfig } from "./exec-config.ts";
 import type { Fleet, Lease } from "./fleet.ts";
 
 export interface CopyBack {
@@ -28,7 +29,7 @@ export class WorkspaceFolder {
 
   async copyIn(lease: Lease, signal: AbortSignal): Promise<{ entries: number; bytes: number }> {
     await using porter = await this.#fleet.openPorter(this.#path, this.#owner, true, signal);
-    return await pipeTree(porter, lease, undefined, true);
+    return await pipeTree(porter, lease, undefined, { anyLink: true });
   }
 
   /** Brings back what the records of the task list as changed. */
@@ -51,8 +52,17 @@ export class WorkspaceFolder {
     const removed = deleted.filter(keep);
     if (written.length === 0 && removed.length === 0) return { written, deleted: removed, withheld };
     await using porter = await this.#fleet.openPorter(this.#path, this.#owner, false, signal);
-    for (const path of removed) await porter.sandbox.files.remove(path, { recursive: true }).catch(ignoreMissing);
-    if (written.length > 0) await pipeTree(lease, porter, written, false);
+    const trees = listTrees(records);
+    // Deepest first, and a folder only when it is empty: it may hold what is withheld, or what came after the copy.
+    for (const path of removed.toSorted((a, b) => (a < b ? 1 : -1)))
+      await porter.sandbox.files.remove(path, { recursive: trees.has(path) }).catch(ignoreKept);
+    if (written.length > 0) {
+      // A path that is listed stands for everything below it, so each entry is judged once more where it is unpacked.
+      const withhold = allowExecConfig ? [] : EXEC_CONFIG;
+      const unpacked = await pipeTree(lease, porter, written, { withhold });
+      withheld.push(...unpacked.withheld);
+      if (unpacked.withheldMore > 0) withheld.push(`(${unpacked.withheldMore} more)`);
+    }
     return { written, deleted: removed, withheld };
   }
 }
@@ -81,8 +91,8 @@ async function pipeTree(
   from: Lease,
   to: Lease,
   paths: readonly string[] | undefined,
-  anyLink: boolean,
-): Promise<{ entries: number; bytes: number }> {
+  options: Parameters<SandboxFiles["importTar"]>[2],
+): ReturnType<SandboxFiles["importTar"]> {
   const stream = new TransformStream<Buffer, Buffer>({}, { highWaterMark: 4 });
   const writer = stream.writable.getWriter();
   const packed = from.sandbox.files
@@ -91,7 +101,7 @@ async function pipeTree(
       () => writer.close(),
       (error: unknown) => writer.abort(error),
     );
-  const unpacked = await to.sandbox.files.importTar(".", stream.readable, anyLink);
+  const unpacked = await to.sandbox.files.importTar(".", stream.readable, options);
   await packed;
   return unpacked;
 }
@@ -112,6 +122,14 @@ function sumChanges(records: readonly ToolCallRecord[]): { changed: string[]; de
   return { changed: pick("changed"), deleted: pick("deleted") };
 }
 
-function ignoreMissing(error: unknown): void {
-  if (!(error instanceof PaddockError) || error.code !== "not_found") throw error;
+/** Deleted paths that were package trees: their content is in no list. */
+function listTrees(records: readonly ToolCallRecord[]): ReadonlySet<string> {
+  const deleted = records.flatMap((record) => record.files_deleted);
+  return new Set(deleted.flatMap(({ path, type }) => (type === "tree" ? [path] : [])));
+}
+
+function ignoreKept(error: unknown): void {
+  const isKept =
+    error instanceof PaddockError && (error.code === "not_found" || error.context["reason"] === "not_empty");
+  if (!isKept) throw error;
 }

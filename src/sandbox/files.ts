@@ -137,17 +137,20 @@ export class SandboxFiles {
 
   /**
    * Unpacks a tar stream below `path`. Entries that escape, are devices or carry setuid bits refuse the archive by name;
-   * so do links that leave the tree, unless `anyLink`.
+   * so do links that leave the tree, unless `anyLink`. With `withhold` such links, and whatever one of the patterns (without
+   * regard to case) finds in its path, are left out instead; `withheld` begins the list of them.
    */
   async importTar(
     path: string,
     archive: AsyncIterable<Buffer> | Buffer,
-    anyLink = false,
-  ): Promise<{ entries: number; bytes: number }> {
-    const call = await this.#request({ op: "tar_in", path, links: anyLink ? "any" : "inside" }, DONE.tree);
+    { anyLink = false, withhold }: { readonly anyLink?: boolean; readonly withhold?: readonly RegExp[] } = {},
+  ): Promise<{ entries: number; bytes: number; withheld: readonly string[]; withheldMore: number }> {
+    const patterns = withhold?.map(({ source }) => source) ?? null;
+    const request = { op: "tar_in", path, links: anyLink ? "any" : "inside", withhold: patterns };
+    const call = await this.#request(request, DONE.tarIn);
     await feed(call, archive);
-    const { entries, bytes } = await call.done;
-    return { entries, bytes };
+    const { entries, bytes, withheld, withheld_more } = await call.done;
+    return { entries, bytes, withheld, withheldMore: withheld_more };
   }
 
   /** Packs `path` (or only `paths` below it) as a tar stream into `sink`. */

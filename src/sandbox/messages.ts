@@ -108,6 +108,7 @@ export const DONE = {
   remove: done({ removed: count }),
   watch: done({ events: count }),
   tree: done({ entries: count, bytes: count }),
+  tarIn: done({ entries: count, bytes: count, withheld: z.array(shortText).max(4096), withheld_more: count }),
   diff: done({ entries: count, more: count }),
   hashTree: done({ sha256, entries: count, bytes: count }),
   space: done({ workspace_free: count, tmp_free: count, workspace_used: count.nullable() }),

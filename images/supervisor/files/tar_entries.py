@@ -171,19 +171,22 @@ def check_path(entry_path: bytes, path: bytes) -> list[bytes]:
 
 
 def check_symlink(header: Header, depth: int, any_link: bool) -> None:
-    """`..` may only lead, and no further up than the link lies deep: after a name it could go up from where another
-    link leads.
-    """
     target = header.link
     if not target or b"\0" in target or len(target) > MAX_LINK_BYTES:
         raise refuse(header.path, "a link without a proper target")
-    if any_link:
-        return
+    problem = None if any_link else find_escape(target, depth)
+    if problem is not None:
+        raise refuse(header.path, problem)
+
+
+def find_escape(target: bytes, depth: int) -> str | None:
+    """`..` may only lead, and no further up than the link lies deep: after a name it could go up from where another
+    link leads.
+    """
     if target.startswith(b"/"):
-        raise refuse(header.path, "a link to an absolute path")
+        return "a link to an absolute path"
     names = [name for name in target.split(b"/") if name not in (b"", b".")]
     ups = 0
     while ups < len(names) and names[ups] == b"..":
         ups += 1
-    if ups > depth or b".." in names[ups:]:
-        raise refuse(header.path, "a link that leaves the tree")
+    return "a link that leaves the tree" if ups > depth or b".." in names[ups:] else None

@@ -15,6 +15,7 @@ from .folders import FOLDER_MODE
 from .names import show
 from .paths import COMMON, locate, open_folder
 from .tar_entries import MAX_ENTRIES, Entry, read_entry, refuse
+from .tar_withhold import Withheld
 from .tar_format import FILE, FOLDER, SYMLINK, pad_size
 from .tar_source import Source
 
@@ -36,9 +37,14 @@ def run_tar_in(call: Call, request: Request) -> Steps:
     root_fd = open_folder(locate(call, request["path"]))
     target = Target(root_fd)
     source = Source()
+    withheld = Withheld(request["withhold"])
+    any_link = request["links"] == "any" or request["withhold"] is not None
     count = 0
     try:
-        while (entry := (yield from read_entry(source, request["links"] == "any"))) is not None:
+        while (entry := (yield from read_entry(source, any_link))) is not None:
+            if withheld.takes(entry):
+                yield from skip(entry, source)
+                continue
             if count >= MAX_ENTRIES:
                 raise refuse(entry.header.path, f"more than {MAX_ENTRIES} entries")
             try:
@@ -54,7 +60,15 @@ def run_tar_in(call: Call, request: Request) -> Steps:
     finally:
         target.close()
         os.close(root_fd)
-    return {"entries": count, "bytes": target.bytes}
+    return {"entries": count, "bytes": target.bytes, "withheld": withheld.paths, "withheld_more": withheld.more}
+
+
+def skip(entry: Entry, source: Source) -> Generator[Any, Any, None]:
+    rest = entry.header.size + pad_size(entry.header.size)
+    while rest:
+        rest -= len((yield from source.take_some(min(rest, STEP_BYTES))))
+        if rest:
+            yield STEP
 
 
 def explain(error: OSError, entry: Entry) -> OpError:
