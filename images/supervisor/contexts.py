@@ -90,6 +90,7 @@ class Context:
 
     def _swept(self, _killed: int, _survivors: int) -> None:
         self._core.table.context_owners.discard(self.owner)
+        self._core.guest_ended()
         if self._run is None:
             self._close()
         callbacks, self._on_gone = self._on_gone, []

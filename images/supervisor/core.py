@@ -31,7 +31,7 @@ class Core:
     def __init__(self, loop: Loop, socket_path: str, key: bytes, serve: Callable[[Core, Call, Fields], None]) -> None:
         self.loop = loop
         self.ledger = Ledger()
-        self.table = ProcessTable(loop, self.ledger)
+        self.table = ProcessTable(loop, self.ledger, self._guest_started)
         self.dialer = Dialer(loop, socket_path, key, lambda call, request: serve(self, call, request))
         self._settings: Settings | None = None
         self._code: CodeManager | None = None
@@ -62,6 +62,15 @@ class Core:
         if any(language is not None and language["warm"] for language in (settings.python, settings.javascript)):
             # after the answer: the host does not wait for the interpreters
             self.loop.after(0.001, lambda: self.code.warm_up())
+
+    def _guest_started(self) -> None:
+        if self._code is not None:
+            self._code.guest_started()
+
+    def guest_ended(self) -> None:
+        """Before what a process left is swept, and again once it counts no more."""
+        if self._code is not None:
+            self._code.renew_exposed()
 
     def watch_exit(self, pid: int, handler: ExitHandler) -> None:
         """`handler` is called once, when the child is reaped."""

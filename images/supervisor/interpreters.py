@@ -9,7 +9,7 @@ from _signal import SIGKILL
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, socket, socketpair
 
 from json_text import JsonError, decode_object, encode
-from ledger import SUPERVISOR, read_stat
+from ledger import DISMISSED, SUPERVISOR, read_stat
 from loop import close_quietly
 from relay import Relay
 from spawn import Plan, spawn
@@ -70,7 +70,7 @@ class Pipes:
 class WarmPython:
     """A process that imported the preload list and forks one child per run. It never holds a run's code."""
 
-    __slots__ = ("_core", "_socket", "_runs", "_pids", "_waiting", "_next_id", "_gone", "pid")
+    __slots__ = ("_core", "_socket", "_runs", "_pids", "_waiting", "_next_id", "_gone", "_sealed", "exposed", "pid")
 
     def __init__(self, core: Core, argv: Sequence[str], preload: Sequence[str], env: Mapping[str, str]) -> None:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
@@ -91,6 +91,9 @@ class WarmPython:
         self._waiting: deque[tuple[bytes, list[int]]] = deque()
         self._next_id = 1
         self._gone = False
+        self._sealed = False
+        self.exposed = core.table.has_guests()
+        """Guest code ran while the memory of this process was open to it."""
         core.ledger.claim_forker(self.pid, lambda: len(self._runs) > len(self._pids))
         core.watch_exit(self.pid, self._exited)
         core.loop.watch(ours.fileno(), self._readable, read=True)
@@ -99,6 +102,15 @@ class WarmPython:
     @property
     def alive(self) -> bool:
         return not self._gone
+
+    @property
+    def idle(self) -> bool:
+        return not self._runs
+
+    def guest_started(self) -> None:
+        if not self._sealed and not self.exposed:
+            self._sealed = _is_closed_memory(self.pid)
+            self.exposed = not self._sealed
 
     def start(self, runner: Runner, cwd: str, rlimits: Mapping[str, int], is_context: bool, pipes: Pipes) -> None:
         """The child gets `pipes.theirs`, which are closed here."""
@@ -216,7 +228,7 @@ class WarmPython:
 class NodeProcess:
     """A Node that loaded its runner and waits for code: the spare, or one started for a call that came too early."""
 
-    __slots__ = ("_core", "pipes", "relay", "pid", "alive")
+    __slots__ = ("_core", "pipes", "relay", "pid", "alive", "exposed")
 
     def __init__(
         self, core: Core, argv: Sequence[str], environment_call: str | None, env: Mapping[str, str],
@@ -242,6 +254,8 @@ class NodeProcess:
         finally:
             self.pipes.close_theirs()
         self.alive = True
+        self.exposed = core.table.has_guests()
+        """Guest code ran beside it, and could write into its memory."""
         core.ledger.claim(self.pid, SUPERVISOR)
         core.watch_exit(self.pid, self._exited_unused)
 
@@ -253,10 +267,19 @@ class NodeProcess:
 
     def kill(self) -> None:
         if self.alive:
+            self._core.ledger.claim(self.pid, DISMISSED)
             try:
                 os.kill(self.pid, SIGKILL)
             except OSError:
                 pass
+
+
+def _is_closed_memory(pid: int) -> bool:
+    """The kernel gives the files of a process that made itself undumpable to root."""
+    try:
+        return os.stat(f"/proc/{pid}/mem").st_uid != os.getuid()
+    except OSError:
+        return True
 
 
 def _count(value: object) -> int:

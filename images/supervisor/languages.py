@@ -23,7 +23,7 @@ GIVE_UP_WARM_SECONDS = 0.5
 
 
 class CodeManager:
-    __slots__ = ("_core", "_warm", "_spare", "_contexts", "_spare_due")
+    __slots__ = ("_core", "_warm", "_spare", "_contexts", "_spare_due", "_spare_lost")
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -31,6 +31,8 @@ class CodeManager:
         self._spare: NodeProcess | None = None
         self._contexts: dict[str, Context] = {}
         self._spare_due = False
+        self._spare_lost = False
+        """One is to be had again once nothing of a call lives."""
 
     # Interpreters
 
@@ -58,6 +60,8 @@ class CodeManager:
         settings = self._core.settings
         if settings.python is None:
             raise OpError("unavailable", "this sandbox has no Python for code")
+        if self._warm is not None and self._warm.exposed and self._warm.idle and not self._core.table.has_guests():
+            self._drop_warm()
         if self._warm is None or not self._warm.alive:
             environment = settings.environment(None, 0, {})
             self._warm = WarmPython(self._core, settings.python["argv"], settings.python["preload"], environment)
@@ -73,15 +77,40 @@ class CodeManager:
         settings = self._core.settings
         if settings.javascript is None:
             raise OpError("unavailable", "this sandbox has no Node for code")
-        if not rlimits and self._spare is not None and self._spare.alive:
+        if not rlimits and self._spare is not None and self._spare.alive and not self._spare.exposed:
             node, self._spare = self._spare, None
             node.relay.call_id = call_id
         else:
             node = NodeProcess(self._core, settings.javascript["argv"], call_id, env, rlimits)
         return node
 
+    # What guest code could have written into runs no later call
+
+    def guest_started(self) -> None:
+        if self._warm is not None:
+            self._warm.guest_started()
+        if self._spare is not None:
+            self._spare.exposed = True
+
+    def renew_exposed(self) -> None:
+        if self._spare is not None and self._spare.exposed:
+            self._spare.kill()
+            self._spare = None
+            self._spare_lost = True
+        if self._core.table.has_guests():
+            return
+        if self._spare_lost:
+            self.plan_spare()
+        if self._warm is not None and self._warm.exposed and self._warm.idle:
+            self._drop_warm()
+            self._core.loop.after(REPLACE_SPARE_SECONDS, self.warm_up)
+
     def _refill_spare(self) -> None:
         self._spare_due = False
+        if self._core.table.has_guests():
+            self._spare_lost = True
+            return
+        self._spare_lost = False
         settings = self._core.settings
         if settings.javascript is not None and (self._spare is None or not self._spare.alive):
             self._spare = NodeProcess(self._core, settings.javascript["argv"], None, {}, {})

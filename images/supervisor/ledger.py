@@ -18,6 +18,8 @@ SUPERVISOR = "supervisor"
 
 Being their child is no proof: a process of a call becomes one by CLONE_PARENT. Nobody can enter a session.
 """
+DISMISSED = "supervisor/dismissed"
+"""Owns what was ours and is being ended; no call can have this id."""
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SELF = os.getpid()

@@ -194,6 +194,7 @@ class Process:
         if self.phase != RUNNING:
             return
         self.phase = SWEEPING
+        self.core.guest_ended()
         self._usage = usage
         self._duration_us = int((monotonic() - self.started_at) * 1e6)
         for timer in (self._deadline, self._killer):
@@ -208,6 +209,7 @@ class Process:
 
     def _sweep(self) -> None:
         self._sweeping = True
+        self.core.guest_ended()
         Sweep(self.core.loop, self.core.ledger, self.owner, self._started_ticks, self._spared, self._swept)
 
     def set_exit(self, exit_code: int | None) -> None:
@@ -251,6 +253,7 @@ class Process:
         self.release_relay()
         self.finishing()
         self.core.table.finished(self)
+        self.core.guest_ended()
         self._report()
 
     def release_relay(self) -> None:

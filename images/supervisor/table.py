@@ -5,11 +5,13 @@ from __future__ import annotations
 from time import monotonic
 
 from calls import OpError
-from ledger import age_ms, read_proc
+from ledger import DISMISSED, age_ms, read_proc
 from sweep import signal_exactly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from calls import Fields
     from ledger import Ledger
     from loop import Loop, Timer
@@ -21,13 +23,15 @@ MAX_KEPT_OUTPUT_BYTES = 8 << 20
 RESCAN_SECONDS = 0.2
 MAX_LISTED = 512
 LISTING_BYTES = 40 * 1024
+ESCAPED = (None, DISMISSED)
 
 
 class ProcessTable:
-    __slots__ = ("_loop", "_ledger", "_running", "_finished", "_background_owners", "_rescan", "context_owners")
+    __slots__ = ("_loop", "_ledger", "_running", "_finished", "_background_owners", "_rescan", "_on_begin", "context_owners")
 
-    def __init__(self, loop: Loop, ledger: Ledger) -> None:
+    def __init__(self, loop: Loop, ledger: Ledger, on_begin: Callable[[], None]) -> None:
         self._loop = loop
+        self._on_begin = on_begin
         self._ledger = ledger
         self._running: dict[int, Process] = {}
         self._finished: dict[int, tuple[Process, float]] = {}
@@ -39,6 +43,7 @@ class ProcessTable:
 
     def begin(self, process: Process) -> None:
         """Call it when the process has its pid."""
+        self._on_begin()
         self._finished.pop(process.pid, None)
         self._ledger.claim(process.pid, process.main_owner)
         others = self._living_others(process)
@@ -80,6 +85,12 @@ class ProcessTable:
 
     # Questions
 
+    def has_guests(self) -> bool:
+        """Whether anything that a call started lives."""
+        if self._running or self.context_owners:
+            return True
+        return bool(self._background_owners) and bool(self.leftovers())
+
     def find(self, pid: int) -> Process:
         self._drop_old()
         process = self._running.get(pid)
@@ -110,11 +121,11 @@ class ProcessTable:
         if others - self._background_owners or any(other.background for other in self._running.values()):
             self._ledger.scan()
             return True
-        return any(owner in others or owner is None for _, owner in self._ledger.scan())
+        return any(owner in others or owner in ESCAPED for _, owner in self._ledger.scan())
 
     def _lives_unowned(self, process: Process) -> bool:
         """Whether something escaped the end of its call."""
-        return not self._ledger.only_mains() and any(owner is None for _, owner in self._ledger.scan())
+        return not self._ledger.only_mains() and any(owner in ESCAPED for _, owner in self._ledger.scan())
 
     def leftovers(self) -> dict[int, tuple[int, str]]:
         """pid -> (start ticks, call id) of processes whose background call's main process ended."""

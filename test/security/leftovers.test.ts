@@ -68,3 +68,41 @@ test("leftovers - a run cannot make a process the warm interpreter's child", asy
   const { text } = await runPython(lease, LIST);
   expect(text).not.toContain("leftover");
 });
+
+/** Overwrites a text of the runner in the memory of the spare Node, once that has loaded it. */
+const REWRITE_SPARE = `
+import os, time
+OLD, NEW = b"Warning: Detected unsettled top-level await", b"FORGED: Detected unsettled top-level await.."
+
+def rewrite(pid):
+    count = 0
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for line in open(f"/proc/{pid}/maps"):
+            span, rights = line.split()[:2]
+            low, high = (int(end, 16) for end in span.split("-"))
+            if "w" not in rights or high - low > 1 << 28:
+                continue
+            memory.seek(low)
+            data = memory.read(high - low)
+            at = data.find(OLD)
+            while at >= 0:
+                memory.seek(low + at)
+                memory.write(NEW[: len(OLD)])
+                count += 1
+                at = data.find(OLD, at + 1)
+    return count
+
+spare = next(pid for pid in os.listdir("/proc") if pid.isdigit() and "runner.mjs" in open(f"/proc/{pid}/cmdline").read())
+while rewrite(spare) == 0:
+    time.sleep(0.05)
+print("rewritten")
+`;
+
+test("leftovers - an earlier call cannot prepare the Node that runs a later one", async () => {
+  await using lease = await openLease(app, "javascript");
+  expect((await runPython(lease, REWRITE_SPARE)).text).toBe("rewritten\n");
+  const code = "await new Promise(() => {})";
+  const run = await lease.sandbox.runCode({ language: "javascript", code, deadlineMs: 20_000 });
+  expect(run.stderr.text).toBe("Warning: Detected unsettled top-level await\n");
+  expect(run.report?.shared).toBe(false);
+});
