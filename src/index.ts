@@ -59,7 +59,7 @@ export interface Paddock extends AsyncDisposable {
 }
 
 /** `lease` runs the task in that sandbox and leaves it alive. */
-export type RunOptions = Pick<RunTaskOptions, "signal" | "onEvent" | "lease" | "killOnOutput">;
+export type RunOptions = Pick<RunTaskOptions, "signal" | "onEvent" | "lease">;
 
 /** Makes a fleet from environment, `config.json` and options. Starts nothing until the first task or sandbox. */
 export async function createPaddock(options: PaddockOptions = {}): Promise<Paddock> {

@@ -14,6 +14,7 @@ export interface TaskOptions extends SourceOptions {
   readonly network?: string;
   readonly env?: readonly string[];
   readonly bare?: boolean;
+  readonly killOnOutput?: boolean;
 }
 
 /** The task that `paddock run` is asked for: a file, `-c`, standard input, a task JSON or a description, with the options over it. */
@@ -33,6 +34,7 @@ function overlay(base: Record<string, unknown>, options: TaskOptions): Record<st
     ...(options.type === undefined ? {} : { node_type: options.type }),
     ...(options.network === undefined ? {} : { network: options.network }),
     ...(options.bare ? { bare: true } : {}),
+    ...(options.killOnOutput ? { on_output: "kill" } : {}),
     ...(Object.keys(limits).length > 0 ? { limits: { ...(base["limits"] as object | undefined), ...limits } } : {}),
     ...(Object.keys(env).length > 0 ? { env: { ...(base["env"] as object | undefined), ...env } } : {}),
   };

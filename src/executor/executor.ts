@@ -51,7 +51,6 @@ export interface RunTaskOptions {
   readonly beforeClose?: (lease: Lease, records: readonly ToolCallRecord[]) => Promise<void>;
   /** Called once the sandbox is ready and before the first call. */
   readonly afterOpen?: (lease: Lease) => Promise<void>;
-  readonly killOnOutput?: boolean;
 }
 
 interface Run {
@@ -187,7 +186,7 @@ async function runOne(
     call,
     remainingMs: run.deadline.remainingMs(),
     signal: run.deadline.signal,
-    killOnOutput: run.options.killOnOutput ?? false,
+    killOnOutput: run.task.on_output === "kill",
     leaseMs,
     onStart: (callId) =>
       void emit(run, { type: "call_started", callId, tool: tool.name, title: call.title ?? tool.title, index }),

@@ -10,7 +10,7 @@ export const KeeperRequest = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("logs") }),
   z.strictObject({ op: z.literal("kill") }),
   /** The task follows as data frames and `end`; the answer is a `KeptResult` in data frames. */
-  z.strictObject({ op: z.literal("task"), kill_on_output: z.boolean(), allow_exec_config: z.boolean() }),
+  z.strictObject({ op: z.literal("task"), allow_exec_config: z.boolean() }),
   z.strictObject({
     op: z.literal("exec"),
     argv: z.array(z.string()).min(1),

@@ -139,7 +139,6 @@ export class KeeperServer {
     const result = await this.#app.executor.runTask(task, {
       lease: this.#lease,
       signal: gone.signal,
-      killOnOutput: request.kill_on_output,
       onEvent: (event) => this.#forward(connection, event),
       beforeClose: async (lease, records) => {
         if (lease.sandbox.end || gone.signal.aborted) return;

@@ -79,6 +79,8 @@ export const TaskInput = z.strictObject({
   /** Egress policy (docs/network.md). Default: none. */
   network: z.union([z.string().max(64 * 1024), z.array(z.string().max(300)).max(1000)]).optional(),
   limits: LimitsInput.optional(),
+  /** `kill` ends a call whose stdout or stderr exceeds `limits.output_bytes` (verdict `output`); default: keep its head and tail. */
+  on_output: z.enum(["keep", "kill"]).optional(),
   /** Start from the bare node instead of the type's template. */
   bare: z.boolean().optional(),
 });

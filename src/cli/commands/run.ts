@@ -22,7 +22,6 @@ interface RunOptions extends TaskOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly allowExecConfig?: boolean;
-  readonly killOnOutput?: boolean;
 }
 
 const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
@@ -73,7 +72,6 @@ async function runOnce(task: TaskInput, options: RunOptions, signal: AbortSignal
   return await app.executor.runTask(task, {
     signal,
     onEvent: (event) => view.event(event),
-    killOnOutput: options.killOnOutput ?? false,
     ...hooks,
   });
 }
@@ -119,7 +117,6 @@ async function runKept(
   view.kept(id);
   const request = {
     op: "task",
-    kill_on_output: options.killOnOutput ?? false,
     allow_exec_config: options.allowExecConfig ?? false,
   } as const;
   const call = new KeeperCall(home.run, id, request, {
