@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loop import Loop
 
 RESULT_LIMIT = 64 * 1024
+CLEAN_LIMIT = 60 * 1024 + 512
 RICH_LIMIT = 16 << 20
 MAX_RICH_OUTPUTS = 1000
 """Further ones are left out: each costs the host an object, however small it is."""
@@ -165,11 +166,13 @@ class Payload:
 def clean_result(result: Fields) -> Fields:
     """The fields of a result as the protocol has them; whatever the guest put there instead becomes null."""
     value = result.get("value")
-    return {
+    cleaned: Fields = {
         "value": value if isinstance(value, str) else None,
         "error": _clean_error(result.get("error")),
         "truncated": result.get("truncated") is True,
     }
+    # it goes into one control message with the rest of `done`
+    return cleaned if len(encode(cleaned)) <= CLEAN_LIMIT else {"value": None, "error": None, "truncated": True}
 
 
 def _clean_error(error: object) -> Fields | None:

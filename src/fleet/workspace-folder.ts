@@ -80,8 +80,9 @@ async function findEscapingLinks(
   );
   const escaping: string[] = [];
   for (const path of changed.filter((one) => links.has(one))) {
-    const target = (await lease.sandbox.files.stat(path)).target ?? "";
-    if (isAbsolute(target) || normalize(join(dirname(path), target)).startsWith("..")) escaping.push(path);
+    const { target } = await lease.sandbox.files.stat(path);
+    if (target === null || isAbsolute(target) || normalize(join(dirname(path), target)).startsWith(".."))
+      escaping.push(path);
   }
   return escaping;
 }

@@ -8,6 +8,8 @@ import type { Request } from "./request.ts";
 
 /** JSON lines of a listing or a diff may take this much memory on the host. */
 const MAX_LISTING_BYTES = 64 * 1024 * 1024;
+const MAX_LINE_BYTES = 256 * 1024;
+const NEWLINE = 0x0a;
 
 export interface FileCallOptions {
   readonly callId?: ToolCallId;
@@ -219,10 +221,11 @@ async function feed(
   call.endData();
 }
 
-/** Collects JSON lines of one schema from chunks; bounded in bytes. */
+/** Collects JSON lines of one schema as they come, so that no turn of the event loop parses more than a frame; bounded in bytes. */
 class JsonLines<Schema extends z.ZodType> {
   readonly #schema: Schema;
-  readonly #chunks: Buffer[] = [];
+  readonly #entries: z.infer<Schema>[] = [];
+  #rest: Buffer = Buffer.alloc(0);
   #bytes = 0;
 
   constructor(schema: Schema) {
@@ -232,15 +235,22 @@ class JsonLines<Schema extends z.ZodType> {
   push(chunk: Buffer): void {
     this.#bytes += chunk.length;
     if (this.#bytes > MAX_LISTING_BYTES) throw breach("a listing is larger than 64 MiB");
-    this.#chunks.push(chunk);
+    const end = chunk.lastIndexOf(NEWLINE) + 1;
+    const held = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const whole = end === 0 ? 0 : held.length - chunk.length + end;
+    if (held.length - whole > MAX_LINE_BYTES) throw breach("a listing holds a line that is too long");
+    this.#rest = Buffer.from(held.subarray(whole));
+    this.#take(held.subarray(0, whole));
   }
 
   finish(): z.infer<Schema>[] {
-    const text = Buffer.concat(this.#chunks).toString("utf8");
-    return text
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => expectMessage(this.#schema, parseLine(line)));
+    this.#take(this.#rest);
+    return this.#entries;
+  }
+
+  #take(bytes: Buffer): void {
+    for (const line of bytes.toString("utf8").split("\n"))
+      if (line !== "") this.#entries.push(expectMessage(this.#schema, parseLine(line)));
   }
 }
 

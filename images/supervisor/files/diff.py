@@ -14,7 +14,7 @@ from .contract import DRAIN, STEP, TYPE_CHECKING
 from .digest import make_hash
 from .entries import TYPES
 from .lines import Lines
-from .names import show_text
+from .names import fits, show_text
 from .paths import COMMON, locate, open_folder
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Changes:
         self.lines: list[dict[str, Any]] = []
 
     def report(self, kind: str, path: str, signature: Signature, folder_fd: int) -> Generator[Any, Any, None]:
-        if len(self.lines) >= self.max_files:
+        if len(self.lines) >= self.max_files or not fits(shown := show_text(path)):
             self.more += 1
             return
         entry_type, size, files = describe_signature(signature)
@@ -87,7 +87,7 @@ class Changes:
         self.lines.append(
             {
                 "kind": kind,
-                "path": show_text(path),
+                "path": shown,
                 "type": entry_type,
                 "size": size,
                 "sha256": digest,

@@ -7,7 +7,7 @@ import stat
 
 from .contract import DRAIN, STEP, TYPE_CHECKING
 from .lines import Lines
-from .names import show, show_text
+from .names import fits, show, show_text
 from .paths import ENTRY_FLAGS, Place, locate, open_any, open_folder
 from .walk import Found, walk
 
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from .contract import Request, Steps
 
 STEP_ENTRIES = 256
+MAX_LISTING_BYTES = 32 << 20
 
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
 
 
 def describe_entry(path: str, info: os.stat_result, target: bytes | None) -> dict[str, object]:
+    shown = None if target is None else show(target)
     return {
         "path": path,
         "type": TYPES.get(stat.S_IFMT(info.st_mode), "other"),
         "size": info.st_size,
         "mode": stat.S_IMODE(info.st_mode),
         "mtime_ms": info.st_mtime_ns // 1_000_000,
-        "target": None if target is None else show(target),
+        "target": shown if shown is not None and fits(shown) else None,
     }
 
 
@@ -45,20 +47,28 @@ def run_stat(call: Call, request: Request) -> Steps:
 
 
 def run_list(call: Call, request: Request) -> Steps:
-    """`depth` 1 is the folder itself; folders that may not be read are listed but not entered."""
+    """`depth` 1 is the folder itself; folders that may not be read are listed but not entered.
+
+    Entries whose path is too long for the host are left out, and `truncated` says so.
+    """
     place = locate(call, request["path"])
     limit: int = request["limit"]
     lines = Lines(call)
     count = 0
+    is_whole = True
     fd = open_folder(place)
     found = walk(fd, max(1, request["depth"]), limit + 1, skips_unreadable=True)
     try:
         for entry in found:
-            if count == limit:
-                lines.flush()
-                return {"entries": count, "truncated": True}
+            if count == limit or lines.total_bytes > MAX_LISTING_BYTES:
+                is_whole = False
+                break
+            path = join_text(place, entry.path)
+            if not fits(path):
+                is_whole = False
+                continue
             target = read_target(entry) if stat.S_ISLNK(entry.info.st_mode) else None
-            lines.add(describe_entry(join_text(place, entry.path), entry.info, target))
+            lines.add(describe_entry(path, entry.info, target))
             count += 1
             if count % STEP_ENTRIES == 0:
                 yield DRAIN if call.full else STEP
@@ -66,7 +76,7 @@ def run_list(call: Call, request: Request) -> Steps:
         found.close()
         os.close(fd)
     lines.flush()
-    return {"entries": count, "truncated": False}
+    return {"entries": count, "truncated": not is_whole}
 
 
 def read_target(entry: Found) -> bytes | None:

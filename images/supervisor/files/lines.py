@@ -17,6 +17,7 @@ class Lines:
         self.call = call
         self.held: list[bytes] = []
         self.held_bytes = 0
+        self.total_bytes = 0
 
     def add(self, fields: dict[str, object]) -> None:
         line = encode(fields) + b"\n"
@@ -24,6 +25,7 @@ class Lines:
             self.flush()
         self.held.append(line)
         self.held_bytes += len(line)
+        self.total_bytes += len(line)
 
     def flush(self) -> None:
         if self.held:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+MAX_SHOWN_UNITS = 4096
+"""Of UTF-16, which is how the host counts. A tree may be deeper than any one path can name."""
+
 HEX = b"0123456789abcdefABCDEF"
 
 
@@ -25,6 +28,11 @@ def show_name(name: bytes) -> str:
 def show_text(path: str) -> str:
     """For names that the os module decoded."""
     return path if path.isascii() else show(os.fsencode(path))
+
+
+def fits(text: str) -> bool:
+    """Whether the host takes it as a path."""
+    return 2 * len(text) <= MAX_SHOWN_UNITS or len(text) + sum(c > "\uffff" for c in text) <= MAX_SHOWN_UNITS
 
 
 def unescape(name: bytes) -> bytes:

@@ -27,6 +27,7 @@ from .inotify import (
     IN_Q_OVERFLOW,
     Inotify,
 )
+from .names import fits
 from .paths import ANCHOR_FLAGS, Place, locate, open_any
 from .walk import MAX_OPEN_FOLDERS, walk
 
@@ -193,6 +194,8 @@ class Watcher:
                 raise
 
     def send(self, kind: str, path: str) -> None:
-        self.sent += 1
         text = join_text(self.place, path) if path else self.place.text
+        if not fits(text):
+            return
+        self.sent += 1
         self.call.send_event({"op": "changed", "kind": kind, "path": text})
