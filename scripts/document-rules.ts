@@ -46,7 +46,7 @@ function checkMentions({ documents, sources, paths }: Repository): string[] {
 /** `npm run NAME` in a document is a script of package.json. */
 function checkNpmScripts({ documents, npmScripts }: Repository): string[] {
   return [...documents].flatMap(([document, text]) =>
-    unique(text, /\bnpm run ([\w:-]+)/g)
+    unique(text, /\bnpm run (?:-s )?([\w:-]+)/g)
       .filter((name) => !npmScripts.includes(name))
       .map((name) => `${document}: package.json has no script "${name}"`),
   );

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join, normalize } from "node:path";
+import { PaddockError } from "../errors/error.ts";
 
 /** The data folder and the rooms in it (docs/configuration.md). */
 export interface Home {
@@ -14,11 +15,15 @@ export interface Home {
   readonly bin: string;
 }
 
-/** `PADDOCK_HOME`, else `/var/lib/paddock` as root, else `$XDG_DATA_HOME/paddock` (default `~/.local/share/paddock`). */
+/** `PADDOCK_HOME`, else `/var/lib/paddock` as root, else `$XDG_DATA_HOME/paddock` (default `~/.local/share/paddock`). Throws `invalid_config`. */
 export function resolveHome(env: NodeJS.ProcessEnv, uid: number): Home {
   const root =
     env["PADDOCK_HOME"] ??
     (uid === 0 ? "/var/lib/paddock" : join(env["XDG_DATA_HOME"] ?? join(homedir(), ".local/share"), "paddock"));
+  if (!isAbsolute(root))
+    throw new PaddockError("invalid_config", `PADDOCK_HOME is ${root}; it has to be an absolute path`);
+  if (/^\/(proc|sys|dev)(\/|$)/.test(normalize(root)))
+    throw new PaddockError("invalid_config", `PADDOCK_HOME is ${root}, which keeps no files`);
   const room = (name: string): string => join(root, name);
   return {
     root,
