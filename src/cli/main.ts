@@ -8,7 +8,7 @@ import { runCommand } from "./commands/run.ts";
 import { setupCommand } from "./commands/setup.ts";
 import { templatesCommand } from "./commands/templates.ts";
 import { reportFailure } from "./failure.ts";
-import { watchOutput } from "./output-loss.ts";
+import { outputLost, watchOutput } from "./output-loss.ts";
 
 const EXIT_USAGE = 64;
 
@@ -43,7 +43,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
-  else process.exitCode = reportFailure(error, json);
+  else if (!outputLost.aborted) process.exitCode = reportFailure(error, json);
 }
 
 /** Commands that were made on their own do not inherit how errors are shown and that they never exit by themselves. */

@@ -101,6 +101,7 @@ export class KeeperCall {
 
   /** Leaves: the keeper cancels what this connection asked for. */
   abandon(): void {
+    this.#settle.reject(new PaddockError("cancelled", "the keeper's answer was not waited for"));
     this.#connection.destroy();
   }
 

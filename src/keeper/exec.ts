@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection } from "../sandbox/connection.ts";
 import { FRAME } from "../sandbox/frames.ts";
 import type { RunningProcess } from "../sandbox/process.ts";
@@ -5,6 +6,9 @@ import type { Sandbox } from "../sandbox/sandbox.ts";
 import { finish, sendBytes, takeInput } from "./answer.ts";
 import type { OutputLog } from "./output-log.ts";
 import type { KeeperRequest } from "./protocol.ts";
+
+/** A command whose client went away has this long after TERM. */
+const TERM_MS = 250;
 
 type ExecRequest = Extract<KeeperRequest, { op: "exec" }>;
 
@@ -15,13 +19,11 @@ export async function runExec(
   sandbox: Sandbox,
   log: OutputLog,
 ): Promise<void> {
-  const gone = new AbortController();
   connection.pause();
   const process = await sandbox.startProcess({
     argv: request.argv,
     stdin: true,
     liveBytes: null,
-    signal: gone.signal,
     ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
     ...(request.env === undefined ? {} : { env: request.env }),
     ...(request.pty === undefined ? {} : { pty: request.pty }),
@@ -31,7 +33,7 @@ export async function runExec(
       return sendBytes(connection, stream === "stdout" ? FRAME.stdout : FRAME.stderr, chunk);
     },
   });
-  steer(connection, process, gone);
+  steer(connection, process, sandbox);
   connection.resume();
   const result = await process.done;
   await sandbox.files.snapshot().catch(() => undefined);
@@ -43,16 +45,23 @@ export async function runExec(
   });
 }
 
-function steer(connection: Connection, process: RunningProcess, gone: AbortController): void {
+/** Signals go by a request of their own: they must arrive while input waits for a command that does not read it. */
+function steer(connection: Connection, process: RunningProcess, sandbox: Sandbox): void {
+  const signalGroup = (name: string): Promise<void> => sandbox.signalProcess(process.pid, name).catch(() => undefined);
+  const end = async (): Promise<void> => {
+    await signalGroup("TERM");
+    await Promise.race([process.done, sleep(TERM_MS)]);
+    await signalGroup("KILL");
+  };
   takeInput(connection, {
     data: (chunk) => process.write(chunk),
     end: () => process.closeStdin(),
     control: (control) => {
       const { op, signal, rows, cols } = control;
-      if (op === "signal" && typeof signal === "string") process.signal(signal);
+      if (op === "signal" && typeof signal === "string") void signalGroup(signal);
       if (op === "resize" && typeof rows === "number" && typeof cols === "number") process.resize(rows, cols);
     },
-    closed: () => gone.abort(),
+    closed: () => void end(),
   });
-  if (connection.closed) gone.abort();
+  if (connection.closed) void end();
 }
