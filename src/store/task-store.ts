@@ -7,6 +7,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmSync,
   statSync,
   writeSync,
@@ -18,6 +19,11 @@ import { identifyProcess, isAlive, type ProcessIdentity } from "../lib/process-i
 import { isTaskId, type TaskId } from "../model/ids.ts";
 import type { ToolCallRecord } from "../model/record.ts";
 import type { TaskResult } from "../model/result.ts";
+
+const NEWLINE = 0x0a;
+/** A terminal line is far shorter. */
+const TAIL_BYTES = 1024 * 1024;
+const MAX_INTENT_BYTES = 64 * 1024 * 1024;
 
 /** A task's terminal line: its result without what the call lines already say. */
 export type TaskEnd = Omit<TaskResult, "tool_calls" | "values">;
@@ -58,7 +64,7 @@ export class TaskStore {
   read(taskId: string): readonly TaskLine[] {
     const file = join(this.#folder, `${taskId}.jsonl`);
     if (!isTaskId(taskId) || !existsSync(file)) throw new PaddockError("not_found", `no task ${taskId}`);
-    return parseLines(readFileSync(file, "utf8"));
+    return parseLines(readFileSync(file));
   }
 
   list(): readonly string[] {
@@ -72,9 +78,8 @@ export class TaskStore {
   closeLost(): readonly string[] {
     return this.list().filter((id) => {
       const file = join(this.#folder, `${id}.jsonl`);
-      const lines = parseLines(readFileSync(file, "utf8"));
-      const intent = lines.find((line) => line.line === "intent");
-      if (lines.some((line) => line.line === "end" || line.line === "lost")) return false;
+      if (hasEnded(file)) return false;
+      const intent = readIntent(file);
       if (intent !== undefined && isAlive(intent.owner)) return false;
       const lost: TaskLine = { line: "lost", task_id: id as TaskId, time: new Date().toISOString(), code: "task_lost" };
       appendFileSync(file, `\n${JSON.stringify(lost)}\n`);
@@ -88,9 +93,7 @@ export class TaskStore {
     const files = this.list()
       .map((id) => join(this.#folder, `${id}.jsonl`))
       .map((file) => ({ file, ...pick(statSync(file)) }))
-      .filter(({ file }) =>
-        parseLines(readFileSync(file, "utf8")).some((line) => line.line === "end" || line.line === "lost"),
-      )
+      .filter(({ file }) => hasEnded(file))
       .sort((a, b) => a.mtimeMs - b.mtimeMs);
     let total = files.reduce((sum, { size }) => sum + size, 0);
     const gone = files.filter(({ size, mtimeMs }) => {
@@ -129,13 +132,48 @@ function pick(stats: { size: number; mtimeMs: number }): { size: number; mtimeMs
   return { size: stats.size, mtimeMs: stats.mtimeMs };
 }
 
-function parseLines(text: string): TaskLine[] {
-  return text.split("\n").flatMap((line) => {
-    if (line === "") return [];
-    try {
-      return [parseUntrustedJson(line) as TaskLine];
-    } catch {
-      return [];
-    }
-  });
+/** Looks at the end of the file only: what lies before it is as long as guests make it. */
+function hasEnded(file: string): boolean {
+  const size = statSync(file).size;
+  const start = Math.max(0, size - TAIL_BYTES);
+  const tail = readRange(file, start, size - start);
+  const whole = start === 0 ? tail : tail.subarray(tail.indexOf(NEWLINE) + 1);
+  return parseLines(whole).some((line) => line.line === "end" || line.line === "lost");
+}
+
+function readIntent(file: string): Extract<TaskLine, { line: "intent" }> | undefined {
+  const head = readRange(file, 0, Math.min(statSync(file).size, MAX_INTENT_BYTES));
+  const end = head.indexOf(NEWLINE);
+  const [line] = parseLines(end < 0 ? head : head.subarray(0, end));
+  return line?.line === "intent" ? line : undefined;
+}
+
+function readRange(file: string, start: number, length: number): Buffer {
+  const fd = openSync(file, "r");
+  try {
+    const bytes = Buffer.alloc(length);
+    return bytes.subarray(0, readSync(fd, bytes, 0, length, start));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Line by line: a journal may be longer than the longest string. */
+function parseLines(bytes: Buffer): TaskLine[] {
+  const lines: TaskLine[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const found = bytes.indexOf(NEWLINE, start);
+    const end = found < 0 ? bytes.length : found;
+    if (end > start) lines.push(...parseLine(bytes.subarray(start, end)));
+    start = end + 1;
+  }
+  return lines;
+}
+
+function parseLine(bytes: Buffer): TaskLine[] {
+  try {
+    return [parseUntrustedJson(bytes.toString("utf8")) as TaskLine];
+  } catch {
+    return [];
+  }
 }

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -60,4 +60,16 @@ test("task store - pruning removes ended tasks only", () => {
   journal.close();
   expect(store.prune(-1, Number.POSITIVE_INFINITY)).toBe(1);
   expect(store.list()).toEqual([open]);
+});
+
+test("task store - a journal longer than any string can be closed, pruned and kept beside others", () => {
+  const id = makeTaskId();
+  store.open(id, {}).close();
+  const file = join(folder, `${id}.jsonl`);
+  writeFileSync(file, readFileSync(file, "utf8").replace(/"startTicks":"\d+"/, '"startTicks":"1"'));
+  truncateSync(file, 600 * 1024 * 1024);
+  appendFileSync(file, "\n");
+  expect(store.closeLost()).toEqual([id]);
+  expect(store.closeLost()).toEqual([]);
+  expect(store.prune(0, 0)).toBe(1);
 });

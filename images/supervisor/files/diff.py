@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
+from json_text import encode
+
 from .baseline import Scan
 from .contract import DRAIN, STEP, TYPE_CHECKING
 from .digest import make_hash
@@ -30,6 +32,8 @@ CHUNK_BYTES = 1 << 20
 # What opening a small file costs, in bytes hashed in the same time.
 OPEN_COST_BYTES = 1 << 12
 STEP_LINES = 256
+# Of paths, in the record of the call; a thousand ordinary ones take a tenth.
+MAX_PATH_BYTES = 1 << 20
 HASH_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | COMMON
 
 _baselines: dict[str, Baseline] = {}
@@ -74,10 +78,15 @@ class Changes:
         self.hashed_bytes = 0
         self.since_step = 0
         self.more = 0
+        self.path_bytes = 0
         self.lines: list[dict[str, Any]] = []
 
     def report(self, kind: str, path: str, signature: Signature, folder_fd: int) -> Generator[Any, Any, None]:
         if len(self.lines) >= self.max_files or not fits(shown := show_text(path)):
+            self.more += 1
+            return
+        self.path_bytes += len(encode(shown))
+        if self.path_bytes > MAX_PATH_BYTES:
             self.more += 1
             return
         entry_type, size, files = describe_signature(signature)
