@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { type Dirent, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
@@ -67,13 +67,22 @@ function cgroups(): string[] {
 
 function findSandboxGroups(folder: string, depth: number): string[] {
   if (depth === 0) return [];
-  return readdirSync(folder, { withFileTypes: true })
+  return listFolder(folder)
     .filter((entry) => entry.isDirectory())
     .flatMap((entry) => {
       const path = join(folder, entry.name);
       if (entry.name.startsWith("sbx_")) return [`cgroup ${path}`];
       return findSandboxGroups(path, depth - 1);
     });
+}
+
+/** Groups come and go while they are listed. */
+function listFolder(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch {
+    return [];
+  }
 }
 
 function folders(): string[] {
