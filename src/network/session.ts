@@ -77,6 +77,8 @@ export class GuestSession {
   async awaitTurn(): Promise<void> {
     const waitMs = this.shared.throttle.take();
     if (waitMs > 0) await delay(waitMs, undefined, { signal: this.signal }).catch(() => {});
+    // A guest that hangs up while it waits must not push back the connections of later calls.
+    if (waitMs > 0 && this.signal.aborted) this.shared.throttle.giveBack();
     this.signal.throwIfAborted();
   }
 
