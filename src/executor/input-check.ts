@@ -12,9 +12,19 @@ export function checkInput<Parsed>(schema: z.ZodType<Parsed>, input: unknown, ow
 
 function describeIssue(error: z.ZodError): { readonly field: string; readonly rule: string } {
   const issue = error.issues[0];
-  const path = issue?.path ?? [];
+  const { path, message } = issue === undefined ? { path: [], message: "does not fit" } : mostExact(issue);
   const field = path
     .map((part, index) => (typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${String(part)}`))
     .join("");
-  return { field, rule: issue?.message ?? "does not fit" };
+  return { field, rule: message };
+}
+
+/** Of the shapes a field may have, the one that the input comes closest to says what is wrong. */
+function mostExact(issue: z.core.$ZodIssue): { readonly path: readonly PropertyKey[]; readonly message: string } {
+  if (issue.code !== "invalid_union") return issue;
+  const [closest] = issue.errors
+    .flatMap(([first]) => (first === undefined ? [] : [mostExact(first)]))
+    .toSorted((one, other) => other.path.length - one.path.length);
+  if (closest === undefined || closest.path.length === 0) return issue;
+  return { path: [...issue.path, ...closest.path], message: closest.message };
 }

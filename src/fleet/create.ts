@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Home } from "../config/home.ts";
 import type { Driver, Mount, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { identifyProcess } from "../lib/process-identity.ts";
 import { makeSandboxId, type SandboxId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { EgressProxy } from "../network/proxy.ts";
@@ -30,6 +31,8 @@ export interface CreateParts {
   readonly driver: Driver;
 }
 
+/** Names the process that makes and owns the sandbox, so that its folder goes when that process is gone. */
+export const MAKER_MARK = "maker.json";
 /** Names the template a live sandbox uses, so that pruning leaves it alone. */
 export const TEMPLATE_MARK = "template";
 
@@ -42,6 +45,7 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
   const runDir = join(parts.home.run, id);
   const socketDir = join(runDir, "socket");
   mkdirSync(socketDir, { recursive: true, mode: 0o711 });
+  writeFileSync(join(runDir, MAKER_MARK), JSON.stringify(identifyProcess(process.pid)), { mode: 0o600 });
   if (request.templateName !== undefined) writeFileSync(join(runDir, TEMPLATE_MARK), request.templateName);
   const key = randomBytes(16).toString("hex");
   let sandbox: Sandbox | undefined;

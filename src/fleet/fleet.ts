@@ -1,14 +1,15 @@
-import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { Driver, ReapReport, WorkspaceSource } from "../drivers/driver.ts";
+import { isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { EgressProxy } from "../network/proxy.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { Admission } from "./admission.ts";
 import { makeTemplateBuilder } from "./builder.ts";
-import { createSandbox } from "./create.ts";
+import { createSandbox, MAKER_MARK } from "./create.ts";
 import { EgressPolicies } from "./egress.ts";
 import { describeInterpreters } from "./interpreters.ts";
 import { makeSettings } from "./nodes.ts";
@@ -18,7 +19,7 @@ import { watchWorkspaceSize } from "./workspace-size.ts";
 
 /** Template trees belong to a uid that no task's sandbox ever gets. */
 const TREE_UID = 199_999;
-/** A run folder without an owner that is older than this was left by a create that died before its owner file. */
+/** A run folder whose maker is not named yet is left alone this long. */
 const RUN_GRACE_MS = 60_000;
 
 export interface LeaseRequest {
@@ -211,8 +212,15 @@ function removeUnownedRuns(run: string, owners: string): void {
   if (!existsSync(run)) return;
   for (const id of readdirSync(run)) {
     const path = join(run, id);
-    if (existsSync(join(owners, id))) continue;
+    if (!existsSync(join(owners, id)) && hasLostItsMaker(path)) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function hasLostItsMaker(path: string): boolean {
+  try {
+    return !isAlive(JSON.parse(readFileSync(join(path, MAKER_MARK), "utf8")) as ProcessIdentity);
+  } catch {
     const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-    if (age > RUN_GRACE_MS) rmSync(path, { recursive: true, force: true });
+    return age > RUN_GRACE_MS;
   }
 }

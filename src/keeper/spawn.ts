@@ -6,6 +6,9 @@ import type { Home } from "../config/home.ts";
 import { PaddockError } from "../errors/error.ts";
 import { type KeeperLine, type KeeperStart, toErrorCode } from "./protocol.ts";
 
+/** In the data folder: what keepers say when something breaks. */
+const KEEPERS_LOG = "keepers.log";
+
 /** Starts a detached keeper and waits until its sandbox is ready. Returns the sandbox's id. */
 export async function spawnKeeper(
   home: Home,
@@ -14,8 +17,8 @@ export async function spawnKeeper(
   signal: AbortSignal,
   onProgress: (text: string) => void,
 ): Promise<string> {
-  mkdirSync(home.run, { recursive: true, mode: 0o711 });
-  const log = openSync(join(home.run, ".keeper.log"), "a", 0o600);
+  mkdirSync(home.root, { recursive: true, mode: 0o711 });
+  const log = openSync(join(home.root, KEEPERS_LOG), "a", 0o600);
   const child = spawn(process.execPath, [entry, "keeper"], { detached: true, stdio: ["pipe", "pipe", log], cwd: "/" });
   closeSync(log);
   const { stdin, stdout } = child;
@@ -32,7 +35,7 @@ export async function spawnKeeper(
     }
     if (signal.aborted) throw new PaddockError("cancelled", "the sandbox was not needed any more");
     throw new PaddockError("create_failed", "the keeper ended before its sandbox was ready", {
-      hint: `${join(home.run, ".keeper.log")} says why.`,
+      hint: `${join(home.root, KEEPERS_LOG)} says why.`,
     });
   } finally {
     signal.removeEventListener("abort", abort);

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
+import { createApp } from "../../src/app.ts";
 import type { Home } from "../../src/config/home.ts";
 import { testHome } from "./home.ts";
 
@@ -21,7 +22,12 @@ export function livingRemains(ids: readonly string[]): string[] {
   const named = (text: string): boolean => ids.some((id) => text.includes(id));
   const processes = listNames("/proc")
     .filter((name) => /^\d+$/.test(name) && named(readText(join("/proc", name, "mountinfo"))))
-    .map((pid) => `process ${pid} ${readText(join("/proc", pid, "cmdline")).replaceAll("\0", " ").slice(0, 80)}`);
+    .map(
+      (pid) =>
+        `process ${pid} ${readText(join("/proc", pid, "cmdline"))
+          .replaceAll("\0", " ")
+          .slice(0, 80)}`,
+    );
   const loops = listNames("/sys/block")
     .filter((name) => name.startsWith("loop") && named(readText(join("/sys/block", name, "loop/backing_file"))))
     .map((name) => `loop device ${name}`);
@@ -48,6 +54,15 @@ export async function expectSoonEmpty(list: () => readonly string[]): Promise<vo
 export async function expectGone(ids: readonly string[], home: Home = testHome): Promise<void> {
   expect(ids).not.toEqual([]);
   await expectSoonEmpty(() => [...livingRemains(ids), ...storedRemains(ids, home)]);
+}
+
+/** Nothing of the sandboxes lives 2 s after their owner died, and the next start removes what it stored. */
+export async function expectReaped(ids: readonly string[], home: Home = testHome): Promise<void> {
+  expect(ids).not.toEqual([]);
+  await expectSoonEmpty(() => livingRemains(ids));
+  await using app = await createApp({ env: { ...process.env, PADDOCK_HOME: home.root } });
+  await app.fleet.start();
+  expect(storedRemains(ids, home)).toEqual([]);
 }
 
 function parentOf(pid: number): number | undefined {
