@@ -70,7 +70,7 @@ function web(url: string, data: string): Record<string, unknown> {
       {
         tool: "http_request",
         input: { method: "GET", url: "http://not-allowed.example/" },
-        title: "Ask a host that the policy does not name",
+        title: "Ask a host outside the policy (denied, as it should be)",
         continue_on_failure: true,
       },
     ],

@@ -40,6 +40,7 @@ shareSettings(program);
 watchOutput();
 
 try {
+  leaveNpmFolder();
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
@@ -52,6 +53,12 @@ function shareSettings(parent: Command): void {
     command.copyInheritedSettings(parent);
     shareSettings(command);
   }
+}
+
+/** `npm run paddock` starts us in the package's folder; paths on the command line mean the caller's. */
+function leaveNpmFolder(): void {
+  const { npm_lifecycle_event: script, INIT_CWD: caller } = process.env;
+  if (script === "paddock" && caller !== undefined) process.chdir(caller);
 }
 
 function readVersion(): string {

@@ -72,9 +72,15 @@ export class RunView {
   }
 }
 
+const MAX_VALUE_LENGTH = 500;
+
+function shorten(text: string): string {
+  return text.length > MAX_VALUE_LENGTH ? `${text.slice(0, MAX_VALUE_LENGTH)}... (all of it: --json)` : text;
+}
+
 /** The value of the last expression, when one call is all there is. */
 function sayValue({ values }: TaskResult): void {
   const [only, ...more] = values;
   if (more.length > 0 || typeof only?.value !== "string" || only.guest_error !== undefined) return;
-  say(`${style("dim", "value:")} ${printable(only.value)}`);
+  say(`${style("dim", "value:")} ${printable(shorten(only.value))}`);
 }

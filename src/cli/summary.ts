@@ -27,10 +27,19 @@ export function printSummary(result: TaskResult): void {
   const isolation = result.tool_calls.find((record) => record.isolation)?.isolation;
   if (isolation?.limits.mode === "rlimit")
     say(style("yellow", "single-tenant tier: limits are only rlimits (see `paddock doctor`)"));
+  for (const record of result.tool_calls) if (!record.success && !STREAMED.has(record.operation)) sayReason(record);
   for (const error of distinctErrors(result)) {
     say(`${style(["red", "bold"], error.code)}: ${printable(error.message)}`);
     say(`${style("dim", "hint:")} ${printable(error.hint)}`);
   }
+}
+
+/** Tools whose output was shown as it came. */
+const STREAMED: ReadonlySet<string> = new Set(["run_command", "run_python", "run_javascript"]);
+
+function sayReason({ operation, stderr }: ToolCallRecord): void {
+  const lines = stderr.text.trim().split("\n").slice(-10).join("\n");
+  if (lines !== "") say(`${style("dim", `${operation}:`)} ${printable(lines)}`);
 }
 
 /** The errors of the calls, and the task's own where it is of another kind. */

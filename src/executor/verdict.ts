@@ -63,7 +63,7 @@ export function describeVerdict(
       return undefined;
     case "timeout":
       return make(
-        `the call was ended after ${timeoutMs} ms`,
+        `the call was ended after ${Math.round(timeoutMs)} ms`,
         "Raise timeout_ms of the call or limits.call_timeout_ms, or split the work.",
       );
     case "oom":

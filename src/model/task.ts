@@ -21,7 +21,7 @@ const bytes = z
 const environmentName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/);
 
 export const LimitsInput = z.strictObject({
-  memory_bytes: bytes.optional(),
+  memory_bytes: bytes.min(16 * 1024 * 1024).optional(),
   cpus: z.number().min(0.05).max(1024).optional(),
   pids: z.int().min(8).max(32_768).optional(),
   workspace_bytes: bytes.optional(),

@@ -31,7 +31,14 @@ function parseHostEntry(text: string): PolicyEntry {
   assertNoUrl(text);
   const authority = parseAuthority(text, 0);
   if (!authority.ok) throw breach(text, authority.reason);
-  return makeEntry("host", authority.value.host, authority.value.port);
+  const { host, port } = authority.value;
+  if (port === 0 && !isIpHost(host) && !host.includes(".")) {
+    throw breach(
+      text,
+      `a name without a dot needs its port (\`${host}:443\`); the presets are ${PRESETS.join(" and ")}`,
+    );
+  }
+  return makeEntry("host", host, port);
 }
 
 function parseSuffixEntry(text: string): PolicyEntry {

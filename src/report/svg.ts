@@ -24,7 +24,7 @@ export interface BarRow {
   readonly note: string;
 }
 
-const LABEL_WIDTH = 250;
+const LABEL_WIDTH = 270;
 const BAR_WIDTH = 520;
 const NOTE_WIDTH = 190;
 const ROW_HEIGHT = 24;
@@ -48,7 +48,7 @@ function drawRow(row: BarRow, index: number, longest: number): string {
     x += width;
     return bar;
   });
-  const label = `<text class="label" x="${LABEL_WIDTH - 10}" y="${y + 13}" text-anchor="end">${escapeHtml(shorten(row.label, 38))}</text>`;
+  const label = `<text class="label" x="${LABEL_WIDTH - 10}" y="${y + 13}" text-anchor="end">${escapeHtml(shorten(row.label, 34))}</text>`;
   const note = `<text class="note" x="${(x + 8).toFixed(1)}" y="${y + 13}">${escapeHtml(row.note)}</text>`;
   return [label, ...bars, note].join("");
 }

@@ -4,14 +4,16 @@ import type { NodeType } from "../../src/model/node-type.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { TaskInput } from "../../src/model/task.ts";
 import { openTestApp } from "../support/home.ts";
-import { expectCleanHost } from "../support/host-state.ts";
+import { expectCleanHost, listLeftovers } from "../support/host-state.ts";
 
 let app: App;
+let before: string[];
 const signal = new AbortController().signal;
 
 beforeAll(async () => {
   app = await openTestApp();
   await app.fleet.start();
+  before = listLeftovers();
   for (const type of ["python", "javascript", "web"] as const) {
     await app.fleet.templates.ensure(type, { signal, onProgress: () => undefined });
   }
@@ -19,7 +21,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await app[Symbol.asyncDispose]();
-  await expectCleanHost();
+  await expectCleanHost(before);
 });
 
 async function run(task: unknown): Promise<TaskResult> {

@@ -16,18 +16,21 @@ import type { App } from "../../src/app.ts";
 import { WorkspaceFolder } from "../../src/fleet/workspace-folder.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { openTestApp } from "../support/home.ts";
-import { expectCleanHost } from "../support/host-state.ts";
+import { expectCleanHost, listLeftovers } from "../support/host-state.ts";
 
 let app: App;
 let folder = "";
+let before: string[];
 const never = new AbortController().signal;
 
 beforeAll(async () => {
   app = await openTestApp();
+  await app.fleet.start();
+  before = listLeftovers();
 });
 afterAll(async () => {
   await app[Symbol.asyncDispose]();
-  await expectCleanHost();
+  await expectCleanHost(before);
 });
 beforeEach(() => {
   folder = mkdtempSync("/var/tmp/paddock-folder-");

@@ -22,6 +22,7 @@ const ROOT_ENTRIES = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 const ETC_ENTRIES = [
   "alternatives",
   "ld.so.cache",
+  "fonts",
   "ssl/certs",
   "ssl/openssl.cnf",
   "pki/tls/certs",

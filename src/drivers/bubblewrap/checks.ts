@@ -205,5 +205,5 @@ export async function checkDescriptors(): Promise<ProbeFinding> {
   }
   if (open.length === 0) return { name, status: "ok", detail: "nothing is inherited but standard input and output" };
   const detail = `inherited: ${open.join(", ")}; the launcher closes them before anything is started`;
-  return { name, status: "warning", detail, hint: "Start Paddock with a clean descriptor table." };
+  return { name, status: "ok", detail };
 }
