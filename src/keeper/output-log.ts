@@ -1,21 +1,24 @@
 const KEPT_BYTES = 1024 * 1024;
 
-/** The last MiB of output of a kept sandbox, for `paddock logs`. */
+/** The last MiB of output of a kept sandbox, for `paddock logs`: a ring, so that many small writes cost no more. */
 export class OutputLog {
-  #chunks: Buffer[] = [];
-  #bytes = 0;
+  readonly #ring = Buffer.alloc(KEPT_BYTES);
+  #end = 0;
+  #full = false;
 
   push(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#bytes <= 2 * KEPT_BYTES) return;
-    const kept = this.read();
-    this.#chunks = [kept];
-    this.#bytes = kept.length;
+    const kept = chunk.subarray(Math.max(0, chunk.length - KEPT_BYTES));
+    const room = KEPT_BYTES - this.#end;
+    kept.copy(this.#ring, this.#end, 0, Math.min(room, kept.length));
+    if (kept.length >= room) {
+      kept.copy(this.#ring, 0, room);
+      this.#full = true;
+    }
+    this.#end = (this.#end + kept.length) % KEPT_BYTES;
   }
 
   read(): Buffer {
-    const all = Buffer.concat(this.#chunks);
-    return all.subarray(Math.max(0, all.length - KEPT_BYTES));
+    const newest = this.#ring.subarray(0, this.#end);
+    return this.#full ? Buffer.concat([this.#ring.subarray(this.#end), newest]) : Buffer.from(newest);
   }
 }

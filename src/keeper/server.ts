@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { App } from "../app.ts";
 import { PaddockError } from "../errors/error.ts";
 import type { TaskEvent } from "../executor/executor.ts";
+import { checkInput } from "../executor/input-check.ts";
 import type { Lease } from "../fleet/fleet.ts";
 import type { CopyBack, WorkspaceFolder } from "../fleet/workspace-folder.ts";
 import { identifyProcess } from "../lib/process-identity.ts";
@@ -134,7 +135,7 @@ export class KeeperServer {
 
   async #task(connection: Connection, request: TaskRequest): Promise<void> {
     const gone = new AbortController();
-    const task = TaskInput.parse(JSON.parse(await readTaskText(connection, gone)));
+    const task = parseTask(await readTaskText(connection, gone));
     let copiedBack: CopyBack | undefined;
     const result = await this.#app.executor.runTask(task, {
       lease: this.#lease,
@@ -168,6 +169,16 @@ function makeCard(lease: Lease, ttlMs: number): KeeperCard {
     expires: new Date(Date.now() + ttlMs).toISOString(),
     keeper,
   };
+}
+
+function parseTask(text: string): TaskInput {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new PaddockError("invalid_request", "the task is no JSON", { cause });
+  }
+  return checkInput(TaskInput, value, "task");
 }
 
 /** The data frames up to `end` as text. From then on a `cancel`, or a client that goes away, aborts `gone`. */

@@ -19,7 +19,12 @@ export async function spawnKeeper(
 ): Promise<string> {
   mkdirSync(home.root, { recursive: true, mode: 0o711 });
   const log = openSync(join(home.root, KEEPERS_LOG), "a", 0o600);
-  const child = spawn(process.execPath, [entry, "keeper"], { detached: true, stdio: ["pipe", "pipe", log], cwd: "/" });
+  const child = spawn(process.execPath, [entry, "keeper"], {
+    detached: true,
+    stdio: ["pipe", "pipe", log],
+    cwd: "/",
+    env: { ...process.env, PADDOCK_HOME: home.root },
+  });
   closeSync(log);
   const { stdin, stdout } = child;
   if (stdin === null || stdout === null) throw new PaddockError("internal", "the keeper has no pipes");

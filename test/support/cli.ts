@@ -4,12 +4,16 @@ import { testEnv } from "./home.ts";
 
 export const CLI = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
+const TERMINAL = ["/usr/bin/python3", "-I", fileURLToPath(new URL("terminal.py", import.meta.url)), "24", "80"];
+
 /** A command that lives longer than this is killed and the test fails. */
 const LIMIT_MS = 30_000;
 
 export interface CliOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** On a terminal of its own, steered by `type` and `resize`; its output is one stream, stdout. */
+  readonly terminal?: boolean;
   /** Standard input; without it `/dev/null`, with `open` a pipe that stays open. */
   readonly input?: string | Buffer | { readonly open: true };
 }
@@ -29,10 +33,12 @@ export class CliProcess {
   readonly #waiting = new Set<() => void>();
 
   constructor(args: readonly string[], options: CliOptions = {}) {
-    this.child = spawn(process.execPath, [CLI, ...args], {
+    const command = [...(options.terminal ? TERMINAL : []), process.execPath, CLI, ...args];
+    const hasInput = options.terminal === true || options.input !== undefined;
+    this.child = spawn(command[0] ?? "", command.slice(1), {
       cwd: options.cwd,
       env: options.env ?? testEnv(),
-      stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      stdio: [hasInput ? "pipe" : "ignore", "pipe", "pipe"],
     });
     for (const stream of ["stdout", "stderr"] as const) {
       this.child[stream]?.setEncoding("utf8").on("data", (chunk: string) => {
@@ -55,6 +61,14 @@ export class CliProcess {
 
   get pid(): number {
     return this.child.pid ?? Number.NaN;
+  }
+
+  type(text: string): void {
+    this.child.stdin?.write(`${JSON.stringify({ type: text })}\n`);
+  }
+
+  resize(rows: number, columns: number): void {
+    this.child.stdin?.write(`${JSON.stringify({ resize: [rows, columns] })}\n`);
   }
 
   /** Resolves once the stream holds `part`, while the command may still run. */

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import { ERROR_CODES } from "../../errors/codes.ts";
@@ -68,6 +69,12 @@ function windowSize(): { rows: number; cols: number } {
   return { rows: process.stdout.rows || 24, cols: process.stdout.columns || 80 };
 }
 
+/** Node leaves newline translation on, which the terminal inside has already done. `setRawMode(false)` puts all of it back. */
+function makeRaw(stdin: NodeJS.ReadStream): void {
+  stdin.setRawMode(true);
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+}
+
 /**
  * Standard input, window changes and Ctrl-C go to the command; a second Ctrl-C leaves, which ends the command.
  * The terminal is put back whatever happens.
@@ -86,7 +93,7 @@ function forwardInput(call: KeeperCall, terminal: boolean): Disposable {
     else call.control({ op: "signal", signal: "INT" });
     interrupted = true;
   };
-  if (terminal) stdin.setRawMode(true);
+  if (terminal) makeRaw(stdin);
   stdin.on("data", onData).on("end", onEnd).on("error", onEnd);
   stdout.on("resize", onResize);
   process.on("SIGINT", onInterrupt);
