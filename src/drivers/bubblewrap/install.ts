@@ -25,6 +25,7 @@ const run = promisify(execFile);
 /** Sandboxes resolve paths as their own uid, so what leads to a mount can be passed but not listed; the rest is ours alone. */
 const OPEN_ROOM = 0o711;
 const CLOSED_ROOM = 0o700;
+const UNUSED_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** Makes the rooms of the data folder with the rights that sandboxes need. An existing data folder keeps its own rights (doctor checks them). */
 export async function prepareHome(home: Home): Promise<void> {
@@ -64,7 +65,10 @@ function hashTree(files: readonly TreeFile[]): string {
 
 /** Makes `target` by filling a draft beside it and renaming: other processes see all of it or nothing. */
 async function makeOnce(target: string, fill: (draft: string) => Promise<void>): Promise<string> {
-  if (await lstat(target).catch(() => undefined)) return target;
+  if (await lstat(target).catch(() => undefined)) {
+    await markUsed(target);
+    return target;
+  }
   const draft = `${target}.${randomBytes(6).toString("hex")}.draft`;
   try {
     await mkdir(draft, { mode: 0o755 });
@@ -76,6 +80,23 @@ async function makeOnce(target: string, fill: (draft: string) => Promise<void>):
     if (!(await lstat(target).catch(() => undefined))) throw error;
   }
   return target;
+}
+
+/** The folder's own time tells when a copy was last chosen; the copies inside keep theirs. */
+async function markUsed(target: string): Promise<void> {
+  const now = new Date();
+  await utimes(target, now, now).catch(() => undefined);
+}
+
+/** Removes copies that no start has chosen for a month: older versions of ours, and drafts that a kill left. */
+export async function sweepOldCopies(bin: string): Promise<void> {
+  const oldest = Date.now() - UNUSED_MS;
+  for (const name of await readdir(bin)) {
+    if (!/^(node|supervisor|launcher|ca)-/.test(name)) continue;
+    const path = join(bin, name);
+    const info = await lstat(path).catch(() => undefined);
+    if (info !== undefined && info.mtimeMs < oldest) await rm(path, { recursive: true, force: true });
+  }
 }
 
 async function openToAll(folder: string): Promise<void> {

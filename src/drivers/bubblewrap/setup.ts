@@ -14,7 +14,7 @@ import {
   checkSandboxing,
 } from "./checks.ts";
 import { chooseLimits, chooseVolumes, type LimitsChoice, ownIdentity } from "./choices.ts";
-import { installCaBundle, installNode, installProgram, prepareHome } from "./install.ts";
+import { installCaBundle, installNode, installProgram, prepareHome, sweepOldCopies } from "./install.ts";
 import { LauncherProcess } from "./launcher-process.ts";
 import {
   type BubblewrapOptions,
@@ -154,6 +154,7 @@ export async function inspectHost(options: BubblewrapOptions, onEnded: OnEnded):
     const facts = { ...bubblewrap.facts, path };
     const setup = await completeSetup(options, facts, seccomp, launcherFolder, choice, volumes);
     await configureLauncher(launcher, setup);
+    await sweepOldCopies(options.home.bin);
     return { findings, ready: { setup, launcher } };
   } catch (error) {
     await launcher.close();
