@@ -1,8 +1,9 @@
 import type { CopyBack, TaskEvent } from "../internal.ts";
 import type { TaskResult } from "../model/result.ts";
+import { GuestOutput } from "./guest-output.ts";
 import { printSummary } from "./summary.ts";
 import { printable } from "./table.ts";
-import { ProgressLine, say, style, writeOut } from "./terminal.ts";
+import { ProgressLine, say, style } from "./terminal.ts";
 
 export interface ViewOptions {
   readonly json?: boolean;
@@ -13,6 +14,7 @@ export interface ViewOptions {
 export class RunView {
   readonly #options: ViewOptions;
   readonly #progress = new ProgressLine();
+  readonly #guest = new GuestOutput();
   readonly #notes: string[] = [];
   #keptId: string | undefined;
 
@@ -31,7 +33,7 @@ export class RunView {
   async output(stream: "stdout" | "stderr", chunk: Buffer): Promise<void> {
     if (this.#options.json) return;
     this.#progress.clear();
-    await writeOut(stream === "stdout" ? process.stdout : process.stderr, chunk);
+    await this.#guest.write(stream === "stdout" ? process.stdout : process.stderr, chunk);
   }
 
   kept(id: string): void {

@@ -6,8 +6,9 @@ import type { ProcessListing, UsageSample } from "../../internal.ts";
 import { findKept, KeeperCall, listKept } from "../../keeper/client.ts";
 import type { KeeperCard } from "../../keeper/protocol.ts";
 import { formatBytes } from "../../report/format.ts";
+import { GuestOutput } from "../guest-output.ts";
 import { printable, renderTable } from "../table.ts";
-import { say, writeOut } from "../terminal.ts";
+import { say } from "../terminal.ts";
 
 /** What a keeper says of its sandbox; only the card where it does not answer. */
 interface Status {
@@ -89,7 +90,12 @@ export function logsCommand(): Command {
     .action(async (name: string) => {
       const { run } = home();
       const card = findKept(run, name);
-      await new KeeperCall(run, card.sandbox_id, { op: "logs" }, { stdout: (chunk) => writeOut(process.stdout, chunk) })
-        .done;
+      const guest = new GuestOutput();
+      await new KeeperCall(
+        run,
+        card.sandbox_id,
+        { op: "logs" },
+        { stdout: (chunk) => guest.write(process.stdout, chunk) },
+      ).done;
     });
 }

@@ -1,0 +1,21 @@
+import { StringDecoder } from "node:string_decoder";
+import { writeOut } from "./terminal.ts";
+
+/** Control characters but tab, line feed and carriage return; an escape only where it does not begin a colour. */
+const COMMANDS = /(?![\t\n\r])(?!\u001b\[[\d;]{0,32}m)\p{Cc}/gu;
+
+/** A guest's output on its way to a person: colours pass, everything else that could command a terminal is shown. Pipes and files get the bytes. */
+export class GuestOutput {
+  readonly #decoders = new Map<NodeJS.WriteStream, StringDecoder>();
+
+  async write(stream: NodeJS.WriteStream, chunk: Buffer): Promise<void> {
+    if (!stream.isTTY) return await writeOut(stream, chunk);
+    const decoder = this.#decoders.get(stream) ?? new StringDecoder("utf8");
+    this.#decoders.set(stream, decoder);
+    await writeOut(stream, showCommands(decoder.write(chunk)));
+  }
+}
+
+export function showCommands(text: string): string {
+  return text.replace(COMMANDS, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
