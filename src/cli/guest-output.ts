@@ -1,8 +1,10 @@
 import { StringDecoder } from "node:string_decoder";
 import { writeOut } from "./terminal.ts";
 
-/** Control characters but tab, line feed and carriage return; an escape only where it does not begin a colour. */
-const COMMANDS = /(?![\t\n\r])(?!\u001b\[[\d;]{0,32}m)\p{Cc}/gu;
+/** Control characters but tab, line feed and carriage return. */
+const CONTROLS = /(?![\t\n\r])\p{Cc}/gu;
+const ESCAPE = "\u001b";
+const COLOUR = /^\[[\d;]{0,32}m/;
 
 /** A guest's output on its way to a person: colours pass, everything else that could command a terminal is shown. Pipes and files get the bytes. */
 export class GuestOutput {
@@ -17,5 +19,8 @@ export class GuestOutput {
 }
 
 export function showCommands(text: string): string {
-  return text.replace(COMMANDS, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replace(CONTROLS, (char, offset: number) => {
+    if (char === ESCAPE && COLOUR.test(text.slice(offset + 1, offset + 36))) return char;
+    return `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  });
 }
