@@ -90,7 +90,7 @@ function isFolder(path: string): boolean {
 }
 
 /** Nothing for what is no folder, or vanished. */
-function listNames(folder: string): string[] {
+export function listNames(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {
