@@ -20,7 +20,7 @@ python=${PADDOCK_PYTHON:-/usr/bin/python3}
 
 # command:package
 run_tools=(bwrap:bubblewrap mkfs.ext4:e2fsprogs mount:mount flock:util-linux prlimit:util-linux setpriv:util-linux)
-test_tools=(shellcheck:shellcheck strace:strace openssl:openssl curl:curl git:git)
+test_tools=(shellcheck:shellcheck strace:strace openssl:openssl curl:curl git:git gcc:build-essential)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

@@ -17,6 +17,7 @@ import { WorkspaceFolder } from "../../src/fleet/workspace-folder.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { openTestApp } from "../support/home.ts";
 import { expectCleanHost, listLeftovers } from "../support/host-state.ts";
+import { lacks } from "../support/needs.ts";
 
 let app: App;
 let folder = "";
@@ -67,15 +68,17 @@ test("workspace folder - a task sees a copy, and only its changes come back unde
   rmSync(folder, { recursive: true });
 });
 
-test("workspace folder - a private folder of another user works and stays private", async () => {
-  if ((process.getuid?.() ?? 1) !== 0) return;
-  chownSync(folder, 65_534, 65_534);
-  chmodSync(folder, 0o700);
-  const { result } = await runOn("echo x > made.txt");
-  expect(result.status).toBe("completed");
-  expect(statSync(join(folder, "made.txt")).uid).toBe(65_534);
-  rmSync(folder, { recursive: true });
-});
+test.skipIf(lacks(process.getuid?.() === 0, "root"))(
+  "workspace folder - a private folder of another user works and stays private",
+  async () => {
+    chownSync(folder, 65_534, 65_534);
+    chmodSync(folder, 0o700);
+    const { result } = await runOn("echo x > made.txt");
+    expect(result.status).toBe("completed");
+    expect(statSync(join(folder, "made.txt")).uid).toBe(65_534);
+    rmSync(folder, { recursive: true });
+  },
+);
 
 test("workspace folder - changes that tools would execute are listed and withheld unless allowed", async () => {
   mkdirSync(join(folder, ".git/hooks"), { recursive: true });

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { chownSync, existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { lacks } from "../../support/needs.ts";
 import { findInitProcess, type Guest, type Harness, isRoot, openHarness, readStatus } from "./harness.ts";
 
 const MIB = 1024 * 1024;
@@ -16,7 +17,7 @@ function tryPlantedLink(folder: string, outside: string): boolean {
   return made;
 }
 
-describe.skipIf(!isRoot)("what a sandbox can see and do", () => {
+describe.skipIf(lacks(isRoot, "root"))("what a sandbox can see and do", () => {
   let harness: Harness;
   let guest: Guest;
 

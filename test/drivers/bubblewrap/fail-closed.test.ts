@@ -5,9 +5,10 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Home } from "../../../src/config/home.ts";
 import type { BubblewrapOptions } from "../../../src/drivers/bubblewrap/options.ts";
 import { compileSeccomp } from "../../../src/drivers/seccomp/bpf.ts";
+import { lacks } from "../../support/needs.ts";
 import { isRoot, listLeftovers, makeHome, NOTHING_LEFT, openHarness, removeHome } from "./harness.ts";
 
-describe.skipIf(!isRoot)("a protection that is missing", () => {
+describe.skipIf(lacks(isRoot, "root"))("a protection that is missing", () => {
   let home: Home;
   let tools: string;
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeSandboxId } from "../../../src/model/ids.ts";
+import { lacks } from "../../support/needs.ts";
 import {
   findInitProcess,
   type Harness,
@@ -21,7 +22,7 @@ function findLauncher(id: string): number {
   return Number(readStatus(outer)["PPid"]);
 }
 
-describe.skipIf(!isRoot)("creating and destroying", () => {
+describe.skipIf(lacks(isRoot, "root"))("creating and destroying", () => {
   let harness: Harness;
 
   beforeAll(async () => {
@@ -134,7 +135,7 @@ describe.skipIf(!isRoot)("creating and destroying", () => {
   });
 });
 
-describe.skipIf(!isRoot)("reaping", () => {
+describe.skipIf(lacks(isRoot, "root"))("reaping", () => {
   test("ended workspaces go by age, and a living sandbox is not touched", async () => {
     await using harness = openHarness({ retentionMs: 0 });
     await using alive = await harness.open();

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { lacks } from "../../support/needs.ts";
 import {
   findInitProcess,
   type Harness,
@@ -12,7 +13,7 @@ import {
 
 const MIB = 1024 * 1024;
 
-describe.skipIf(!isRoot)("limits by cgroup", () => {
+describe.skipIf(lacks(isRoot, "root"))("limits by cgroup", () => {
   let harness: Harness;
 
   beforeAll(() => {

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Home } from "../../../src/config/home.ts";
 import { makeSandboxId } from "../../../src/model/ids.ts";
+import { lacks } from "../../support/needs.ts";
 import {
   findInitProcess,
   isRoot,
@@ -49,7 +50,7 @@ async function startOwner(home: Home, count: number): Promise<Owner> {
 const isOver = ({ ids, uids }: Owner): boolean =>
   listProcessesOf(uids).length === 0 && ids.every((id) => listMembers(id).length === 0);
 
-describe.skipIf(!isRoot)("the death of an owner", () => {
+describe.skipIf(lacks(isRoot, "root"))("the death of an owner", () => {
   let home: Home;
 
   beforeEach(() => {

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import type { ProbeFinding } from "../../../src/drivers/driver.ts";
 import type { Isolation } from "../../../src/model/isolation.ts";
+import { lacks } from "../../support/needs.ts";
 import { isRoot, NOTHING_LEFT } from "./harness.ts";
 
 const OWNER = fileURLToPath(new URL("./unprivileged-owner.ts", import.meta.url));
@@ -26,35 +27,38 @@ interface Seen {
   readonly afterClose: number;
 }
 
-test.skipIf(!isRoot)("an ordinary user gets isolation, weaker limits that are named, and a clean host", () => {
-  const root = mkdtempSync(join(tmpdir(), "paddock-user-"));
-  chmodSync(root, 0o755);
-  mkdirSync(join(root, "home"));
-  chownSync(join(root, "home"), SOMEBODY, SOMEBODY);
-  const identity = ["--reuid", String(SOMEBODY), "--regid", String(SOMEBODY), "--clear-groups"];
-  try {
-    const command = [...identity, process.execPath, OWNER, join(root, "home")];
-    const seen = JSON.parse(execFileSync("setpriv", command, { encoding: "utf8", env: {} })) as Seen;
-    expect(seen.findings.filter(({ status }) => status === "failed")).toEqual([]);
-    const warnings = seen.findings.filter(({ status }) => status === "warning").map(({ name }) => name);
-    expect(warnings).toEqual(expect.arrayContaining(["uids", "limits", "workspace images"]));
-    expect(seen.findings.find(({ name }) => name === "limits")?.detail).toContain("single-tenant tier");
-    expect(seen.isolation).toMatchObject({
-      seccomp: "filter",
-      distinct_uid: false,
-      limits: { mode: "rlimit", workspace: "polled" },
-    });
-    expect(seen.status).toMatchObject({ CapEff: "0000000000000000", NoNewPrivs: "1", Seccomp: "2" });
-    expect(seen.forks).toBeGreaterThan(10);
-    // The limit counts every thread of the user, and the owner has some that come and go.
-    expect(seen.forks).toBeLessThanOrEqual(40);
-    expect(seen.allocated).toBe(false);
-    expect(seen.usage).toEqual({});
-    expect(seen.kept).toEqual(["owner.json", "tree"]);
-    expect(seen.afterKill).toBeLessThanOrEqual(seen.before + 1);
-    expect(seen.afterClose).toBe(seen.before);
-    expect(seen.leftovers).toEqual(NOTHING_LEFT);
-  } finally {
-    rmSync(root, { recursive: true, force: true });
-  }
-});
+test.skipIf(lacks(isRoot, "root"))(
+  "an ordinary user gets isolation, weaker limits that are named, and a clean host",
+  () => {
+    const root = mkdtempSync(join(tmpdir(), "paddock-user-"));
+    chmodSync(root, 0o755);
+    mkdirSync(join(root, "home"));
+    chownSync(join(root, "home"), SOMEBODY, SOMEBODY);
+    const identity = ["--reuid", String(SOMEBODY), "--regid", String(SOMEBODY), "--clear-groups"];
+    try {
+      const command = [...identity, process.execPath, OWNER, join(root, "home")];
+      const seen = JSON.parse(execFileSync("setpriv", command, { encoding: "utf8", env: {} })) as Seen;
+      expect(seen.findings.filter(({ status }) => status === "failed")).toEqual([]);
+      const warnings = seen.findings.filter(({ status }) => status === "warning").map(({ name }) => name);
+      expect(warnings).toEqual(expect.arrayContaining(["uids", "limits", "workspace images"]));
+      expect(seen.findings.find(({ name }) => name === "limits")?.detail).toContain("single-tenant tier");
+      expect(seen.isolation).toMatchObject({
+        seccomp: "filter",
+        distinct_uid: false,
+        limits: { mode: "rlimit", workspace: "polled" },
+      });
+      expect(seen.status).toMatchObject({ CapEff: "0000000000000000", NoNewPrivs: "1", Seccomp: "2" });
+      expect(seen.forks).toBeGreaterThan(10);
+      // The limit counts every thread of the user, and the owner has some that come and go.
+      expect(seen.forks).toBeLessThanOrEqual(40);
+      expect(seen.allocated).toBe(false);
+      expect(seen.usage).toEqual({});
+      expect(seen.kept).toEqual(["owner.json", "tree"]);
+      expect(seen.afterKill).toBeLessThanOrEqual(seen.before + 1);
+      expect(seen.afterClose).toBe(seen.before);
+      expect(seen.leftovers).toEqual(NOTHING_LEFT);
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
+  },
+);

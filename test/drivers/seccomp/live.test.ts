@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { compileSeccomp } from "../../../src/drivers/seccomp/bpf.ts";
 import { type SeccompArch, SYSCALL_NUMBERS } from "../../../src/drivers/seccomp/syscalls.ts";
+import { lacks } from "../../support/needs.ts";
 import { canRunSandbox, runInSandbox } from "./sandbox.ts";
 
 const arch: SeccompArch = process.arch === "arm64" ? "arm64" : "x64";
@@ -110,19 +111,24 @@ function observe(program?: Buffer): Record<string, string> {
   return JSON.parse(stdout) as Record<string, string>;
 }
 
-describe.skipIf(!canRunSandbox)("under the filter, with every capability of its user namespace, a guest", () => {
-  const withFilter = canRunSandbox ? observe(filter) : {};
-  const without = canRunSandbox ? observe() : {};
+describe.skipIf(lacks(canRunSandbox, "a working bubblewrap"))(
+  "under the filter, with every capability of its user namespace, a guest",
+  () => {
+    const withFilter = canRunSandbox ? observe(filter) : {};
+    const without = canRunSandbox ? observe() : {};
 
-  test.for(cases)("sees $outcome for $name", ({ name, outcome, mayBeVoid }, context) => {
-    expect(withFilter[name]).toBe(outcome);
-    if (outcome === "ok") return;
-    if (mayBeVoid !== undefined && without[name] === outcome) context.skip(`void here: ${mayBeVoid}`);
-    expect(without[name], "the same call without the filter").not.toBe(outcome);
-  });
-});
+    test.for(cases)("sees $outcome for $name", ({ name, outcome, mayBeVoid }) => {
+      expect(withFilter[name]).toBe(outcome);
+      if (outcome === "ok") return;
+      // Where the kernel itself has no such thing the live call proves nothing; the interpreter's tests over the program do.
+      if (mayBeVoid !== undefined && without[name] === outcome)
+        return console.warn(`${name}: no positive control here: ${mayBeVoid}`);
+      expect(without[name], "the same call without the filter").not.toBe(outcome);
+    });
+  },
+);
 
-test.skipIf(!canRunSandbox).each([0, 8, 64, filter.length - 8, filter.length - 4])(
+test.skipIf(lacks(canRunSandbox, "a working bubblewrap")).each([0, 8, 64, filter.length - 8, filter.length - 4])(
   "a filter cut to %i bytes starts nothing",
   (length) => {
     const { status, stdout } = runInSandbox(["/bin/echo", "ran"], filter.subarray(0, length));

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { compileSeccomp } from "../../../src/drivers/seccomp/bpf.ts";
+import { lacks } from "../../support/needs.ts";
 import { canRunSandbox, hasProgram, runInSandbox } from "./sandbox.ts";
 
 const filter = compileSeccomp(process.arch === "arm64" ? "arm64" : "x64");
@@ -14,7 +15,7 @@ const runFile = (name: string, ...interpreter: string[]) =>
 const inShell = (script: string) => runInSandbox(["/bin/bash", "-euo", "pipefail", "-c", script], filter);
 const fine = (stdout: string) => ({ status: 0, stdout, stderr: "" });
 
-describe.skipIf(!canRunSandbox)("under the filter", () => {
+describe.skipIf(lacks(canRunSandbox, "a working bubblewrap"))("under the filter", () => {
   test("Python's threads, processes, event loop, files, database, sockets and limits work", () => {
     expect(runFile("everyday.py", "python3")).toEqual(fine("fine\n"));
   });
@@ -41,28 +42,42 @@ describe.skipIf(!canRunSandbox)("under the filter", () => {
     expect(stdout).toMatch(/^\d+\.\d+\.\d+\na\n$/);
   });
 
-  test.skipIf(!hasProgram(["/usr/bin/python3", "-m", "pip", "--version"]))("pip starts", () => {
-    expect(inShell("python3 -m pip --version")).toMatchObject({ status: 0, stderr: "" });
-  });
+  test.skipIf(lacks(hasProgram(["/usr/bin/python3", "-m", "pip", "--version"]), "/usr/bin/python3"))(
+    "pip starts",
+    () => {
+      expect(inShell("python3 -m pip --version")).toMatchObject({ status: 0, stderr: "" });
+    },
+  );
 
-  test.skipIf(!hasProgram(["/usr/bin/git", "--version"]))("git keeps history, clones and collects garbage", () => {
-    const script = `export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+  test.skipIf(lacks(hasProgram(["/usr/bin/git", "--version"]), "/usr/bin/git"))(
+    "git keeps history, clones and collects garbage",
+    () => {
+      const script = `export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
       git init -q r; cd r; echo 1 > f; git add f; git commit -qm one; git gc -q; git clone -q . ../c; git -C ../c log --format=%s`;
-    expect(inShell(script)).toEqual({ ...fine("one\n"), stderr: expect.any(String) });
-  });
+      expect(inShell(script)).toEqual({ ...fine("one\n"), stderr: expect.any(String) });
+    },
+  );
 
-  test.skipIf(!hasProgram(["/usr/bin/gcc", "--version"]))("gcc builds a threaded program that runs", () => {
-    const source = `#include <pthread.h>
+  test.skipIf(lacks(hasProgram(["/usr/bin/gcc", "--version"]), "/usr/bin/gcc"))(
+    "gcc builds a threaded program that runs",
+    () => {
+      const source = `#include <pthread.h>
       #include <stdio.h>
       static void *run(void *p) { return p; }
       int main(void) { pthread_t t; if (pthread_create(&t, 0, run, 0)) return 1; pthread_join(t, 0); return puts("built") < 0; }`;
-    const script = `printf %s "$1" > a.c && gcc -O1 -pthread -o a a.c && ./a`;
-    expect(runInSandbox(["/bin/bash", "-c", script, "bash", source], filter)).toEqual(fine("built\n"));
-  });
+      const script = `printf %s "$1" > a.c && gcc -O1 -pthread -o a a.c && ./a`;
+      expect(runInSandbox(["/bin/bash", "-c", script, "bash", source], filter)).toEqual(fine("built\n"));
+    },
+  );
 
-  test.skipIf(!hasProgram(["/usr/bin/openssl", "version"]))("openssl makes a key and hashes", () => {
-    expect(inShell("openssl genpkey -algorithm ed25519 -out k; openssl dgst -sha256 k | grep -c SHA2")).toMatchObject({
-      stdout: "1\n",
-    });
-  });
+  test.skipIf(lacks(hasProgram(["/usr/bin/openssl", "version"]), "/usr/bin/openssl"))(
+    "openssl makes a key and hashes",
+    () => {
+      expect(inShell("openssl genpkey -algorithm ed25519 -out k; openssl dgst -sha256 k | grep -c SHA2")).toMatchObject(
+        {
+          stdout: "1\n",
+        },
+      );
+    },
+  );
 });
