@@ -35,7 +35,8 @@ test.each(VICTIMS)(
     const victim = start(argv);
     await saidOn(victim);
     const ids = listIds();
-    expect(ids).not.toEqual([]);
+    expect(livingRemains(ids)).not.toEqual([]);
+    expect(processesNamed(HOME.root)).not.toEqual([]);
     await kill(victim);
     await expectSoonEmpty(() => [...livingRemains([HOME.root, ...ids]), ...processesNamed(HOME.root)]);
     await startAndStop();

@@ -113,11 +113,12 @@ test("cli exec - gives a real terminal that follows the window, and puts the own
   shell.resize(33, 101);
   shell.type("until [ \"$(stty size)\" = '33 101' ]; do sleep 0.01; done; echo resi''zed\n");
   await shell.saw("stdout", "resized");
-  shell.type("sleep 60\n");
-  shell.type("\u0003echo inter''rupted\n");
-  await shell.saw("stdout", "interrupted");
+  shell.type("echo go''ing; sleep 60\n");
+  await shell.saw("stdout", "going");
+  shell.type("\u0003");
+  await shell.saw("stdout", /\^C[^$#]*[$#] $/);
   shell.type("exit 9\n");
-  expect((await shell.exited).code).toBe(9);
+  expect(await shell.exited).toMatchObject({ code: 9, stderr: "" });
 });
 
 test("cli exec - --no-tty gives none", async () => {

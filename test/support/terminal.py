@@ -1,6 +1,6 @@
 """terminal.py ROWS COLUMNS COMMAND...: runs a command on a terminal of its own.
 
-What it prints goes to standard output. JSON lines on standard input steer it: {"type": text} and {"resize": [rows, columns]}.
+What it prints goes to standard output; whether it left the terminal's modes changed, to standard error. JSON lines on standard input steer it: {"type": text} and {"resize": [rows, columns]}.
 """
 
 import fcntl
@@ -53,8 +53,11 @@ def main() -> None:
     if pid == 0:
         resize(0, int(rows), int(columns))
         os.execvp(command[0], command)
+    modes = termios.tcgetattr(terminal)
     relay(terminal)
     _, status = os.waitpid(pid, 0)
+    if termios.tcgetattr(terminal) != modes:
+        print("the terminal's modes were left changed", file=sys.stderr)
     sys.exit(os.waitstatus_to_exitcode(status))
 
 

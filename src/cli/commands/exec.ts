@@ -100,10 +100,10 @@ function forwardInput(call: KeeperCall, terminal: boolean): Disposable {
   return {
     [Symbol.dispose]: () => {
       stdin.off("data", onData).off("end", onEnd).off("error", onEnd);
+      if (terminal) stdin.setRawMode(false);
       stdin.destroy();
       stdout.off("resize", onResize);
       process.off("SIGINT", onInterrupt);
-      if (terminal) stdin.setRawMode(false);
     },
   };
 }
