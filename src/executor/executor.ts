@@ -235,7 +235,7 @@ function explain(
   if (last?.error) return last.error;
   return {
     code: "nonzero",
-    message: `${last?.operation ?? "the task"} ended with exit code ${last?.return_code ?? "unknown"}`,
+    message: `${last?.operation ?? "the task"} ended with ${last?.signal ? `signal ${last.signal}` : `exit code ${last?.return_code ?? "unknown"}`}`,
     hint: "The call's stderr says why.",
     retryable: false,
   };

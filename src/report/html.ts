@@ -8,6 +8,9 @@ export interface ReportTask {
   readonly result: TaskResult;
 }
 
+/** Attempts that fill the width of their plot. */
+const ATTEMPTS_SCALE = 6;
+
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1d2433; --dim: #667085; --line: #e4e7ec; --card: #fff; --page: #f7f8fa; --net: #2f6fed; --cpu: #f59e0b; --prep: #b8c0cc; --in: #7c3aed; --out: #0d9488; --bad: #d92d20; --good: #079455; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --dim: #98a2b3; --line: #2b3342; --card: #171c26; --page: #0f131a; --prep: #475467; } }
@@ -58,7 +61,7 @@ function plots(result: TaskResult): string {
     key,
     stackedBars(rows(result, latencyRow), "Latency per tool call"),
     stackedBars(rows(result, bytesRow), "Bytes per tool call: to the sandbox, from the sandbox, egress"),
-    stackedBars(rows(result, attemptsRow), "Attempts per tool call"),
+    stackedBars(rows(result, attemptsRow), "Attempts per tool call", ATTEMPTS_SCALE),
   ].join("\n");
 }
 

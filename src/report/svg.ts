@@ -29,9 +29,9 @@ const BAR_WIDTH = 520;
 const NOTE_WIDTH = 190;
 const ROW_HEIGHT = 24;
 
-/** Horizontal stacked bars on one common scale, one row per call. */
-export function stackedBars(rows: readonly BarRow[], caption: string): string {
-  const longest = Math.max(...rows.map((row) => sumOf(row)), Number.MIN_VALUE);
+/** Horizontal stacked bars on one common scale, one row per call. `leastScale` keeps small whole numbers from filling the width. */
+export function stackedBars(rows: readonly BarRow[], caption: string, leastScale: number = Number.MIN_VALUE): string {
+  const longest = Math.max(...rows.map((row) => sumOf(row)), leastScale);
   const height = rows.length * ROW_HEIGHT + 8;
   const width = LABEL_WIDTH + BAR_WIDTH + NOTE_WIDTH;
   const body = rows.map((row, index) => drawRow(row, index, longest)).join("\n");
