@@ -2,6 +2,9 @@ import { homedir } from "node:os";
 import { isAbsolute, join, normalize } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 
+/** A unix socket's path has at most 107 bytes (unix(7)); the longest below the root is `/run/<sandbox id>/socket/host.sock`. */
+const MAX_ROOT_BYTES = 107 - "/run/sbx_00000000000000000000000000/socket/host.sock".length;
+
 /** The data folder and the rooms in it (docs/configuration.md). */
 export interface Home {
   readonly root: string;
@@ -24,6 +27,15 @@ export function resolveHome(env: NodeJS.ProcessEnv, uid: number): Home {
     throw new PaddockError("invalid_config", `PADDOCK_HOME is ${root}; it has to be an absolute path`);
   if (/^\/(proc|sys|dev)(\/|$)/.test(normalize(root)))
     throw new PaddockError("invalid_config", `PADDOCK_HOME is ${root}, which keeps no files`);
+  if (Buffer.byteLength(root) > MAX_ROOT_BYTES) {
+    throw new PaddockError(
+      "invalid_config",
+      `PADDOCK_HOME has ${Buffer.byteLength(root)} bytes; sockets below it allow ${MAX_ROOT_BYTES}`,
+      {
+        hint: "Set PADDOCK_HOME to a shorter path.",
+      },
+    );
+  }
   const room = (name: string): string => join(root, name);
   return {
     root,

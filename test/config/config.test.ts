@@ -25,6 +25,12 @@ test("config - a data folder that cannot keep files is refused by name", () => {
   }
 });
 
+test("config - a data folder too deep for the sockets below it is refused, the longest that fits is not", () => {
+  const fits = `/${"x".repeat(54)}`;
+  expect(`${resolveHome({ PADDOCK_HOME: fits }, 0).run}/sbx_${"0".repeat(26)}/socket/host.sock`).toHaveLength(107);
+  expect(() => resolveHome({ PADDOCK_HOME: `${fits}x` }, 0)).toThrow(/56 bytes/);
+});
+
 test("config - environment wins over config.json, which wins over defaults", () => {
   writeFileSync(
     join(home, "config.json"),
