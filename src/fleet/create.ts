@@ -8,7 +8,7 @@ import { identifyProcess } from "../lib/process-identity.ts";
 import { makeSandboxId, type SandboxId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { EgressProxy } from "../network/proxy.ts";
-import { Channel } from "../sandbox/channel.ts";
+import { Channel, type ChannelEvents } from "../sandbox/channel.ts";
 import type { SandboxHost } from "../sandbox/host.ts";
 import { Sandbox, type SandboxSettings } from "../sandbox/sandbox.ts";
 
@@ -51,7 +51,7 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
   let sandbox: Sandbox | undefined;
   let host: SandboxHost | undefined;
   let earlyBreach: PaddockError | undefined;
-  const channel = await Channel.listen(socketDir, key, {
+  const channel = await listen(runDir, socketDir, key, {
     relay: (tunnel, callId) => request.proxy.handle(tunnel, callId),
     breach: (error) => {
       earlyBreach = toPaddockError(error);
@@ -80,6 +80,15 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
     await channel[Symbol.asyncDispose]();
     rmSync(runDir, { recursive: true, force: true });
     throw explainFailure(request.signal, earlyBreach ?? error);
+  }
+}
+
+async function listen(runDir: string, socketDir: string, key: string, events: ChannelEvents): Promise<Channel> {
+  try {
+    return await Channel.listen(socketDir, key, events);
+  } catch (cause) {
+    rmSync(runDir, { recursive: true, force: true });
+    throw new PaddockError("create_failed", `no socket could be opened in ${socketDir}`, { cause });
   }
 }
 

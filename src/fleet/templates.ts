@@ -126,13 +126,18 @@ export class TemplateStore {
       const hash = name.replace(/^\.(build|cache)-/, "").slice(0, 64);
       const isTemplate = name === hash;
       if (isTemplate && current.has(hash) && !options.all) continue;
-      if (name.includes(".lock")) continue;
-      if (existsSync(join(this.#folder, `${hash}.lock`)) || used.has(hash)) {
+      if (name.includes(".lock.")) continue;
+      const lock = LockFile.tryAcquire(join(this.#folder, `${hash}.lock`));
+      if (!(lock instanceof LockFile)) {
         inUse.push(name);
         continue;
       }
-      await removeTree(join(this.#folder, name));
-      removed.push(name);
+      using _held = lock;
+      if (used.has(hash)) inUse.push(name);
+      else {
+        await removeTree(join(this.#folder, name));
+        removed.push(name);
+      }
     }
     this.#ready.clear();
     return { removed, inUse };

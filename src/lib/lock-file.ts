@@ -12,6 +12,16 @@ export class LockFile implements Disposable {
     this.#path = path;
   }
 
+  /** The lock, or the living process that holds it. A dead holder's lock is taken over. */
+  static tryAcquire(path: string): LockFile | ProcessIdentity {
+    for (;;) {
+      if (tryCreate(path)) return new LockFile(path);
+      const holder = readHolder(path);
+      if (holder !== undefined && isAlive(holder)) return holder;
+      discardStale(path, holder);
+    }
+  }
+
   /** Waits for the lock until `signal` aborts. `onWait` is called once when another process holds it. */
   static async acquire(
     path: string,
@@ -21,13 +31,9 @@ export class LockFile implements Disposable {
     let told = false;
     for (;;) {
       signal.throwIfAborted();
-      if (tryCreate(path)) return new LockFile(path);
-      const holder = readHolder(path);
-      if (holder === undefined || !isAlive(holder)) {
-        discardStale(path, holder);
-        continue;
-      }
-      if (!told) onWait(holder);
+      const taken = LockFile.tryAcquire(path);
+      if (taken instanceof LockFile) return taken;
+      if (!told) onWait(taken);
       told = true;
       await sleep(POLL_MS, undefined, { signal });
     }
