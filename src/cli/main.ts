@@ -7,6 +7,7 @@ import { killCommand, logsCommand, psCommand } from "./commands/kept.ts";
 import { runCommand } from "./commands/run.ts";
 import { setupCommand } from "./commands/setup.ts";
 import { templatesCommand } from "./commands/templates.ts";
+import { chooseDriver } from "./driver-options.ts";
 import { reportFailure } from "./failure.ts";
 import { outputLost, watchOutput } from "./output-loss.ts";
 
@@ -21,6 +22,7 @@ const program = new Command("paddock")
   .exitOverride()
   .hook("preAction", (_program, command) => {
     json = command.opts()["json"] === true;
+    chooseDriver(command);
   });
 
 for (const make of [

@@ -10,9 +10,16 @@ const TrustedUpstream = z.strictObject({
   address: z.string().max(64).optional(),
 });
 
+export const DRIVERS = ["bubblewrap", "docker"] as const;
+export type DriverName = (typeof DRIVERS)[number];
+
+const RuntimeName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/);
+
 /** `config.json` in the data folder; the operator's word. No task and no API can set any of it. */
 const ConfigFile = z.strictObject({
-  driver: z.enum(["bubblewrap"]).optional(),
+  driver: z.enum(DRIVERS).optional(),
+  /** Runtime of the container engine, by the name the engine knows it under: `runc`, `runsc`. */
+  runtime: RuntimeName.optional(),
   /** `rlimit` asks for the single-tenant tier without cgroups. */
   limits: z.enum(["auto", "rlimit"]).optional(),
   trusted_upstreams: z.array(TrustedUpstream).max(1000).optional(),
@@ -25,7 +32,9 @@ const ConfigFile = z.strictObject({
 
 export interface Config {
   readonly home: Home;
-  readonly driver: "bubblewrap";
+  readonly driver: DriverName;
+  /** Runtime of the container engine; undefined leaves it to the engine's default. */
+  readonly runtime: string | undefined;
   readonly limits: "auto" | "rlimit";
   readonly trustedUpstreams: readonly { readonly name: string; readonly port: number; readonly address?: string }[];
   /** The host's CA bundle, passed on to sandboxes. */
@@ -45,15 +54,23 @@ export function loadConfig(env: NodeJS.ProcessEnv, uid: number): Config {
   const limits = z.enum(["auto", "rlimit"]).safeParse(env["PADDOCK_LIMITS"] ?? file.limits ?? "auto");
   if (!limits.success)
     throw new PaddockError("invalid_config", `PADDOCK_LIMITS is ${env["PADDOCK_LIMITS"]}; use auto or rlimit`);
-  const driver = z.literal("bubblewrap").safeParse(env["PADDOCK_DRIVER"] ?? file.driver ?? "bubblewrap");
+  const driver = z.enum(DRIVERS).safeParse(env["PADDOCK_DRIVER"] ?? file.driver ?? "bubblewrap");
   if (!driver.success)
+    throw new PaddockError("invalid_config", `PADDOCK_DRIVER is ${env["PADDOCK_DRIVER"]}; use ${DRIVERS.join(" or ")}`);
+  const runtime = RuntimeName.optional().safeParse(env["PADDOCK_RUNTIME"] ?? file.runtime);
+  if (!runtime.success)
     throw new PaddockError(
       "invalid_config",
-      `PADDOCK_DRIVER is ${env["PADDOCK_DRIVER"]}; this build offers bubblewrap`,
+      `PADDOCK_RUNTIME is ${env["PADDOCK_RUNTIME"]}, which is no runtime's name`,
     );
+  if (runtime.data !== undefined && driver.data === "bubblewrap")
+    throw new PaddockError("invalid_config", "a runtime can be chosen with the docker driver only", {
+      hint: "Add --driver docker, or unset PADDOCK_RUNTIME.",
+    });
   return {
     home,
     driver: driver.data,
+    runtime: runtime.data,
     limits: limits.data,
     trustedUpstreams: (file.trusted_upstreams ?? []).map(({ name, port, address }) =>
       address === undefined ? { name, port } : { name, port, address },

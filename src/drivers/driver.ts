@@ -1,5 +1,6 @@
 import type { SandboxId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
+import type { NodeType } from "../model/node-type.ts";
 import type { SandboxHost } from "../sandbox/host.ts";
 
 export type { SandboxEnd, SandboxHost as DriverSandbox, UsageSample } from "../sandbox/host.ts";
@@ -40,12 +41,69 @@ export interface SandboxSpec {
   readonly workspace: WorkspaceSource;
   readonly limits: Limits;
   readonly mounts: readonly Mount[];
+  /** For labels and records. */
+  readonly nodeType?: NodeType;
   /** Content hash of the mounted template, for the record. */
   readonly templateHash?: string;
+  /** Immutable id of the node's image (`sha256:...`), from `images`; absent means the base. Only drivers that have `images`. */
+  readonly image?: string;
+  /** Lets another process take the sandbox over when its owner dies. Only drivers that declare `survivesOwner`; others refuse. */
+  readonly adoption?: Adoption;
   /** Host folder that holds `host.sock`, already listening; the driver mounts it read-only at /run/paddock and gives the socket to the sandbox's uid. */
   readonly socketDir: string;
   /** Channel key, 32 hex digits; goes to the supervisor on descriptor 0 and nowhere else. */
   readonly key: string;
+}
+
+/** What a sandbox that may outlive its owner leaves for the next one. */
+export interface Adoption {
+  /** How long the sandbox waits without an owner before it is reaped. */
+  readonly graceMs: number;
+  /** Opaque to the driver: what the fleet needs to lease the sandbox again. Kept in the owner file, mode 0600. */
+  readonly state: unknown;
+}
+
+/** A sandbox whose owner died, taken over. `socketDir` is the folder it still dials; the key is unchanged. */
+export interface AdoptedSandbox {
+  readonly host: SandboxHost;
+  readonly socketDir: string;
+  readonly key: string;
+  readonly state: unknown;
+}
+
+/** `base` has supervisor, interpreters and no packages; the others add what their setup plan says. */
+export type ImageName = NodeType | "base";
+
+export interface ImageFacts {
+  readonly name: ImageName;
+  /** Immutable: `sha256:<64 hex>`. */
+  readonly id: string;
+  readonly bytes: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface ImageBuild {
+  readonly name: ImageName;
+  /** Tar stream with `Dockerfile` at its root. */
+  readonly context: NodeJS.ReadableStream;
+  readonly buildArguments: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  /** One line of the engine's build output. */
+  readonly onProgress: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** The engine's store of node images. */
+export interface ImageEngine {
+  /** Undefined where the engine has no image of that id or reference. */
+  inspect(reference: string): Promise<ImageFacts | undefined>;
+  /** Builds and tags `paddock/<name>:latest`. Throws `image_failed` with the last lines of output, `engine_unavailable`, `no_space`. */
+  build(build: ImageBuild): Promise<ImageFacts>;
+  /** Makes an image of one layer from a root file system as tar. Returns its id. */
+  importRoot(tar: NodeJS.ReadableStream, reference: string, signal: AbortSignal): Promise<string>;
+  /** Images of ours by label, newest first. */
+  list(): Promise<readonly ImageFacts[]>;
+  remove(id: string): Promise<void>;
 }
 
 export interface ProbeFinding {
@@ -71,6 +129,8 @@ export interface ReapReport {
 export interface Driver extends AsyncDisposable {
   readonly name: string;
   readonly capabilities: DriverCapabilities;
+  /** Present where nodes start from images instead of mounted template folders. */
+  readonly images?: ImageEngine;
   /** Probes every mechanism by using it. `failed` findings refuse the driver (fail closed). */
   probe(): Promise<readonly ProbeFinding[]>;
   /** Makes what every later `create` needs (resident launcher, cgroup parent). Throws `driver_unavailable` with the first failed finding. */
@@ -80,6 +140,11 @@ export interface Driver extends AsyncDisposable {
    * and leaves nothing behind when it throws or when `signal` aborts.
    */
   create(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxHost>;
+  /**
+   * Takes over a living sandbox whose owner is dead. Throws `not_found`, `adoption_refused` (its owner lives, or record, generation and
+   * start time disagree). Present where `capabilities.survivesOwner`.
+   */
+  adopt?(id: SandboxId, signal: AbortSignal): Promise<AdoptedSandbox>;
   /** Removes what dead owners left: processes, cgroups, mounts, folders, locks. Touches nothing whose owner lives. */
   reap(): Promise<ReapReport>;
 }

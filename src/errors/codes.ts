@@ -39,6 +39,27 @@ export const ERROR_CODES = {
   create_failed: row(503, true, 73, "The sandbox did not start. `paddock doctor` probes each step."),
   capacity: row(429, true, 75, "Wait for running sandboxes to end, or raise the admission limits."),
   no_space: row(507, true, 73, "Free disk space below PADDOCK_HOME, or ask for a smaller workspace."),
+  engine_unavailable: row(
+    503,
+    true,
+    69,
+    "Start the container engine, or name it with DOCKER_HOST. `paddock doctor --driver docker` shows what was tried.",
+  ),
+  engine_failed: row(502, true, 70, "The container engine refused or failed; its message says why."),
+  image_missing: row(409, false, 69, "Build it with `paddock images build TYPE`, or allow building."),
+  image_failed: row(
+    500,
+    true,
+    70,
+    "Read the build output above; without a registry, `paddock images build --bootstrap` makes the base itself.",
+  ),
+  adoption_refused: row(
+    409,
+    false,
+    69,
+    "Only a living sandbox whose owner died and whose records agree can be adopted.",
+  ),
+  artifact_failed: row(502, true, 69, "The artifact store failed; check its endpoint, bucket and credentials."),
   template_failed: row(
     500,
     true,

@@ -19,4 +19,6 @@ export interface Isolation {
   readonly limits: { readonly mode: LimitsMode; readonly workspace: WorkspaceMode };
   /** Content hash of the template, absent for the bare node. */
   readonly template?: string;
+  /** Immutable id of the image, under drivers whose nodes start from images. */
+  readonly image?: string;
 }

@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import type { Isolation } from "../model/isolation.ts";
 
 /** Counters of the whole sandbox as the host sees them. Fields are absent where the limits mode cannot tell. */
@@ -27,6 +28,11 @@ export interface SandboxHost {
   resetPeak(): boolean;
   /** Resolves once nothing of the sandbox lives any more (cgroup empty, or its pid namespace gone). Never rejects. */
   readonly ended: Promise<SandboxEnd>;
+  /** The supervisor's standard input and output, where the sandbox cannot dial a socket (docs/protocol.md, over one stream). */
+  readonly stdio?: Duplex;
+  /** Stops everything in the sandbox where it is, until `resume`. Present where the driver declares `pause`. */
+  pause?(): Promise<void>;
+  resume?(): Promise<void>;
   /** Kills everything in the sandbox; resolves with `ended`. Idempotent. */
   kill(detail: string): Promise<void>;
   /** Kills, then removes everything the driver made but the workspace when `keepWorkspace`. Idempotent. */

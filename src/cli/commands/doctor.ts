@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { createApp } from "../../app.ts";
 import type { ProbeFinding } from "../../internal.ts";
+import { addDriverOptions } from "../driver-options.ts";
 import { printable } from "../table.ts";
 import { style } from "../terminal.ts";
 
@@ -8,7 +9,7 @@ const MARKS = { ok: "ok", warning: "warning", failed: "FAILED" } as const;
 const STYLES = { ok: "green", warning: "yellow", failed: "red" } as const;
 
 export function doctorCommand(): Command {
-  return new Command("doctor")
+  return addDriverOptions(new Command("doctor"))
     .description("probe every mechanism that isolation needs, by using it")
     .option("--json", "as JSON")
     .action(async (options: { json?: boolean }) => {

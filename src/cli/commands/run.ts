@@ -9,6 +9,7 @@ import type { KeptResult } from "../../keeper/protocol.ts";
 import { spawnKeeper } from "../../keeper/spawn.ts";
 import type { TaskResult } from "../../model/result.ts";
 import type { TaskInput } from "../../model/task.ts";
+import { addDriverOptions } from "../driver-options.ts";
 import { exitCodeOf } from "../exit-code.ts";
 import { RunView } from "../run-view.ts";
 import { catchInterrupts } from "../signals.ts";
@@ -27,7 +28,7 @@ interface RunOptions extends TaskOptions {
 const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
 
 export function runCommand(): Command {
-  return new Command("run")
+  return addDriverOptions(new Command("run"))
     .description("run a file, code, a task JSON or a description in a new sandbox")
     .argument("[source]", "file (.py .js .sh .json .md), a quoted description, or - for standard input")
     .option("-c, --code <code>", "code to run instead of a file")

@@ -1,8 +1,8 @@
 import { isAbsolute, normalize } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
 import type { Mount } from "../driver.ts";
+import { FD } from "../host/launch.ts";
 import type { Base, DataFile, RootEntry } from "./base.ts";
-import { FD } from "./launch.ts";
 
 export const SUPERVISOR_TARGET = "/opt/paddock/supervisor";
 export const NODE_TARGET = "/opt/paddock/node";

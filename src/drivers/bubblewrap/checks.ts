@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import type { ProbeFinding } from "../driver.ts";
-import type { Identity } from "./launch.ts";
+import type { Identity } from "../host/launch.ts";
 
 const run = promisify(execFile);
 

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import type { LimitsMode } from "../../model/isolation.ts";
 import { DEFAULT_LIMITS } from "../../model/limits.ts";
 import type { ProbeFinding } from "../driver.ts";
-import { type CgroupTexts, type GroupLayout, listLayouts, makeGroups } from "./cgroup-layout.ts";
+import { type CgroupTexts, type GroupLayout, listLayouts, makeGroups } from "../host/cgroup-layout.ts";
+import { BlankImageStore } from "../host/image.ts";
+import type { Identity } from "../host/launch.ts";
+import type { LauncherProcess } from "../host/launcher-process.ts";
 import type { BubblewrapFacts } from "./checks.ts";
-import { BlankImageStore } from "./image.ts";
-import type { Identity } from "./launch.ts";
-import type { LauncherProcess } from "./launcher-process.ts";
 import type { BubblewrapOptions } from "./options.ts";
 import type { Volumes } from "./workspace.ts";
 

@@ -1,8 +1,8 @@
 import { PaddockError, toPaddockError } from "../../errors/error.ts";
 import { isTimeout } from "../../lib/deadline.ts";
 import type { Driver, DriverCapabilities, DriverSandbox, ProbeFinding, ReapReport, SandboxSpec } from "../driver.ts";
-import { UsageReader } from "./cgroup-usage.ts";
-import { LauncherProcess } from "./launcher-process.ts";
+import { UsageReader } from "../host/cgroup-usage.ts";
+import { LauncherProcess } from "../host/launcher-process.ts";
 import type { BubblewrapOptions } from "./options.ts";
 import { describeIsolation, makeLaunchPlan } from "./plan.ts";
 import { BubblewrapSandbox } from "./sandbox.ts";

@@ -1,8 +1,8 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Home } from "../../config/home.ts";
+import type { CgroupTexts } from "../host/cgroup-layout.ts";
 import type { SeccompArch } from "../seccomp/syscalls.ts";
-import type { CgroupTexts } from "./cgroup-layout.ts";
 
 /** A Node binary and the folder of an npm package, shown to sandboxes at /opt/paddock/node. */
 export interface NodeTools {
@@ -36,7 +36,7 @@ export const DEFAULT_BUBBLEWRAP = "/usr/bin/bwrap";
 export const DEFAULT_PYTHON = "/usr/bin/python3";
 export const DEFAULT_RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
 export const DEFAULT_RETENTION_BYTES = 5 * 1024 ** 3;
-export const LAUNCHER_SOURCE = fileURLToPath(new URL("./launcher", import.meta.url));
+export const LAUNCHER_SOURCE = fileURLToPath(new URL("../host/launcher", import.meta.url));
 export const SUPERVISOR_SOURCE = fileURLToPath(new URL("../../../images/supervisor", import.meta.url));
 
 /** The Node that runs us, and the npm that came with Paddock. */

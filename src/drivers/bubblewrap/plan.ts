@@ -2,10 +2,10 @@ import { release } from "node:os";
 import type { Isolation } from "../../model/isolation.ts";
 import type { Limits } from "../../model/limits.ts";
 import type { SandboxSpec } from "../driver.ts";
+import { makeGroups } from "../host/cgroup-layout.ts";
+import type { LaunchPlan } from "../host/launch.ts";
 import { makeBubblewrapArguments, SOCKET_TARGET, SUPERVISOR_TARGET } from "./arguments.ts";
 import { makeDataFiles } from "./base.ts";
-import { makeGroups } from "./cgroup-layout.ts";
-import type { LaunchPlan } from "./launch.ts";
 import type { Setup } from "./setup.ts";
 import type { ResolvedWorkspace } from "./workspace.ts";
 

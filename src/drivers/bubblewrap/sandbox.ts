@@ -1,6 +1,6 @@
 import type { Isolation } from "../../model/isolation.ts";
 import type { DriverSandbox, SandboxEnd, UsageSample } from "../driver.ts";
-import type { UsageReader } from "./cgroup-usage.ts";
+import type { UsageReader } from "../host/cgroup-usage.ts";
 
 /** What a sandbox needs of its driver. */
 export interface SandboxControl {

@@ -1,9 +1,11 @@
 import { PaddockError } from "../../errors/error.ts";
 import type { LimitsMode } from "../../model/isolation.ts";
 import type { ProbeFinding } from "../driver.ts";
+import type { GroupLayout } from "../host/cgroup-layout.ts";
+import { installCaBundle, installNode, installProgram, prepareHome, sweepOldCopies } from "../host/install.ts";
+import { LauncherProcess } from "../host/launcher-process.ts";
 import { compileSeccomp } from "../seccomp/bpf.ts";
 import { type Base, describeBase } from "./base.ts";
-import type { GroupLayout } from "./cgroup-layout.ts";
 import {
   type BubblewrapFacts,
   checkBubblewrap,
@@ -14,8 +16,6 @@ import {
   checkSandboxing,
 } from "./checks.ts";
 import { chooseLimits, chooseVolumes, type LimitsChoice, ownIdentity } from "./choices.ts";
-import { installCaBundle, installNode, installProgram, prepareHome, sweepOldCopies } from "./install.ts";
-import { LauncherProcess } from "./launcher-process.ts";
 import {
   type BubblewrapOptions,
   DEFAULT_BUBBLEWRAP,

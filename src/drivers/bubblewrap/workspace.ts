@@ -6,9 +6,9 @@ import { parseUntrustedJson } from "../../lib/json.ts";
 import type { SandboxId } from "../../model/ids.ts";
 import type { WorkspaceMode } from "../../model/isolation.ts";
 import type { SandboxSpec, WorkspaceSource } from "../driver.ts";
+import type { BlankImageStore } from "../host/image.ts";
+import type { Identity, WorkspacePlan } from "../host/launch.ts";
 import type { WorkspaceBind } from "./arguments.ts";
-import type { BlankImageStore } from "./image.ts";
-import type { Identity, WorkspacePlan } from "./launch.ts";
 
 /** What the host offers for workspaces. */
 export interface Volumes {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { installProgram, sweepOldCopies } from "../../../src/drivers/bubblewrap/install.ts";
+import { installProgram, sweepOldCopies } from "../../../src/drivers/host/install.ts";
 
 let folder = "";
 beforeEach(() => {

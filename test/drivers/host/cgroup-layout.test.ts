@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type GroupLayout, listLayouts, makeGroups } from "../../../src/drivers/bubblewrap/cgroup-layout.ts";
+import { type GroupLayout, listLayouts, makeGroups } from "../../../src/drivers/host/cgroup-layout.ts";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
 
 const HYBRID = `31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { GroupLayout } from "../../../src/drivers/bubblewrap/cgroup-layout.ts";
-import { UsageReader } from "../../../src/drivers/bubblewrap/cgroup-usage.ts";
+import type { GroupLayout } from "../../../src/drivers/host/cgroup-layout.ts";
+import { UsageReader } from "../../../src/drivers/host/cgroup-usage.ts";
 
 /** A folder with files as the kernel's v2 group has them; this host may not have such groups. */
 function makeVersion2(files: Readonly<Record<string, string>>): {
