@@ -1,20 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import type { LimitsMode } from "../../model/isolation.ts";
 import { DEFAULT_LIMITS } from "../../model/limits.ts";
 import type { ProbeFinding } from "../driver.ts";
 import { type CgroupTexts, type GroupLayout, listLayouts, makeGroups } from "../host/cgroup-layout.ts";
-import { BlankImageStore } from "../host/image.ts";
-import type { Identity } from "../host/launch.ts";
 import type { LauncherProcess } from "../host/launcher-process.ts";
-import type { BubblewrapFacts } from "./checks.ts";
+import { ownIdentity } from "../host/volumes.ts";
 import type { BubblewrapOptions } from "./options.ts";
-import type { Volumes } from "./workspace.ts";
-
-const PROBE_IMAGE_BYTES = 16 * 1024 * 1024;
-
-export const ownIdentity = (): Identity => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 });
 
 async function readCgroupTexts(options: BubblewrapOptions): Promise<CgroupTexts> {
   if (options.cgroupTexts !== undefined) return options.cgroupTexts;
@@ -62,39 +54,4 @@ export async function chooseLimits(options: BubblewrapOptions, launcher: Launche
   }
   const hint = "Run under `systemd-run --user --scope -p Delegate=yes`, or as root, for limits by cgroup.";
   return { mode: "rlimit", finding: { name, status: "warning", detail: `rlimit (${reason}); ${SINGLE_TENANT}`, hint } };
-}
-
-/** Images where one can really be made and mounted, else folders. */
-export async function chooseVolumes(
-  options: BubblewrapOptions,
-  launcher: LauncherProcess,
-  bubblewrap: BubblewrapFacts,
-): Promise<{ finding: ProbeFinding; volumes: Volumes }> {
-  const name = "workspace images";
-  const { home } = options;
-  const own = ownIdentity();
-  const blanks = new BlankImageStore(home.workspaces);
-  const shared = { home, own, blanks, bindsByDescriptor: bubblewrap.bindsByDescriptor };
-  const polled = "workspaces are folders: RLIMIT_FSIZE and a check every second";
-  if (own.uid !== 0) {
-    const finding = {
-      name,
-      status: "warning",
-      detail: `not root; ${polled}`,
-      hint: "Run as root for fixed sizes.",
-    } as const;
-    return { finding, volumes: { ...shared, kind: "folder" } };
-  }
-  const folder = join(home.workspaces, `.probe-${randomBytes(6).toString("hex")}`);
-  try {
-    await mkdir(folder, { mode: 0o700 });
-    await launcher.request("tryImage", { folder, blank: await blanks.get(PROBE_IMAGE_BYTES) });
-    return { finding: { name, status: "ok", detail: "ext4 on loop devices" }, volumes: { ...shared, kind: "image" } };
-  } catch (error) {
-    const detail = `${error instanceof Error ? error.message : String(error)}; ${polled}`;
-    const hint = "Install e2fsprogs and allow loop devices (/dev/loop-control).";
-    return { finding: { name, status: "warning", detail, hint }, volumes: { ...shared, kind: "folder" } };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }

@@ -2,13 +2,14 @@ import { PaddockError, toPaddockError } from "../../errors/error.ts";
 import { isTimeout } from "../../lib/deadline.ts";
 import type { Driver, DriverCapabilities, DriverSandbox, ProbeFinding, ReapReport, SandboxSpec } from "../driver.ts";
 import { UsageReader } from "../host/cgroup-usage.ts";
+import { reapWith } from "../host/configure.ts";
 import { LauncherProcess } from "../host/launcher-process.ts";
+import { type ResolvedWorkspace, resolveWorkspace } from "../host/workspace.ts";
 import type { BubblewrapOptions } from "./options.ts";
 import { describeIsolation, makeLaunchPlan } from "./plan.ts";
 import { BubblewrapSandbox } from "./sandbox.ts";
-import { configureLauncher, type Inspection, inspectHost, type Setup } from "./setup.ts";
+import { configureBubblewrap, type Inspection, inspectHost, type Setup } from "./setup.ts";
 import { tryWholeSandbox } from "./trial.ts";
-import { type ResolvedWorkspace, resolveWorkspace } from "./workspace.ts";
 
 function makeAbortError(id: string, reason: unknown): PaddockError {
   const code = isTimeout(reason) ? "timeout" : "cancelled";
@@ -158,17 +159,8 @@ export class BubblewrapDriver implements Driver {
 
   async #restart(setup: Setup): Promise<Running> {
     const launcher = LauncherProcess.start(setup.python, setup.launcherFolder, (id, text) => this.#finish(id, text));
-    await configureLauncher(launcher, setup);
+    await configureBubblewrap(launcher, setup);
     await reapWith(launcher);
     return this.#watch({ setup, launcher });
   }
-}
-
-async function reapWith(launcher: LauncherProcess): Promise<ReapReport> {
-  const reply = await launcher.request("reap", {});
-  const failed = reply["failed"] as readonly (readonly [string, string])[];
-  return {
-    reaped: reply["reaped"] as readonly string[],
-    failed: failed.map(([id, detail]) => ({ id, detail })),
-  };
 }

@@ -4,10 +4,10 @@ import type { Limits } from "../../model/limits.ts";
 import type { SandboxSpec } from "../driver.ts";
 import { makeGroups } from "../host/cgroup-layout.ts";
 import type { LaunchPlan } from "../host/launch.ts";
-import { makeBubblewrapArguments, SOCKET_TARGET, SUPERVISOR_TARGET } from "./arguments.ts";
+import type { ResolvedWorkspace } from "../host/workspace.ts";
+import { makeBubblewrapArguments, SOCKET_TARGET, SUPERVISOR_TARGET, type WorkspaceBind } from "./arguments.ts";
 import { makeDataFiles } from "./base.ts";
 import type { Setup } from "./setup.ts";
-import type { ResolvedWorkspace } from "./workspace.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -36,6 +36,13 @@ function makeRlimits(limits: Limits, setup: Setup): Record<string, number> {
   };
 }
 
+function bindWorkspace(spec: SandboxSpec, setup: Setup, { plan }: ResolvedWorkspace): WorkspaceBind {
+  const { source, readOnly } = plan;
+  const path = spec.workspacePath;
+  if (source === null) return { kind: "tmpfs", path, bytes: spec.limits.workspaceBytes };
+  return { kind: "bind", path, source, readOnly, byDescriptor: setup.bubblewrap.bindsByDescriptor };
+}
+
 export function makeLaunchPlan(
   spec: SandboxSpec,
   setup: Setup,
@@ -57,7 +64,7 @@ export function makeLaunchPlan(
       mounts: spec.mounts,
       socketDir: spec.socketDir,
       tmpBytes: spec.limits.tmpBytes,
-      workspace: workspace.bind,
+      workspace: bindWorkspace(spec, setup, workspace),
     }),
     command: command ?? [setup.python, "-I", "-S", "-B", `${SUPERVISOR_TARGET}/__main__.py`],
     stdin: `${JSON.stringify({ key: spec.key, socket: `${SOCKET_TARGET}/host.sock` })}\n`,

@@ -2,8 +2,11 @@ import { PaddockError } from "../../errors/error.ts";
 import type { LimitsMode } from "../../model/isolation.ts";
 import type { ProbeFinding } from "../driver.ts";
 import type { GroupLayout } from "../host/cgroup-layout.ts";
+import { chooseRetention, configureLauncher, type Retention } from "../host/configure.ts";
 import { installCaBundle, installNode, installProgram, prepareHome, sweepOldCopies } from "../host/install.ts";
 import { LauncherProcess } from "../host/launcher-process.ts";
+import { DEFAULT_PYTHON, findNodeTools, LAUNCHER_SOURCE, SUPERVISOR_SOURCE } from "../host/tools.ts";
+import { chooseVolumes, ownIdentity, type Volumes } from "../host/volumes.ts";
 import { compileSeccomp } from "../seccomp/bpf.ts";
 import { type Base, describeBase } from "./base.ts";
 import {
@@ -15,21 +18,8 @@ import {
   checkPython,
   checkSandboxing,
 } from "./checks.ts";
-import { chooseLimits, chooseVolumes, type LimitsChoice, ownIdentity } from "./choices.ts";
-import {
-  type BubblewrapOptions,
-  DEFAULT_BUBBLEWRAP,
-  DEFAULT_PYTHON,
-  DEFAULT_RETENTION_BYTES,
-  DEFAULT_RETENTION_MS,
-  findNodeTools,
-  LAUNCHER_SOURCE,
-  SUPERVISOR_SOURCE,
-} from "./options.ts";
-import type { Volumes } from "./workspace.ts";
-
-/** Disk that creates leave free: 256 MiB for the host and 16 MiB for the metadata of volumes. */
-const MIN_FREE_BYTES = 272 * 1024 * 1024;
+import { chooseLimits, type LimitsChoice } from "./choices.ts";
+import { type BubblewrapOptions, DEFAULT_BUBBLEWRAP } from "./options.ts";
 
 /** What was found and made once, for all sandboxes of a driver. */
 export interface Setup {
@@ -44,7 +34,7 @@ export interface Setup {
   readonly limitsMode: LimitsMode;
   readonly layout?: GroupLayout;
   readonly volumes: Volumes;
-  readonly retention: { readonly ageMs: number; readonly bytes: number };
+  readonly retention: Retention;
 }
 
 export type OnEnded = (id: string, detail: string) => void;
@@ -66,16 +56,15 @@ function compileFilter({ compileSeccomp: compile = compileSeccomp }: BubblewrapO
 }
 
 /** Tells a launcher what all of its sandboxes share. */
-export async function configureLauncher(launcher: LauncherProcess, setup: Setup): Promise<void> {
-  const { workspaces, run, owners, uids } = setup.volumes.home;
-  await launcher.request("configure", {
+export async function configureBubblewrap(launcher: LauncherProcess, setup: Setup): Promise<void> {
+  const { bubblewrap, seccomp, retention, volumes, layout } = setup;
+  await configureLauncher(launcher, {
     driver: "bubblewrap",
-    bubblewrap: setup.bubblewrap.path,
-    rooms: { workspaces, run, owners, uids },
-    parents: setup.layout?.parents ?? [],
-    seccomp: setup.seccomp.toString("hex"),
-    minFreeBytes: MIN_FREE_BYTES,
-    retention: setup.retention,
+    home: volumes.home,
+    retention,
+    bubblewrap: bubblewrap.path,
+    parents: layout?.parents ?? [],
+    seccomp,
   });
 }
 
@@ -117,10 +106,7 @@ async function completeSetup(
     limitsMode: choice.mode,
     ...(choice.layout === undefined ? {} : { layout: choice.layout }),
     volumes,
-    retention: {
-      ageMs: options.retentionMs ?? DEFAULT_RETENTION_MS,
-      bytes: options.retentionBytes ?? DEFAULT_RETENTION_BYTES,
-    },
+    retention: chooseRetention(options),
   };
 }
 
@@ -145,7 +131,7 @@ export async function inspectHost(options: BubblewrapOptions, onEnded: OnEnded):
   const launcher = LauncherProcess.start(python, launcherFolder, onEnded);
   try {
     const choice = await chooseLimits(options, launcher);
-    const { finding, volumes } = await chooseVolumes(options, launcher, bubblewrap.facts);
+    const { finding, volumes } = await chooseVolumes(options.home, launcher);
     findings.push(choice.finding, finding);
     if (hasFailed(findings)) {
       await launcher.close();
@@ -153,7 +139,7 @@ export async function inspectHost(options: BubblewrapOptions, onEnded: OnEnded):
     }
     const facts = { ...bubblewrap.facts, path };
     const setup = await completeSetup(options, facts, seccomp, launcherFolder, choice, volumes);
-    await configureLauncher(launcher, setup);
+    await configureBubblewrap(launcher, setup);
     await sweepOldCopies(options.home.bin);
     return { findings, ready: { setup, launcher } };
   } catch (error) {

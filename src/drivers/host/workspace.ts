@@ -1,30 +1,19 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Home } from "../../config/home.ts";
 import { PaddockError } from "../../errors/error.ts";
 import { parseUntrustedJson } from "../../lib/json.ts";
 import type { SandboxId } from "../../model/ids.ts";
 import type { WorkspaceMode } from "../../model/isolation.ts";
 import type { SandboxSpec, WorkspaceSource } from "../driver.ts";
-import type { BlankImageStore } from "../host/image.ts";
-import type { Identity, WorkspacePlan } from "../host/launch.ts";
-import type { WorkspaceBind } from "./arguments.ts";
+import type { Identity, WorkspacePlan } from "./launch.ts";
+import type { Volumes } from "./volumes.ts";
 
-/** What the host offers for workspaces. */
-export interface Volumes {
-  readonly home: Home;
-  /** Our own identity; uid 0 gives sandboxes others. */
-  readonly own: Identity;
-  readonly kind: "image" | "folder";
-  readonly blanks: BlankImageStore;
-  /** Whether bubblewrap has `--bind-fd`. */
-  readonly bindsByDescriptor: boolean;
-}
+/** The part of a spec that decides about the workspace. */
+type WorkspaceSpec = Pick<SandboxSpec, "id" | "workspace" | "limits">;
 
 export interface ResolvedWorkspace {
   readonly mode: WorkspaceMode;
   readonly plan: WorkspacePlan;
-  readonly bind: WorkspaceBind;
   /** Null takes a uid from the pool, or keeps our own. */
   readonly identity: Identity | null;
 }
@@ -38,28 +27,20 @@ const NO_WORKSPACE: WorkspacePlan = {
   lock: null,
 };
 
-function bindFolder(spec: SandboxSpec, volumes: Volumes, source: string, readOnly: boolean): WorkspaceBind {
-  return { kind: "bind", path: spec.workspacePath, source, readOnly, byDescriptor: volumes.bindsByDescriptor };
-}
-
-async function resolveNew(spec: SandboxSpec, volumes: Volumes): Promise<ResolvedWorkspace> {
+async function resolveNew(spec: WorkspaceSpec, volumes: Volumes): Promise<ResolvedWorkspace> {
   const folder = join(volumes.home.workspaces, spec.id);
   if (volumes.kind === "folder") {
     const source = join(folder, "tree");
     const plan = { ...NO_WORKSPACE, folder, source };
-    return { mode: "polled", plan, bind: bindFolder(spec, volumes, source, false), identity: null };
+    return { mode: "polled", plan, identity: null };
   }
   const blank = await volumes.blanks.get(spec.limits.workspaceBytes);
   const source = join(folder, "mount");
   const plan = { ...NO_WORKSPACE, folder, blank, source, image: join(folder, "image.ext4") };
-  return { mode: "image", plan, bind: bindFolder(spec, volumes, source, false), identity: null };
+  return { mode: "image", plan, identity: null };
 }
 
-function resolveFolder(
-  spec: SandboxSpec,
-  volumes: Volumes,
-  workspace: Extract<WorkspaceSource, { kind: "folder" }>,
-): ResolvedWorkspace {
+function resolveFolder(volumes: Volumes, workspace: Extract<WorkspaceSource, { kind: "folder" }>): ResolvedWorkspace {
   const { path, uid, gid, readOnly } = workspace;
   const isRoot = volumes.own.uid === 0;
   if (isRoot && (uid === 0 || gid === 0) && workspace.porter !== true) {
@@ -72,12 +53,7 @@ function resolveFolder(
     throw new PaddockError("create_failed", `only root can run a sandbox as uid ${uid}`);
   }
   const plan = { ...NO_WORKSPACE, source: path, readOnly };
-  return {
-    mode: "polled",
-    plan,
-    bind: bindFolder(spec, volumes, path, readOnly),
-    identity: isRoot ? { uid, gid } : null,
-  };
+  return { mode: "polled", plan, identity: isRoot ? { uid, gid } : null };
 }
 
 interface EndedOwner extends Identity {
@@ -96,7 +72,6 @@ async function readEndedOwner(folder: string, id: SandboxId): Promise<EndedOwner
 }
 
 async function resolveEnded(
-  spec: SandboxSpec,
   volumes: Volumes,
   { sandboxId, writable }: Extract<WorkspaceSource, { kind: "ended" }>,
 ): Promise<ResolvedWorkspace> {
@@ -108,23 +83,20 @@ async function resolveEnded(
   return {
     mode: mode === "image" ? "image" : "polled",
     plan: { ...NO_WORKSPACE, source, image, readOnly, lock: join(folder, "owner.json") },
-    bind: bindFolder(spec, volumes, source, readOnly),
     identity: volumes.own.uid === 0 ? { uid, gid } : null,
   };
 }
 
-export async function resolveWorkspace(spec: SandboxSpec, volumes: Volumes): Promise<ResolvedWorkspace> {
+export async function resolveWorkspace(spec: WorkspaceSpec, volumes: Volumes): Promise<ResolvedWorkspace> {
   const { workspace } = spec;
   switch (workspace.kind) {
     case "new":
       return resolveNew(spec, volumes);
-    case "memory": {
-      const bind = { kind: "tmpfs", path: spec.workspacePath, bytes: spec.limits.workspaceBytes } as const;
-      return { mode: "memory", plan: NO_WORKSPACE, bind, identity: null };
-    }
+    case "memory":
+      return { mode: "memory", plan: NO_WORKSPACE, identity: null };
     case "folder":
-      return resolveFolder(spec, volumes, workspace);
+      return resolveFolder(volumes, workspace);
     case "ended":
-      return resolveEnded(spec, volumes, workspace);
+      return resolveEnded(volumes, workspace);
   }
 }

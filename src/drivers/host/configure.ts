@@ -1,0 +1,63 @@
+import type { Home } from "../../config/home.ts";
+import type { ReapReport } from "../driver.ts";
+import type { GroupParent } from "./launch.ts";
+import type { LauncherProcess } from "./launcher-process.ts";
+
+const DEFAULT_RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
+const DEFAULT_RETENTION_BYTES = 5 * 1024 ** 3;
+
+/** Disk that creates leave free: 256 MiB for the host and 16 MiB for the metadata of volumes. */
+const MIN_FREE_BYTES = 272 * 1024 * 1024;
+
+/** How long and up to which sum of bytes ended workspaces are kept. */
+export interface Retention {
+  readonly ageMs: number;
+  readonly bytes: number;
+}
+
+export function chooseRetention(options: {
+  readonly retentionMs?: number;
+  readonly retentionBytes?: number;
+}): Retention {
+  return {
+    ageMs: options.retentionMs ?? DEFAULT_RETENTION_MS,
+    bytes: options.retentionBytes ?? DEFAULT_RETENTION_BYTES,
+  };
+}
+
+/** What all sandboxes of one launcher share. */
+export interface LauncherConfiguration {
+  readonly driver: string;
+  readonly home: Home;
+  readonly retention: Retention;
+  /** The rest is for launchers that make sandboxes themselves. */
+  readonly bubblewrap?: string;
+  readonly parents?: readonly GroupParent[];
+  readonly seccomp?: Buffer;
+}
+
+export async function configureLauncher(
+  launcher: LauncherProcess,
+  configuration: LauncherConfiguration,
+): Promise<void> {
+  const { driver, home, retention, bubblewrap, parents, seccomp } = configuration;
+  const { workspaces, run, owners, uids } = home;
+  await launcher.request("configure", {
+    driver,
+    bubblewrap: bubblewrap ?? "",
+    rooms: { workspaces, run, owners, uids },
+    parents: parents ?? [],
+    seccomp: seccomp?.toString("hex") ?? "",
+    minFreeBytes: MIN_FREE_BYTES,
+    retention,
+  });
+}
+
+export async function reapWith(launcher: LauncherProcess): Promise<ReapReport> {
+  const reply = await launcher.request("reap", {});
+  const failed = reply["failed"] as readonly (readonly [string, string])[];
+  return {
+    reaped: reply["reaped"] as readonly string[],
+    failed: failed.map(([id, detail]) => ({ id, detail })),
+  };
+}
