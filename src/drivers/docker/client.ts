@@ -1,0 +1,75 @@
+import type Docker from "dockerode";
+import { PaddockError } from "../../errors/error.ts";
+import { type Endpoint, formatAddress } from "./endpoint.ts";
+import { toEngineError } from "./engine-error.ts";
+
+interface DialOptions {
+  path: string;
+  file?: unknown;
+}
+
+interface Modem {
+  dial: (options: DialOptions, callback: unknown) => void;
+}
+
+/**
+ * On attach, dockerode puts its own options into the request's body, and Podman hands a body to the container's standard input
+ * (apocas/dockerode#742). An empty body keeps them out.
+ */
+function emptyAttachBodies(modem: Modem): void {
+  const dial = modem.dial.bind(modem);
+  modem.dial = (options, callback) => {
+    if (options.path.endsWith("/attach?")) options.file = Buffer.alloc(0);
+    dial(options, callback);
+  };
+}
+
+/** docker-modem fills what is absent from the environment, so everything it could read there is given, if only as undefined. */
+function makeOptions({ address }: Endpoint): Docker.DockerOptions {
+  const nothing = { host: undefined, port: undefined, socketPath: undefined, username: undefined };
+  const unsecured = { ca: undefined, cert: undefined, key: undefined, pathPrefix: "/" };
+  const all = { ...nothing, ...unsecured, protocol: "http" as const, timeout: undefined, headers: {} };
+  switch (address.kind) {
+    case "unix":
+      return { ...all, socketPath: address.path };
+    case "tcp": {
+      const { host, port, tls } = address;
+      if (tls === undefined) return { ...all, host, port };
+      const { ca, cert, key } = tls;
+      const accept = tls.verify ? {} : { checkServerIdentity: () => undefined };
+      return { ...all, host, port, protocol: "https", ca, cert, key, ...accept } as Docker.DockerOptions;
+    }
+    case "ssh": {
+      const { host, port = 22, user = process.env["USER"] ?? "root" } = address;
+      const sshOptions = { agent: process.env["SSH_AUTH_SOCK"] };
+      return { ...all, protocol: "ssh", host, port, username: user, sshOptions } as Docker.DockerOptions;
+    }
+  }
+}
+
+async function loadDockerode(): Promise<typeof Docker> {
+  try {
+    return (await import("dockerode")).default;
+  } catch (cause) {
+    throw new PaddockError(
+      "driver_unavailable",
+      "the package dockerode, which the docker driver talks through, cannot be loaded",
+      {
+        cause,
+        hint: "Run `npm install` again.",
+      },
+    );
+  }
+}
+
+/** A client that speaks to one endpoint and to no other, whatever the environment says. Nothing is sent yet. */
+export async function makeClient(endpoint: Endpoint): Promise<Docker> {
+  const Client = await loadDockerode();
+  try {
+    const client = new Client(makeOptions(endpoint));
+    emptyAttachBodies(client.modem as Modem);
+    return client;
+  } catch (error) {
+    throw toEngineError(error, `use the engine at ${formatAddress(endpoint.address)} (${endpoint.origin})`);
+  }
+}

@@ -1,0 +1,86 @@
+import { PaddockError } from "../../errors/error.ts";
+import { isTimeout } from "../../lib/deadline.ts";
+
+const CONNECTION_CODES = new Set([
+  "EACCES",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOENT",
+  "ENOTFOUND",
+  "EPERM",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EAI_AGAIN",
+]);
+
+const START_HINTS: Readonly<Record<string, string>> = {
+  ENOENT: "No socket is there: start the engine, or name it with DOCKER_HOST.",
+  EACCES: "This user may not use the engine's socket; whoever may is as good as root on that machine.",
+  ECONNREFUSED: "Nothing listens there: start the engine.",
+  ECONNRESET: "The engine ended or restarted during the request; try again.",
+  EPIPE: "The engine ended or restarted during the request; try again.",
+};
+
+const read = (value: unknown, field: string): unknown =>
+  typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[field] : undefined;
+
+/** What the engine itself said, else the error's text. */
+function readMessage(error: unknown): string {
+  const said = read(read(error, "json"), "message");
+  if (typeof said === "string") return said.trim();
+  return error instanceof Error ? error.message.trim() : String(error);
+}
+
+/** The engine tells these apart by text only, so this is the one place that reads it. */
+function classify(status: number | undefined, message: string): { code: PaddockError["code"]; hint?: string } {
+  if (/no space left on device|disk quota exceeded/i.test(message)) {
+    return { code: "no_space", hint: "Free space where the container engine keeps its data (docker system df)." };
+  }
+  if (status === 404 && /no such image|image not known|unable to find .*image|does not exist in local/i.test(message)) {
+    return { code: "image_missing" };
+  }
+  if (/(unknown or invalid|invalid) runtime|runtime .*(not found|not configured)|unknown runtime/i.test(message)) {
+    const hint = "Register the runtime with the engine (daemon.json, `runtimes`) and reload it; docs/docker.md.";
+    return { code: "driver_unavailable", hint };
+  }
+  return { code: "engine_failed" };
+}
+
+/** Anything that a request to the engine threw, as a coded error. `action` says what was asked: "make the container of sbx_…". */
+export function toEngineError(error: unknown, action: string): PaddockError {
+  if (error instanceof PaddockError) return error;
+  const message = readMessage(error);
+  const status = read(error, "statusCode");
+  if (error instanceof Error && (error.name === "AbortError" || isTimeout(error))) {
+    return new PaddockError(
+      isTimeout(error) || isTimeout(error.cause) ? "timeout" : "cancelled",
+      `could not ${action}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const code = read(error, "code");
+  const isConnection = typeof code === "string" && CONNECTION_CODES.has(code);
+  if (typeof status !== "number" && (isConnection || /socket hang up/.test(message))) {
+    const hint = START_HINTS[String(code)];
+    return new PaddockError("engine_unavailable", `could not ${action}: ${message}`, {
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+  const { code: known, hint } = classify(typeof status === "number" ? status : undefined, message);
+  return new PaddockError(known, `could not ${action}: ${message}`, {
+    cause: error,
+    context: { status: typeof status === "number" ? status : null },
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** HTTP status of the engine's refusal. */
+export function readStatus(error: unknown): number | undefined {
+  const status = error instanceof PaddockError ? error.context["status"] : undefined;
+  return typeof status === "number" ? status : undefined;
+}
