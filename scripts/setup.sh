@@ -4,7 +4,10 @@
 #
 #     scripts/setup.sh           what running needs
 #     scripts/setup.sh --test    what the tests and checks need, too
+#     scripts/setup.sh --docker  a Docker engine, too, where there is none
+#     scripts/setup.sh --gvisor  gVisor (runsc), too; says how an engine learns of it
 #
+# It never edits an engine's configuration and restarts nothing.
 # Exit status: 0 ready, 64 wrong use, 69 something is missing that this script cannot install (it prints what to do).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,6 +24,8 @@ python=${PADDOCK_PYTHON:-/usr/bin/python3}
 # command:package
 run_tools=(bwrap:bubblewrap mkfs.ext4:e2fsprogs mount:mount flock:util-linux prlimit:util-linux setpriv:util-linux)
 test_tools=(shellcheck:shellcheck strace:strace openssl:openssl curl:curl git:git gcc:build-essential)
+# The tests' own engine (scripts/engine.sh) runs as root only, so only root needs it.
+engine_tools=(dockerd:docker.io containerd:containerd runc:runc mmdebstrap:mmdebstrap)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -118,6 +123,51 @@ python_advice() {
   fi
 }
 
+# An engine that is named, runs or is installed.
+find_engine() {
+  local socket
+  if [ -n "${DOCKER_HOST:-}" ]; then
+    printf '%s' "$DOCKER_HOST"
+    return
+  fi
+  for socket in /var/run/docker.sock "${XDG_RUNTIME_DIR:-/nowhere}/docker.sock"; do
+    if [ -S "$socket" ]; then
+      printf '%s' "$socket"
+      return
+    fi
+  done
+  command -v dockerd || command -v podman
+}
+
+make_docker_ready() {
+  local engine
+  if ! engine=$(find_engine); then
+    check_tools dockerd:docker.io
+    engine=$(find_engine)
+  fi
+  say "engine: $engine"
+  case $engine in
+  */dockerd) say 'It does not run yet. As root, run: systemctl start docker (without systemd: dockerd)' ;;
+  */podman) say 'Its socket does not run yet. Run: systemctl --user start podman.socket (as root without --user)' ;;
+  esac
+}
+
+make_gvisor_ready() {
+  local runsc
+  runsc=$(bash scripts/gvisor.sh) || exit
+  cat >&2 <<EOF
+setup: gVisor: $runsc
+setup: To let Docker use it, put this into /etc/docker/daemon.json and restart Docker:
+{"runtimes": {"runsc": {"path": "$runsc", "runtimeArgs": ["--platform=systrap", "--network=none", "--host-uds=open", "--oci-seccomp"]}}}
+EOF
+}
+
+# The tests say what they leave out for want of gVisor; under CI that fails them.
+make_tests_ready() {
+  [ "$(id -u)" -eq 0 ] || return 0
+  bash scripts/gvisor.sh --find >/dev/null 2>&1 || bash scripts/gvisor.sh >/dev/null || say 'the tests run without gVisor'
+}
+
 warn_about_namespaces() {
   local switch=/proc/sys/kernel/apparmor_restrict_unprivileged_userns
   if [ "$(id -u)" -ne 0 ] && [ "$(cat "$switch" 2>/dev/null)" = 1 ]; then
@@ -145,18 +195,31 @@ install_npm_packages() {
   [ -x node_modules/node/bin/node ] || stop 'the package "node" has no program: npm must be allowed to run its install script'
 }
 
+usage() {
+  say 'usage: scripts/setup.sh [--test] [--docker] [--gvisor]'
+  exit "$EXIT_USAGE"
+}
+
 main() {
-  local tools=("${run_tools[@]}")
-  case "$*" in
-  '') ;;
-  --test) tools+=("${test_tools[@]}") ;;
-  *) say "usage: scripts/setup.sh [--test]" && exit "$EXIT_USAGE" ;;
-  esac
+  local flag tools=("${run_tools[@]}") more=()
+  for flag in "$@"; do
+    case $flag in
+    --test)
+      tools+=("${test_tools[@]}")
+      if [ "$(id -u)" -eq 0 ]; then tools+=("${engine_tools[@]}"); fi
+      more+=(make_tests_ready)
+      ;;
+    --docker) more+=(make_docker_ready) ;;
+    --gvisor) more+=(make_gvisor_ready) ;;
+    *) usage ;;
+    esac
+  done
   check_node
   check_tools "${tools[@]}"
   check_python
   warn_about_namespaces
   install_npm_packages
+  for flag in ${more[@]+"${more[@]}"}; do "$flag"; done
 }
 
 main "$@"
