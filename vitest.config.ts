@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/soak/**"],
+    globalSetup: ["test/support/engine-setup.ts"],
     pool: "forks",
     fileParallelism: false,
     testTimeout: 60_000,
