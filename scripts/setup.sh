@@ -23,7 +23,8 @@ python=${PADDOCK_PYTHON:-/usr/bin/python3}
 
 # command:package
 run_tools=(bwrap:bubblewrap mkfs.ext4:e2fsprogs mount:mount flock:util-linux prlimit:util-linux setpriv:util-linux)
-test_tools=(shellcheck:shellcheck strace:strace openssl:openssl curl:curl git:git gcc:build-essential)
+test_tools=(shellcheck:shellcheck strace:strace openssl:openssl curl:curl git:git gcc:build-essential
+  ceph-mon:ceph-mon ceph-osd:ceph-osd radosgw:radosgw)
 # The tests' own engine (scripts/engine.sh) runs as root only, so only root needs it.
 engine_tools=(dockerd:docker.io containerd:containerd runc:runc mmdebstrap:mmdebstrap)
 
