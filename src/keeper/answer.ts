@@ -1,5 +1,6 @@
 import { toPaddockError } from "../errors/error.ts";
-import { type Connection, readControl } from "../sandbox/connection.ts";
+import type { Connection } from "../sandbox/connection.ts";
+import { readControl } from "../sandbox/control.ts";
 import { FRAME, type Frame, MAX_PAYLOAD_BYTES } from "../sandbox/frames.ts";
 
 /** The client closes when it has read the last answer; one that does not is cut off after this long. */

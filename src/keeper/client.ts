@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 import { isAlive } from "../lib/process-identity.ts";
 import { isSandboxId } from "../model/ids.ts";
-import { Connection, readControl } from "../sandbox/connection.ts";
+import { Connection } from "../sandbox/connection.ts";
+import { readControl } from "../sandbox/control.ts";
 import { FRAME, MAX_PAYLOAD_BYTES } from "../sandbox/frames.ts";
 import { KeeperCard, type KeeperRequest, toErrorCode } from "./protocol.ts";
 

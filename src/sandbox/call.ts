@@ -2,7 +2,8 @@ import type { z } from "zod";
 import type { ErrorCode } from "../errors/codes.ts";
 import { PaddockError } from "../errors/error.ts";
 import type { Channel } from "./channel.ts";
-import { type Connection, readControl } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { readControl } from "./control.ts";
 import { breach, FRAME, type Frame, MAX_PAYLOAD_BYTES } from "./frames.ts";
 import { expectMessage, Failed } from "./messages.ts";
 

@@ -1,10 +1,14 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server } from "node:net";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
-import { Connection, readControl } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import { readControl } from "./control.ts";
 import { breach, FRAME } from "./frames.ts";
+import { clearDeadSocket } from "./listening-socket.ts";
+import { StreamMux } from "./stream-mux.ts";
 import { Tunnel } from "./tunnel.ts";
 
 const MAX_CONNECTIONS = 64;
@@ -29,11 +33,12 @@ export interface ChannelEvents {
 }
 
 /**
- * The listening end of one sandbox. Unauthenticated dials have few slots, little time and a budget of failures,
+ * The host's end of one sandbox: what dials come from a listening socket, or from a multiplexed stream. Unauthenticated dials have few slots, little time and a budget of failures,
  * because any guest process can dial; authenticated connections wait here until a call takes one.
  */
 export class Channel implements AsyncDisposable {
-  readonly #server: Server;
+  #server: Server | undefined;
+  #mux: StreamMux | undefined;
   readonly #key: Buffer;
   readonly #events: ChannelEvents;
   readonly #idle: Connection[] = [];
@@ -43,27 +48,66 @@ export class Channel implements AsyncDisposable {
   readonly #partialCheck: NodeJS.Timeout;
   #handshakes = 0;
   #broken = false;
+  /** The sandbox stands still, so nothing of it can be late. */
+  #suspended = false;
 
-  private constructor(server: Server, key: string, events: ChannelEvents) {
-    this.#server = server;
+  private constructor(key: string, events: ChannelEvents) {
     this.#key = Buffer.from(key, "hex");
     this.#events = events;
     this.#partialCheck = setInterval(() => this.#checkPartialFrames(), 2000);
     this.#partialCheck.unref();
-    server.on("connection", (socket) => this.#accept(socket));
   }
 
-  /** Listens at `<folder>/host.sock`. The driver hands the socket to the sandbox's uid. */
+  /**
+   * Listens at `<folder>/host.sock`. The driver hands the socket to the sandbox's uid. A socket that a dead owner left there is
+   * replaced by one with the same owner and mode, so that a living supervisor finds it; one that is listened on is an error.
+   */
   static async listen(folder: string, key: string, events: ChannelEvents): Promise<Channel> {
-    const server = createServer({ pauseOnConnect: false });
-    const channel = new Channel(server, key, events);
+    const path = join(folder, "host.sock");
+    const giveOwner = await clearDeadSocket(path);
+    const channel = new Channel(key, events);
+    const server = createServer((socket) => channel.#accept(socket));
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once("error", reject);
-    server.listen(join(folder, "host.sock"), resolve);
-    await promise;
+    server.listen(path, resolve);
+    try {
+      await promise;
+      giveOwner();
+    } catch (error) {
+      await channel[Symbol.asyncDispose]();
+      throw error;
+    }
     server.off("error", reject);
     server.on("error", () => undefined);
+    channel.#server = server;
     return channel;
+  }
+
+  /** Serves a supervisor that dials over one stream, its standard input and output. */
+  static over(stream: Duplex, key: string, events: ChannelEvents): Channel {
+    const channel = new Channel(key, events);
+    channel.attach(stream);
+    return channel;
+  }
+
+  /** Takes dials from `stream` from now on, and from nowhere else: a listening socket is closed. */
+  attach(stream: Duplex): void {
+    this.#stopListening();
+    this.#mux = new StreamMux(stream, {
+      opened: (virtual) => this.#accept(virtual),
+      breach: (error) => this.#break(error),
+    });
+  }
+
+  /** Nothing counts as late until `resume`. */
+  suspend(): void {
+    this.#suspended = true;
+  }
+
+  resume(): void {
+    this.#suspended = false;
+    this.#mux?.forgetPartial();
+    for (const connection of this.#all) connection.forgetPartial();
   }
 
   /** An idle connection; waits for one at most `timeoutMs`, then `supervisor_lost`. */
@@ -110,16 +154,17 @@ export class Channel implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#partialCheck);
     this.#stopListening();
+    this.#mux?.destroy();
     for (const connection of this.#all) connection.destroy();
     this.#all.clear();
     this.#idle.length = 0;
   }
 
   #stopListening(): void {
-    if (this.#server.listening) this.#server.close();
+    if (this.#server?.listening) this.#server.close();
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Duplex): void {
     if (this.#broken || this.#handshakes >= HANDSHAKE_SLOTS || this.#all.size >= MAX_CONNECTIONS + HANDSHAKE_SLOTS) {
       socket.destroy();
       this.#strike("too many connections at once");
@@ -131,7 +176,7 @@ export class Channel implements AsyncDisposable {
     const settle = (): boolean => {
       if (settled) return false;
       settled = true;
-      clearTimeout(timer);
+      clearInterval(timer);
       this.#handshakes -= 1;
       return true;
     };
@@ -140,7 +185,7 @@ export class Channel implements AsyncDisposable {
       connection.destroy();
       this.#strike(why);
     };
-    const timer = setTimeout(() => fail("no proof in time"), HANDSHAKE_MS);
+    const timer = setInterval(() => this.#suspended || fail("no proof in time"), HANDSHAKE_MS);
     const connection: Connection = new Connection(
       socket,
       {
@@ -192,13 +237,14 @@ export class Channel implements AsyncDisposable {
     if (this.#broken) return;
     this.#broken = true;
     this.#stopListening();
+    this.#mux?.destroy();
     this.#events.breach(error);
   }
 
   #checkPartialFrames(): void {
+    if (this.#suspended) return;
     const oldest = performance.now() - PARTIAL_FRAME_MS;
-    for (const connection of this.#all) {
-      if ((connection.partialSince ?? oldest) < oldest) this.#break(breach("a frame stayed incomplete for 10 s"));
-    }
+    for (const part of [...this.#all, ...(this.#mux ? [this.#mux] : [])])
+      if ((part.partialSince ?? oldest) < oldest) this.#break(breach("a frame stayed incomplete for 10 s"));
   }
 }

@@ -1,6 +1,6 @@
-import type { Socket } from "node:net";
-import { parseUntrustedJson } from "../lib/json.ts";
-import { breach, encodeControl, encodeHeader, FRAME, type Frame, FrameParser, type FrameType } from "./frames.ts";
+import type { Duplex } from "node:stream";
+import { FrameBudget } from "./frame-budget.ts";
+import { encodeControl, encodeHeader, FRAME, type Frame, FrameParser, type FrameType } from "./frames.ts";
 
 /** What a connection does with incoming frames; replaced as its role changes. Returning a promise pauses reading until it settles. */
 export interface FrameSink {
@@ -9,33 +9,9 @@ export interface FrameSink {
   closed(cause: Error | undefined): void;
 }
 
-/** Frames of one connection within a second; a supervisor that works sends a small part of it. */
-const MAX_FRAMES_PER_SECOND = 100_000;
-const MAX_CONTROLS_PER_SECOND = 20_000;
-
-/** Holds the rate of frames of one connection, so that a broken sandbox cannot keep the host's thread busy with tiny ones. */
-class FrameBudget {
-  #since = 0;
-  #frames = 0;
-  #controls = 0;
-
-  spend(frame: Frame): void {
-    const now = performance.now();
-    if (now - this.#since > 1000) {
-      this.#since = now;
-      this.#frames = 0;
-      this.#controls = 0;
-    }
-    this.#frames += 1;
-    if (frame.type === FRAME.control) this.#controls += 1;
-    if (this.#frames > MAX_FRAMES_PER_SECOND || this.#controls > MAX_CONTROLS_PER_SECOND)
-      throw breach("too many frames in a second");
-  }
-}
-
-/** One dialed connection: frames in order, back-pressure both ways, closed once. */
+/** One dialed connection, over a socket or a stream of a `StreamMux`: frames in order, back-pressure both ways, closed once. */
 export class Connection {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #parser = new FrameParser();
   readonly #budget = new FrameBudget();
   readonly #onBreach: (error: Error) => void;
@@ -46,7 +22,7 @@ export class Connection {
   sentBytes = 0;
   receivedBytes = 0;
 
-  constructor(socket: Socket, sink: FrameSink, onBreach: (error: Error) => void) {
+  constructor(socket: Duplex, sink: FrameSink, onBreach: (error: Error) => void) {
     this.#socket = socket;
     this.#sink = sink;
     this.#onBreach = onBreach;
@@ -63,6 +39,11 @@ export class Connection {
   /** Monotonic time since which an incomplete frame has been waiting for its rest. */
   get partialSince(): number | undefined {
     return this.#partialSince;
+  }
+
+  /** Counts the age of an incomplete frame from now: the sandbox stood still. */
+  forgetPartial(): void {
+    if (this.#partialSince !== undefined) this.#partialSince = performance.now();
   }
 
   setSink(sink: FrameSink): void {
@@ -114,7 +95,7 @@ export class Connection {
   /** Sends what is queued, then closes; with an error it closes at once. */
   finish(error?: Error): void {
     if (error !== undefined) this.destroy(error);
-    else if (!this.#closed) this.#socket.destroySoon();
+    else if (!this.#closed) this.#socket.end(() => this.#socket.destroy());
   }
 
   #receive(chunk: Buffer): void {
@@ -157,18 +138,4 @@ export class Connection {
     this.#closed = true;
     this.#sink.closed(cause);
   }
-}
-
-/** The control object of a frame, as untrusted JSON with an `op` text. */
-export function readControl(frame: Frame): { readonly op: string } & Readonly<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = parseUntrustedJson(frame.payload.toString("utf8"));
-  } catch (cause) {
-    throw breach(`a control frame is no JSON (${cause instanceof Error ? cause.message.slice(0, 80) : "unreadable"})`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw breach("a control frame is no object");
-  const control = value as Record<string, unknown>;
-  if (typeof control["op"] !== "string") throw breach("a control frame has no op");
-  return control as { op: string } & Record<string, unknown>;
 }

@@ -1,4 +1,5 @@
 import { PaddockError } from "../errors/error.ts";
+import { ByteQueue } from "./byte-queue.ts";
 
 /** Frame types of the channel protocol (docs/protocol.md). */
 export const FRAME = { control: 1, data: 2, stdout: 3, stderr: 4, end: 5 } as const;
@@ -6,6 +7,8 @@ export type FrameType = (typeof FRAME)[keyof typeof FRAME];
 
 export interface Frame {
   readonly type: FrameType;
+  /** 0 but for the frames of a multiplexer. */
+  readonly stream: number;
   readonly payload: Buffer;
 }
 
@@ -24,11 +27,11 @@ const LIMITS: Readonly<Record<FrameType, number>> = {
 const isFrameType = (value: number): value is FrameType => Object.hasOwn(LIMITS, value);
 
 /** Header of a frame whose payload follows; the payload is not copied. */
-export function encodeHeader(type: FrameType, length: number): Buffer {
+export function encodeHeader(type: FrameType, length: number, stream = 0): Buffer {
   const header = Buffer.allocUnsafe(HEADER_BYTES);
   header.writeUInt32BE(length, 0);
   header.writeUInt8(type, 4);
-  header.writeUInt32BE(0, 5);
+  header.writeUInt32BE(stream, 5);
   return header;
 }
 
@@ -46,65 +49,56 @@ export function encodeControl(message: object): Buffer {
   return Buffer.concat([encodeHeader(FRAME.control, payload.length), payload]);
 }
 
+/** Which frames a stream may carry: throws a breach for any other. Runs before a payload is awaited. */
+export type FrameRule = (type: FrameType, length: number, stream: number) => void;
+
+const checkDialed: FrameRule = (type, length, stream) => {
+  if (length > LIMITS[type]) throw breach(`a frame of type ${type} announces ${length} bytes`);
+  if (stream !== 0) throw breach("a dialed connection carries stream 0 only");
+};
+
 /**
  * Cuts a byte stream into frames. Lengths are checked before anything is kept or allocated;
  * memory is bounded by one frame plus one chunk. Throws `protocol_error` on a breach.
  */
 export class FrameParser {
-  #chunks: Buffer[] = [];
-  #bytes = 0;
+  readonly #queue = new ByteQueue();
+  readonly #rule: FrameRule;
+  /** The checked header of the frame whose payload is awaited. */
+  #awaited: { readonly type: FrameType; readonly length: number; readonly stream: number } | undefined;
+
+  /** Without a rule: the frames of one connection, on stream 0. */
+  constructor(rule: FrameRule = checkDialed) {
+    this.#rule = rule;
+  }
 
   push(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
+    this.#queue.push(chunk);
   }
 
   /** True while part of a frame is held. */
   get partial(): boolean {
-    return this.#bytes > 0;
+    return this.#queue.length > 0 || this.#awaited !== undefined;
   }
 
   /** The next whole frame, or undefined until more bytes come. */
   next(): Frame | undefined {
-    if (this.#bytes < HEADER_BYTES) return undefined;
-    const header = this.#peek(HEADER_BYTES);
+    this.#awaited ??= this.#readHeader();
+    if (this.#awaited === undefined || this.#queue.length < this.#awaited.length) return undefined;
+    const { type, length, stream } = this.#awaited;
+    this.#awaited = undefined;
+    return { type, stream, payload: this.#queue.take(length) };
+  }
+
+  #readHeader(): { type: FrameType; length: number; stream: number } | undefined {
+    if (this.#queue.length < HEADER_BYTES) return undefined;
+    const header = this.#queue.take(HEADER_BYTES);
     const length = header.readUInt32BE(0);
     const type = header.readUInt8(4);
+    const stream = header.readUInt32BE(5);
     if (!isFrameType(type)) throw breach(`unknown frame type ${type}`);
-    if (length > LIMITS[type]) throw breach(`a frame of type ${type} announces ${length} bytes`);
-    if (header.readUInt32BE(5) !== 0) throw breach("a dialed connection carries stream 0 only");
-    if (this.#bytes < HEADER_BYTES + length) return undefined;
-    this.#take(HEADER_BYTES);
-    return { type, payload: this.#take(length) };
-  }
-
-  #peek(count: number): Buffer {
-    const first = this.#chunks[0] as Buffer;
-    if (first.length >= count) return first.subarray(0, count);
-    this.#chunks = [Buffer.concat(this.#chunks)];
-    return (this.#chunks[0] as Buffer).subarray(0, count);
-  }
-
-  #take(count: number): Buffer {
-    this.#bytes -= count;
-    const first = this.#chunks[0];
-    if (first === undefined || count === 0) return Buffer.alloc(0);
-    if (first.length > count) {
-      this.#chunks[0] = first.subarray(count);
-      return first.subarray(0, count);
-    }
-    if (first.length === count) {
-      this.#chunks.shift();
-      return first;
-    }
-    return this.#takeAcross(count);
-  }
-
-  #takeAcross(count: number): Buffer {
-    const whole = Buffer.concat(this.#chunks);
-    this.#chunks = whole.length > count ? [whole.subarray(count)] : [];
-    return whole.subarray(0, count);
+    this.#rule(type, length, stream);
+    return { type, length, stream };
   }
 }
 

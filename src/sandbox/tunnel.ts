@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
-import { type Connection, readControl } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { readControl } from "./control.ts";
 import { breach, FRAME, MAX_PAYLOAD_BYTES } from "./frames.ts";
 
 export interface TunnelOptions {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Call } from "../../src/sandbox/call.ts";
 import { Channel } from "../../src/sandbox/channel.ts";
-import { readControl } from "../../src/sandbox/connection.ts";
+import { readControl } from "../../src/sandbox/control.ts";
 import { encodeControl, encodeHeader, FRAME, type Frame, FrameParser } from "../../src/sandbox/frames.ts";
 import { DONE } from "../../src/sandbox/messages.ts";
 import type { Tunnel } from "../../src/sandbox/tunnel.ts";
