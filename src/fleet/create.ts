@@ -72,6 +72,7 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
       ...(templateHash === undefined ? {} : { templateHash }),
     };
     host = await parts.driver.create(spec, signal);
+    if (host.stdio) channel.attach(host.stdio);
     const afterClose = (): void => rmSync(runDir, { recursive: true, force: true });
     sandbox = await Sandbox.open({ id, channel, host, afterClose }, request.settings(id), signal);
     return sandbox;
