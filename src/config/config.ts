@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
+import { type ArtifactsConfig, ArtifactsFile, compileArtifacts } from "./artifacts.ts";
 import { type Home, resolveHome } from "./home.ts";
 
 const TrustedUpstream = z.strictObject({
@@ -28,6 +29,7 @@ const ConfigFile = z.strictObject({
   retention_bytes: z.number().min(0).optional(),
   /** The sum of limits may exceed the machine by this factor. */
   overcommit: z.number().min(1).max(100).optional(),
+  artifacts: ArtifactsFile.optional(),
 });
 
 export interface Config {
@@ -42,6 +44,7 @@ export interface Config {
   readonly retentionMs: number;
   readonly retentionBytes: number;
   readonly overcommit: number;
+  readonly artifacts: ArtifactsConfig;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -80,6 +83,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, uid: number): Config {
     retentionMs: (file.retention_days ?? 7) * DAY_MS,
     retentionBytes: file.retention_bytes ?? 5 * 1024 ** 3,
     overcommit: file.overcommit ?? 4,
+    artifacts: compileArtifacts(file.artifacts ?? {}, env),
   };
 }
 

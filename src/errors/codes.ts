@@ -60,6 +60,7 @@ export const ERROR_CODES = {
     "Only a living sandbox whose owner died and whose records agree can be adopted.",
   ),
   artifact_failed: row(502, true, 69, "The artifact store failed; check its endpoint, bucket and credentials."),
+  artifact_exists: row(409, false, 73, "An artifact has this key already; choose another key, or allow replacing it."),
   template_failed: row(
     500,
     true,
