@@ -1,25 +1,20 @@
-import { isAbsolute, normalize } from "node:path";
-import { PaddockError } from "../../errors/error.ts";
 import type { Mount } from "../driver.ts";
+import {
+  assertTargets,
+  CA_BUNDLE_TARGET,
+  type DataFile,
+  makeEnvironment,
+  NODE_TARGET,
+  SHARED_MEMORY_BYTES,
+  SOCKET_TARGET,
+  SUPERVISOR_TARGET,
+} from "../host/inside.ts";
 import { FD } from "../host/launch.ts";
-import type { Base, DataFile, RootEntry } from "./base.ts";
-
-export const SUPERVISOR_TARGET = "/opt/paddock/supervisor";
-export const NODE_TARGET = "/opt/paddock/node";
-export const SOCKET_TARGET = "/run/paddock";
-export const CA_BUNDLE_TARGET = "/etc/paddock/ca.pem";
+import type { Base, RootEntry } from "./base.ts";
 
 const MIB = 1024 * 1024;
 const ROOT_BYTES = 8 * MIB;
-const SHARED_MEMORY_BYTES = 64 * MIB;
 const EMPTY_BYTES = 4096;
-
-/** Folders that a workspace or another mount may neither cover nor lie in. */
-const RESERVED = [
-  ...["/bin", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/usr"],
-  SUPERVISOR_TARGET,
-  NODE_TARGET,
-];
 
 export type WorkspaceBind =
   | { readonly kind: "tmpfs"; readonly path: string; readonly bytes: number }
@@ -139,34 +134,8 @@ function showWorkspace(workspace: WorkspaceBind): string[] {
 }
 
 function showEnvironment(workspacePath: string): string[] {
-  const environment = {
-    PATH: `${NODE_TARGET}/bin:/usr/bin:/bin:/usr/sbin:/sbin`,
-    HOME: workspacePath,
-    LANG: "C.UTF-8",
-  };
-  return ["--clearenv", ...Object.entries(environment).flatMap(([name, value]) => ["--setenv", name, value])];
-}
-
-const isWithin = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
-
-/** Nothing may be mounted over the base, nor below anything a guest can write to (CVE-2026-87766). */
-function assertTargets({ mounts, workspace }: BubblewrapPlan): void {
-  const targets = [...mounts.map(({ target }) => target), workspace.path];
-  for (const target of targets) {
-    const isProper = isAbsolute(target) && normalize(target) === target && target !== "/" && !target.endsWith("/");
-    const isReserved = RESERVED.some((folder) => isWithin(target, folder) || isWithin(folder, target));
-    if (!isProper || isReserved || target === "/tmp") {
-      throw new PaddockError("create_failed", `nothing can be mounted at ${target} in a sandbox`, {
-        hint: "Use a folder of its own, such as /workspace.",
-      });
-    }
-  }
-  const writable = [...mounts.filter((mount) => mount.writable).map(({ target }) => target), workspace.path];
-  for (const folder of writable) {
-    if (targets.filter((target) => isWithin(target, folder)).length > 1) {
-      throw new PaddockError("create_failed", `another mount would lie in ${folder}, which the sandbox can write to`);
-    }
-  }
+  const environment = Object.entries(makeEnvironment(workspacePath));
+  return ["--clearenv", ...environment.flatMap(([name, value]) => ["--setenv", name, value])];
 }
 
 /**
@@ -174,7 +143,7 @@ function assertTargets({ mounts, workspace }: BubblewrapPlan): void {
  * They are handed over by descriptor (`--args`), so that no host path shows in a command line.
  */
 export function makeBubblewrapArguments(plan: BubblewrapPlan): string[] {
-  assertTargets(plan);
+  assertTargets(plan.mounts, plan.workspace.path);
   return [
     ...NAMESPACES,
     "--hostname",

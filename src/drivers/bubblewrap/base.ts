@@ -1,4 +1,5 @@
 import { lstat, readlink } from "node:fs/promises";
+import { type DataFile, MASKED_FILES, MASKED_FOLDERS, makeUserFiles } from "../host/inside.ts";
 
 /** One top-level folder of the host as the sandbox shows it. */
 export type RootEntry =
@@ -28,22 +29,6 @@ const ETC_ENTRIES = [
   "pki/tls/certs",
   "pki/ca-trust/extracted",
 ];
-const MASKED_FILES = [
-  "cmdline",
-  "config.gz",
-  "interrupts",
-  "kallsyms",
-  "kcore",
-  "key-users",
-  "keys",
-  "kmsg",
-  "latency_stats",
-  "sched_debug",
-  "sysrq-trigger",
-  "timer_list",
-  "timer_stats",
-];
-const MASKED_FOLDERS = ["acpi", "asound", "scsi"];
 
 async function exists(path: string): Promise<boolean> {
   return lstat(path).then(
@@ -80,24 +65,11 @@ export async function describeBase(): Promise<Base> {
   };
 }
 
-/** A synthetic file: its path inside and its content. */
-export interface DataFile {
-  readonly path: string;
-  readonly content: string;
-}
+/** bubblewrap maps the one uid and gid of a sandbox to these (`--uid`, `--gid`). */
+const INSIDE_ID = 1000;
 
 /** Users, groups and names as the sandbox sees them. There is no resolver, so there is no resolv.conf. */
 export function makeDataFiles(hostname: string, home: string): readonly DataFile[] {
-  return [
-    {
-      path: "/etc/passwd",
-      content: `root:x:0:0:root:/:/usr/sbin/nologin\nsandbox:x:1000:1000:sandbox:${home}:/bin/bash\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n`,
-    },
-    { path: "/etc/group", content: "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n" },
-    { path: "/etc/hosts", content: `127.0.0.1 localhost ${hostname}\n::1 localhost ip6-localhost\n` },
-    {
-      path: "/etc/nsswitch.conf",
-      content: "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n",
-    },
-  ];
+  const hosts = `127.0.0.1 localhost ${hostname}\n::1 localhost ip6-localhost\n`;
+  return [...makeUserFiles(INSIDE_ID, INSIDE_ID, home), { path: "/etc/hosts", content: hosts }];
 }

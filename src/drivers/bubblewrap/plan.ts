@@ -3,14 +3,14 @@ import type { Isolation } from "../../model/isolation.ts";
 import type { Limits } from "../../model/limits.ts";
 import type { SandboxSpec } from "../driver.ts";
 import { makeGroups } from "../host/cgroup-layout.ts";
+import { makeHostname, makeProcessLimits, makeStartLine, SUPERVISOR_TARGET } from "../host/inside.ts";
 import type { LaunchPlan } from "../host/launch.ts";
 import type { ResolvedWorkspace } from "../host/workspace.ts";
-import { makeBubblewrapArguments, SOCKET_TARGET, SUPERVISOR_TARGET, type WorkspaceBind } from "./arguments.ts";
+import { makeBubblewrapArguments, type WorkspaceBind } from "./arguments.ts";
 import { makeDataFiles } from "./base.ts";
 import type { Setup } from "./setup.ts";
 
-const KIB = 1024;
-const MIB = 1024 * KIB;
+const MIB = 1024 * 1024;
 
 /** Processes of bubblewrap itself that a limit per user counts. */
 const BUBBLEWRAP_TASKS = 2;
@@ -18,20 +18,9 @@ const BUBBLEWRAP_TASKS = 2;
 /** RLIMIT_DATA counts what a process reserves, touched or not, and V8 reserves 512 MiB for code alone: below this Node does not start. */
 const MIN_DATA_BYTES = 1024 * MIB;
 
-/** A short form of the id: sandboxes are told apart by it, nothing relies on it. */
-const makeHostname = (id: string): string => `sbx-${id.slice(-8)}`;
-
 function makeRlimits(limits: Limits, setup: Setup): Record<string, number> {
   return {
-    CORE: 0,
-    FSIZE: Math.max(limits.workspaceBytes, limits.tmpBytes),
-    NOFILE: limits.openFiles,
-    STACK: 8 * MIB,
-    MEMLOCK: 64 * KIB,
-    MSGQUEUE: 0,
-    SIGPENDING: 256,
-    RTPRIO: 0,
-    NICE: 0,
+    ...makeProcessLimits(limits),
     ...(setup.limitsMode === "rlimit" ? { DATA: Math.max(limits.memoryBytes, MIN_DATA_BYTES) } : {}),
   };
 }
@@ -67,7 +56,7 @@ export function makeLaunchPlan(
       workspace: bindWorkspace(spec, setup, workspace),
     }),
     command: command ?? [setup.python, "-I", "-S", "-B", `${SUPERVISOR_TARGET}/__main__.py`],
-    stdin: `${JSON.stringify({ key: spec.key, socket: `${SOCKET_TARGET}/host.sock` })}\n`,
+    stdin: makeStartLine(spec.key),
     data: dataFiles.map(({ content }) => content),
     identity: workspace.identity,
     groups: layout === undefined ? [] : makeGroups(layout, spec.id, spec.limits),
