@@ -99,12 +99,13 @@ export class DockerImages implements ImageEngine {
     return found === undefined ? undefined : readImage(found);
   }
 
-  async build({ name, context, buildArguments, labels, onProgress, signal }: ImageBuild): Promise<ImageFacts> {
+  async build({ name, context, buildArguments, labels, noCache, onProgress, signal }: ImageBuild): Promise<ImageFacts> {
     const engine = await this.#open();
     const action = `build the image ${name}`;
     const options = {
       t: `paddock/${name}:latest`,
       buildargs: { ...buildArguments },
+      nocache: noCache,
       labels: { ...labels, [LABEL.image]: name },
       rm: true,
       forcerm: true,
