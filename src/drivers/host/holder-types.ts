@@ -27,7 +27,7 @@ export interface HoldAdoption {
 
 export interface HoldRequest {
   readonly id: SandboxId;
-  /** Folder whose `host.sock`, if it exists by now, is given to the sandbox's uid. */
+  /** `run/<id>` or `run/<id>/socket` of the data folder. Its `host.sock`, if it exists by now, is given to the sandbox's uid. */
   readonly socketDir: string;
   readonly workspace: WorkspaceSource;
   readonly limits: Limits;

@@ -90,6 +90,7 @@ def _open_workspace(plan: Launch, identity: Identity | None) -> int:
     assert source is not None
     if workspace["image"] is not None:
         kernel.unshare_mounts()
+        images.unmount_workspaces()
         images.mount_image(workspace["image"], source, plan["id"], workspace["readOnly"])
     fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     if workspace["folder"] is not None and identity is not None:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import stat
 import struct
 import time
@@ -11,6 +12,9 @@ import kernel
 
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C82, 0x4C0A
 _LO_FLAGS_READ_ONLY, _LO_FLAGS_AUTOCLEAR = 1, 4
+_IMAGE_PATH = re.compile(r"/workspaces/[^/]+/image\.ext4( \(deleted\))?")
+MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
+MOUNT_OPTIONS = "noinit_itable"
 _LOOP_MAJOR = 7
 _ATTACH_ATTEMPTS = 64
 
@@ -64,15 +68,22 @@ def _read_extents(fd: int) -> list[Extent]:
 
 def mount_image(image: str, target: str, name: str, read_only: bool) -> int:
     """Mounts the image in the caller's mount namespace and returns the number of its loop device, which frees itself."""
-    backing = os.open(image, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW)
-    number, device = _attach(backing, name, read_only)
+    number, device = attach_image(image, name, read_only)
     try:
-        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME | (kernel.MS_RDONLY if read_only else 0)
-        kernel.mount(f"/dev/loop{number}", target, "ext4", flags, "noinit_itable")
+        flags = MOUNT_FLAGS | (kernel.MS_RDONLY if read_only else 0)
+        kernel.mount(f"/dev/loop{number}", target, "ext4", flags, MOUNT_OPTIONS)
     finally:
         os.close(device)
-        os.close(backing)
     return number
+
+
+def attach_image(image: str, name: str, read_only: bool) -> tuple[int, int]:
+    """Number and open descriptor of a loop device that frees itself once neither the descriptor nor a mount holds it."""
+    backing = os.open(image, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return _attach(backing, name, read_only)
+    finally:
+        os.close(backing)
 
 
 def _attach(backing: int, name: str, read_only: bool) -> tuple[int, int]:
@@ -105,15 +116,49 @@ def _open_device(number: int, read_only: bool) -> int:
 
 def is_attached(image: str) -> bool:
     """True while some loop device still holds the image: its last writes may not have reached the file."""
-    for device in os.listdir("/sys/block"):
-        if device.startswith("loop"):
+    devices = (device for device in os.listdir("/sys/block") if device.startswith("loop"))
+    return any(_read_backing_file(device).removesuffix(" (deleted)") == image for device in devices)
+
+
+def _read_backing_file(device: str) -> str:
+    """Empty for a device that holds nothing."""
+    try:
+        with open(f"/sys/block/{device}/loop/backing_file", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
+def unmount_workspaces(image: str | None = None) -> None:
+    """Unmounts this image, or every workspace image, from the caller's mount namespace.
+
+    An engine that crashed leaves its mounts. And a new namespace copies those of sandboxes that live: it would keep their devices.
+    """
+    for device, folder in _list_loop_mounts():
+        backing = _read_backing_file(device)
+        wanted = _IMAGE_PATH.search(backing) if image is None else backing.removesuffix(" (deleted)") == image
+        if wanted:
             try:
-                with open(f"/sys/block/{device}/loop/backing_file", encoding="utf-8") as file:
-                    if file.read().rstrip("\n").removesuffix(" (deleted)") == image:
-                        return True
-            except OSError:
-                continue
-    return False
+                kernel.unmount(folder)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+
+
+def _list_loop_mounts() -> list[tuple[str, str]]:
+    """Device names and mount points, the last mount first."""
+    found: list[tuple[str, str]] = []
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            before, _, after = line.partition(" - ")
+            source = after.split(" ")[1]
+            if source.startswith("/dev/loop"):
+                found.append((source.removeprefix("/dev/"), _unescape(before.split(" ")[4])))
+    return found[::-1]
+
+
+def _unescape(path: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
 def wait_until_detached(image: str, seconds: float) -> None:

@@ -8,6 +8,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOATIME = 1, 2, 4, 1024
 MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
 
 _CLONE_NEWNS = 0x00020000
+_MNT_DETACH = 2
 _CLONE_INTO_CGROUP = 0x2_0000_0000
 _SYS_CLONE3 = 435
 _SIGCHLD = 17
@@ -29,6 +30,11 @@ def _check(result: int, what: str) -> int:
 def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     arguments = [None if text is None else text.encode() for text in (source, target, kind, options)]
     _check(_libc.mount(arguments[0], arguments[1], arguments[2], flags, arguments[3]), f"mount {target}")
+
+
+def unmount(target: str) -> None:
+    """Lazily: what still uses the mount keeps it, no new path reaches it."""
+    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"unmount {target}")
 
 
 def unshare_mounts() -> None:

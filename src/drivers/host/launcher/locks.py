@@ -22,6 +22,10 @@ class LockedFile:
         os.pwrite(self._fd, data, 0)
         os.ftruncate(self._fd, len(data))
 
+    def rewrite(self, data: bytes) -> None:
+        """For JSON: blanks fill up what the old text was longer, so that no kill between two calls leaves a mixture."""
+        os.pwrite(self._fd, data.ljust(os.fstat(self._fd).st_size), 0)
+
     def rename(self, path: str) -> None:
         os.rename(self.path, path)
         self.path = path

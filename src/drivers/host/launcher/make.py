@@ -3,17 +3,17 @@
 import errno
 import json
 import os
-import time
-from typing import Any
 
 import groups
 import images
 from child import Surroundings, run_child
+from container import Container
 from context import Context
 from descriptors import Pipes
 from kernel import fork_into_group
 from locks import LockedFile, try_lock, write_record
 from plan import Identity, Launch
+from records import make_record
 from remains import Remains
 
 _DETACH_SECONDS = 2.0
@@ -38,25 +38,30 @@ def classify(number: int | None, step: str, message: str) -> CreateError:
     return CreateError("create_failed" if step in _HARMLESS_STEPS else "isolation_failed", step, message)
 
 
-def make_remains(context: Context, plan: Launch) -> tuple[Remains, Identity | None]:
+def make_remains(context: Context, plan: Launch, container: Container | None = None) -> tuple[Remains, Identity | None]:
     """Takes the uid and writes the record; nothing else exists yet."""
     identity, uid_lock = plan["identity"], None
     if identity is None and context.pool is not None:
         uid, uid_lock = context.pool.allocate()
         identity = {"uid": uid, "gid": uid}
-    folder = plan["workspace"]["folder"]
+    workspace = plan["workspace"]
+    mounts_alone = container is not None and (workspace["folder"] is not None or not workspace["readOnly"])
     ordered = sorted(plan["groups"], key=lambda group: group["join"] != "clone")
     remains = Remains(
         id=plan["id"],
         group_paths=[group["path"] for group in ordered],
         processes=[],
         uid=identity["uid"] if uid_lock is not None and identity is not None else None,
-        workspace=folder,
+        workspace=workspace["folder"],
         run_dir=plan["runDir"],
         record=None,
         uid_lock=uid_lock,
+        container=container,
+        image=workspace["image"] if mounts_alone else None,
     )
     try:
+        if container is not None and uid_lock is not None:
+            uid_lock.write(plan["id"].encode())
         remains.record = write_record(context.rooms.owners, make_record(context, remains))
     except OSError:
         if uid_lock is not None:
@@ -65,21 +70,7 @@ def make_remains(context: Context, plan: Launch) -> tuple[Remains, Identity | No
     return remains, identity
 
 
-def make_record(context: Context, remains: Remains) -> dict[str, Any]:
-    return {
-        "id": remains.id,
-        "driver": context.driver,
-        "created": time.time(),
-        "uid": remains.uid,
-        "groups": remains.group_paths,
-        "runDir": remains.run_dir,
-        "workspace": remains.workspace,
-        "launcher": {"pid": context.pid, "start": context.start_time},
-        "processes": remains.processes,
-    }
-
-
-def make_workspace(context: Context, plan: Launch, remains: Remains, identity: Identity | None) -> None:
+def make_workspace(context: Context, plan: Launch, remains: Remains, identity: Identity | None, generation: int = 1) -> None:
     workspace = plan["workspace"]
     if workspace["lock"] is not None:
         remains.other_locks.append(_lock_ended(workspace["lock"], workspace["readOnly"]))
@@ -95,8 +86,9 @@ def make_workspace(context: Context, plan: Launch, remains: Remains, identity: I
         raise CreateError("no_space", "admission", message)
     os.mkdir(folder, 0o711)
     owner = identity or {"uid": os.getuid(), "gid": os.getgid()}
+    mode = "folder" if workspace["blank"] is None else "image"
     with open(os.path.join(folder, "owner.json"), "w", encoding="utf-8") as file:
-        json.dump({"id": plan["id"], **owner, "mode": "folder" if workspace["blank"] is None else "image"}, file)
+        json.dump({"id": plan["id"], **owner, "mode": mode, "generation": generation}, file)
     if workspace["blank"] is None:
         os.mkdir(os.path.join(folder, "tree"), 0o700)
     else:

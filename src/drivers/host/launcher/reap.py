@@ -1,10 +1,17 @@
 """Removes what dead owners left. A free lock proves that the owner is dead; what has no record of ours is never touched."""
 
+import json
 import os
 from collections.abc import Callable
 
+import engine
+from container import Container, seconds_since_boot
 from context import Context
+from evidence import same_process
+from held import remove_container
+from jobs import Answer, run_in_child
 from locks import LockedFile, parse_record, try_lock
+from records import guess_remains, read_remains
 from remains import Remains
 from retention import SANDBOX_ID, read_ended, sweep_workspaces
 
@@ -25,25 +32,70 @@ class Reaper:
         for name in os.listdir(self._context.rooms.owners):
             path = os.path.join(self._context.rooms.owners, name)
             if SANDBOX_ID.fullmatch(name):
-                self._reap_one(name, path)
+                self._reap_one(name, path, may_wait=True)
             elif name.startswith(".new-"):
                 _remove_unfinished_record(path)
         self._reap_unrecorded()
         self._finish_one()
 
-    def _reap_one(self, name: str, path: str) -> None:
+    def _reap_one(self, name: str, path: str, may_wait: bool) -> None:
         lock = try_lock(path)
         if lock is None:
             return
         try:
-            remains = self._read_remains(name, lock)
+            remains = read_remains(self._context, name, lock)
         except (ValueError, TypeError, KeyError) as error:
             self._failed.append([name, f"its owner file cannot be read: {error}"])
             lock.release(unlink=False)
             return
-        self._remove(name, remains, lambda: lock.release(unlink=False))
+        container = remains.container
+        if container is None:
+            self._remove(name, remains)
+        elif may_wait and container.is_adoptable and self._spare(name, path, lock, remains, container):
+            remains.release_locks()
+        else:
+            self._remove_container(name, remains)
 
-    def _remove(self, name: str, remains: Remains, on_failure: Callable[[], None]) -> None:
+    def _spare(self, name: str, path: str, lock: LockedFile, remains: Remains, container: Container) -> bool:
+        """An adoptable container that runs waits for its next owner, from the first sweep that misses the old one until its grace is over."""
+        if container.orphaned_at is None:
+            record = parse_record(lock) or {}
+            container.orphaned_at = seconds_since_boot()
+            lock.rewrite(json.dumps({**record, "container": container.to_record()}).encode())
+        if container.grace_is_over:
+            return False
+        if remains.processes:
+            return any(same_process(pid, start) for pid, start in remains.processes)
+        if container.socket is not None:
+            self._ask_engine(name, path, container.socket, container)
+        return True
+
+    def _ask_engine(self, name: str, path: str, socket: str, container: Container) -> None:
+        """For containers whose processes this machine does not see. The lock is free meanwhile, so that an adopter may come first."""
+        self._open += 1
+
+        def answered(answer: Answer) -> None:
+            if answer.get("state") in ("gone", "stopped"):
+                self._reap_one(name, path, may_wait=False)
+            self._finish_one()
+
+        run_in_child(self._context.events, lambda: dict(engine.look_at_container(socket, container.name)), answered)
+
+    def _remove_container(self, name: str, remains: Remains) -> None:
+        self._open += 1
+
+        def removed() -> None:
+            self._remove(name, remains)
+            self._finish_one()
+
+        def failed(problem: str) -> None:
+            self._failed.append([name, problem])
+            remains.release_locks()
+            self._finish_one()
+
+        remove_container(self._context, remains, removed, failed)
+
+    def _remove(self, name: str, remains: Remains) -> None:
         self._open += 1
 
         def finished(problem: str | None) -> None:
@@ -51,40 +103,12 @@ class Reaper:
                 self._reaped.append(name)
             else:
                 self._failed.append([name, problem])
-                on_failure()
+                remains.release_locks()
             self._finish_one()
 
         remains.kill()
         keep_workspace = remains.workspace is not None and read_ended(remains.workspace) is not None
         remains.remove(self._context.events, keep_workspace, remove_run_dir=True, done=finished)
-
-    def _read_remains(self, name: str, lock: LockedFile) -> Remains:
-        record = parse_record(lock)
-        if record is None:
-            return self._guess_remains(name, lock)
-        if record.get("id") != name:
-            raise ValueError("it is not a record of this sandbox")
-        rooms, pool = self._context.rooms, self._context.pool
-        uid = record["uid"]
-        uid_lock = None
-        if isinstance(uid, int) and pool is not None and pool.owns(uid):
-            uid_lock = try_lock(pool.lock_path(uid), create=True)
-        return Remains(
-            id=name,
-            group_paths=[path for path in record["groups"] if _is_inside(path, name)],
-            processes=[(int(pid), int(start)) for pid, start in record["processes"]],
-            uid=uid if uid_lock is not None else None,
-            workspace=_only(record["workspace"], os.path.join(rooms.workspaces, name)),
-            run_dir=_only(record["runDir"], os.path.join(rooms.run, name)),
-            record=lock,
-            uid_lock=uid_lock,
-        )
-
-    def _guess_remains(self, name: str, lock: LockedFile | None) -> Remains:
-        """After a power cut a record may be empty or missing; processes, groups and mounts are gone then, and the folders bear the name."""
-        rooms = self._context.rooms
-        workspace, run_dir = os.path.join(rooms.workspaces, name), os.path.join(rooms.run, name)
-        return Remains(name, [], [], None, workspace, run_dir, lock, None)
 
     def _reap_unrecorded(self) -> None:
         """Folders of ours that are older than this boot and have no record and no ended workspace."""
@@ -95,7 +119,7 @@ class Reaper:
                 if not SANDBOX_ID.fullmatch(name) or os.path.lexists(os.path.join(rooms.owners, name)):
                     continue
                 if _is_older(folder, booted_at) and read_ended(os.path.join(rooms.workspaces, name)) is None:
-                    self._remove(name, self._guess_remains(name, None), lambda: None)
+                    self._remove(name, guess_remains(self._context, name, None))
 
     def _finish_one(self) -> None:
         self._open -= 1
@@ -116,15 +140,6 @@ def _is_older(folder: str, moment: float) -> bool:
         return os.stat(folder, follow_symlinks=False).st_ctime < moment
     except FileNotFoundError:
         return False
-
-
-def _is_inside(path: object, name: str) -> bool:
-    return isinstance(path, str) and os.path.basename(path) == name and os.path.realpath(path).startswith("/sys/fs/cgroup/")
-
-
-def _only(path: object, expected: str) -> str | None:
-    """A record may name the folder that belongs to its sandbox and no other."""
-    return expected if path == expected else None
 
 
 def _remove_unfinished_record(path: str) -> None:

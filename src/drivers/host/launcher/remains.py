@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import groups
 import images
+from container import Container
 from events import Events
 from evidence import same_process
 from locks import LockedFile
@@ -16,6 +17,8 @@ from trees import remove_tree
 from uids import list_processes
 
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS, _GIVE_UP_SECONDS = 0.001, 0.05, 10.0
+_STALE_MOUNT_SECONDS = 1.0
+"""An engine that has removed a container has unmounted its volume by then."""
 
 Done = Callable[[str | None], None]
 """Called once, with what could not be removed or None."""
@@ -35,18 +38,23 @@ class Remains:
     record: LockedFile | None
     uid_lock: LockedFile | None
     other_locks: list[LockedFile] = field(default_factory=list)
+    container: Container | None = None
+    image: str | None = None
+    """The image that the container's engine mounts and nobody else does."""
 
     def kill(self) -> None:
         if self.group_paths:
             groups.kill_members(self.group_paths)
         for pid in self._living():
             _kill_pid(pid, self.uid, self.processes)
+            if self.container is not None:
+                self.container.kill_member(pid)
 
     def is_empty(self) -> bool:
         return not groups.list_members(self.group_paths) and not self._living()
 
     def remove(self, events: Events, keep_workspace: bool, remove_run_dir: bool, done: Done) -> None:
-        """Removes everything, trying again while the kernel lets go. Call when `is_empty`."""
+        """Removes everything, trying again while the kernel lets go. Call when `is_empty`, or when the engine has removed the container."""
         started = time.monotonic()
 
         def attempt(delay: float) -> None:
@@ -54,13 +62,15 @@ class Remains:
                 if self._remove_kernel_objects():
                     self._remove_files(events, keep_workspace, remove_run_dir, done)
                     return
-                problem = "its groups or its loop device are still in use"
+                problem = "its processes, groups or loop device are still there"
             except OSError as error:
                 problem = str(error)
             if time.monotonic() - started > _GIVE_UP_SECONDS:
                 done(problem)
                 return
             self.kill()
+            if self.image is not None and time.monotonic() - started > _STALE_MOUNT_SECONDS:
+                images.unmount_workspaces(self.image)
             events.later(delay, lambda: attempt(min(delay * 2, _RETRY_MAX_SECONDS)))
 
         attempt(_RETRY_FIRST_SECONDS)
@@ -69,13 +79,21 @@ class Remains:
         if self.group_paths:
             return []
         found = [pid for pid, start in self.processes if same_process(pid, start) and not _is_zombie(pid)]
+        if self.container is not None:
+            found += [pid for pid in groups.list_members(self.container.cgroups) if not _is_zombie(pid)]
         if self.uid is not None:
             found += [pid for pid, uid in list_processes() if uid == self.uid and not _is_zombie(pid)]
         return found
 
     def _remove_kernel_objects(self) -> bool:
+        """The groups of a container are its engine's to remove."""
+        if self.container is not None and not self.is_empty():
+            return False
         removed = groups.remove_groups(self.group_paths)
-        return removed and (self.workspace is None or not images.is_attached(images.image_path(self.workspace)))
+        attached = [self.image] if self.image is not None else []
+        if self.workspace is not None:
+            attached.append(images.image_path(self.workspace))
+        return removed and not any(images.is_attached(image) for image in attached)
 
     def _remove_files(self, events: Events, keep_workspace: bool, remove_run_dir: bool, done: Done) -> None:
         if remove_run_dir and self.run_dir is not None:
@@ -95,6 +113,11 @@ class Remains:
             owner = json.load(file)
         owner["ended"] = time.time()
         _replace_file(path, json.dumps(owner))
+
+    def release_locks(self) -> None:
+        """Leaves everything as it is, for the next owner or a reaper."""
+        for lock in [*self.other_locks, *(lock for lock in (self.uid_lock, self.record) if lock is not None)]:
+            lock.release(unlink=False)
 
     def _release(self, keep: bool, problem: str | None, done: Done) -> None:
         for lock in self.other_locks:

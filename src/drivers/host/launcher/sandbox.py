@@ -13,6 +13,7 @@ from descriptors import Pipes
 from evidence import find_breach, read_start_time, read_status
 from make import CreateError
 from plan import Launch
+from records import make_record
 
 _SETUP_SECONDS = 10.0
 _SETUP_POLL_SECONDS = 0.001
@@ -144,7 +145,7 @@ class Sandbox:
         except OSError:
             return
         if not self._remains.group_paths and self._remains.record is not None:
-            record = make.make_record(self._context, self._remains)
+            record = make_record(self._context, self._remains)
             self._remains.record.write(json.dumps(record).encode())
         self._await_command()
 

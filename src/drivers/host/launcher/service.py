@@ -8,6 +8,7 @@ import groups
 from context import Context, make_context
 from events import Events
 from groups import Parent
+from holding import Holding
 from make import CreateError, classify
 from plan import Launch
 from reap import Reaper
@@ -25,11 +26,16 @@ class Service:
         self._sandboxes: dict[str, Sandbox] = {}
         self._stopping = False
         self._parents: list[Parent] = []
+        self._holding = Holding(self._require_context)
         self._handlers: dict[str, Callable[[Message], None]] = {
             "configure": self._configure,
             "create": self._create,
             "kill": self._kill,
             "remove": self._remove,
+            "hold": lambda message: self._holding.hold(message, self._answer(message)),
+            "started": lambda message: self._holding.started(message, self._answer(message)),
+            "adopt": lambda message: self._holding.adopt(message, self._answer(message)),
+            "release": lambda message: self._holding.remove(message, self._answer(message)),
             "reap": self._reap,
             "tryGroups": self._try_groups,
             "tryImage": self._try_image,
@@ -37,7 +43,7 @@ class Service:
 
     @property
     def finished(self) -> bool:
-        return self._stopping and not self._sandboxes
+        return self._stopping and not self._sandboxes and self._holding.is_empty
 
     def on_readable(self) -> None:
         messages = self._wire.receive()
@@ -57,6 +63,7 @@ class Service:
             sandbox.kill()
         for sandbox in list(self._sandboxes.values()):
             self._remove_for_good(sandbox)
+        self._holding.stop()
 
     def _remove_for_good(self, sandbox: Sandbox) -> None:
         sandbox.remove(False, True, lambda _problem: self._forget(sandbox.id))
@@ -153,6 +160,15 @@ class Service:
 
     def _forget(self, id: str) -> None:
         self._sandboxes.pop(id, None)
+
+    def _answer(self, message: Message) -> Callable[[dict[str, Any] | CreateError], None]:
+        def answer(outcome: dict[str, Any] | CreateError) -> None:
+            if isinstance(outcome, CreateError):
+                self._refuse(message, outcome)
+            else:
+                self._reply(message, outcome)
+
+        return answer
 
     def _reply(self, message: Message, body: dict[str, Any]) -> None:
         self._wire.send({"request": message["request"], "ok": True, **body})

@@ -14,10 +14,11 @@ class PoolExhausted(Exception):
 
 
 class UidPool:
-    """A uid belongs to whoever holds the lock on its file. A file that names an ended workspace reserves it for that workspace."""
+    """A uid belongs to whoever holds the lock on its file. A file that names a sandbox reserves it for that one's container or ended workspace."""
 
-    def __init__(self, folder: str, workspaces: str, first: int, last: int) -> None:
+    def __init__(self, folder: str, workspaces: str, owners: str, first: int, last: int) -> None:
         self._folder = folder
+        self._owners = owners
         self._workspaces = workspaces
         self._first = first
         self._last = last
@@ -55,8 +56,8 @@ class UidPool:
                 lock.release(unlink=not self._is_reserved(lock))
 
     def _is_reserved(self, lock: LockedFile) -> bool:
-        workspace = lock.read().decode()
-        return workspace != "" and os.path.isdir(os.path.join(self._workspaces, workspace))
+        sandbox = lock.read().decode()
+        return sandbox != "" and any(os.path.lexists(os.path.join(room, sandbox)) for room in (self._workspaces, self._owners))
 
     def _scan_processes(self) -> None:
         """Defence in depth: a uid with a living process is not given out even if its lock is free."""

@@ -1,0 +1,71 @@
+"""Takes over a sandbox whose owner is dead."""
+
+import os
+from collections.abc import Callable
+
+from context import Context
+from evidence import same_process
+from held import Held
+from locks import LockedFile, parse_record, try_lock
+from make import CreateError
+from records import read_remains
+from remains import Remains
+from retention import SANDBOX_ID
+
+_ATTEMPTS, _RETRY_SECONDS = 20, 0.025
+"""A reaper that looks at the record holds its lock for a moment."""
+
+Done = Callable[[Held | CreateError], None]
+
+
+def adopt(context: Context, id: str, forget: Callable[[str], None], done: Done, attempts: int = _ATTEMPTS) -> None:
+    """Only one of several adopters gets the lock. Whatever is refused stays as it was."""
+    path = os.path.join(context.rooms.owners, id)
+    if not SANDBOX_ID.fullmatch(id) or not os.path.lexists(path):
+        done(CreateError("not_found", "adopt", f"there is no sandbox {id}"))
+        return
+    lock = try_lock(path)
+    if lock is not None:
+        done(_take(context, id, lock, forget))
+    elif attempts > 1:
+        context.events.later(_RETRY_SECONDS, lambda: adopt(context, id, forget, done, attempts - 1))
+    else:
+        done(_refuse("its owner lives"))
+
+
+def _take(context: Context, id: str, lock: LockedFile, forget: Callable[[str], None]) -> Held | CreateError:
+    try:
+        record = parse_record(lock) or {}
+        remains = read_remains(context, id, lock)
+    except (ValueError, TypeError, KeyError) as error:
+        lock.release(unlink=False)
+        return _refuse(f"its owner file cannot be read: {error}")
+    problem = _find_problem(context, record, remains)
+    if problem is not None or remains.container is None:
+        remains.release_locks()
+        return _refuse(problem or "it is no container")
+    held = Held(context, remains, remains.container, forget)
+    held.take_over()
+    return held
+
+
+def _find_problem(context: Context, record: dict[str, object], remains: Remains) -> str | None:
+    container = remains.container
+    if container is None or record.get("driver") != context.driver:
+        return f"driver {record.get('driver')} made it"
+    if not container.is_adoptable:
+        return "it was not made for adoption, or had not started when its owner died"
+    if record.get("uid") is not None and remains.uid is None:
+        return "its uid is in use"
+    if remains.processes and not any(same_process(pid, start) for pid, start in remains.processes):
+        return "it no longer runs"
+    if container.ended_lock is not None:
+        lock = try_lock(container.ended_lock, shared=container.shares_lock)
+        if lock is None:
+            return "its workspace is in use"
+        remains.other_locks.append(lock)
+    return None
+
+
+def _refuse(problem: str) -> CreateError:
+    return CreateError("adoption_refused", "adopt", problem)

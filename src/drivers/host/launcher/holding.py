@@ -1,0 +1,120 @@
+"""Answers the owner's requests about sandboxes whose containers an engine makes."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from adopt import adopt
+from context import Context
+from held import Held, Hold, make_held
+from make import CreateError, classify
+from uids import PoolExhausted
+
+Answer = Callable[[dict[str, Any] | CreateError], None]
+"""Takes the body of the reply, or the refusal."""
+
+
+class Holding:
+    def __init__(self, require_context: Callable[[], Context]) -> None:
+        self._require_context = require_context
+        self._held: dict[str, Held] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._held
+
+    def hold(self, message: dict[str, Any], answer: Answer) -> None:
+        plan = cast(Hold, message["plan"])
+        try:
+            held, identity = make_held(self._require_context(), plan, self._forget)
+        except CreateError as error:
+            answer(error)
+            return
+        except PoolExhausted as error:
+            answer(CreateError("capacity", "uid", str(error)))
+            return
+        except OSError as error:
+            answer(classify(error.errno, "record", str(error)))
+            return
+        self._held[held.id] = held
+
+        def prepared(error: CreateError | None) -> None:
+            if error is not None:
+                self._undo(held, error, answer)
+            else:
+                answer({**held.container.held, "generation": held.container.generation})
+
+        try:
+            held.prepare(plan, identity, prepared)
+        except CreateError as error:
+            self._undo(held, error, answer)
+        except OSError as error:
+            self._undo(held, classify(error.errno, "workspace", str(error)), answer)
+
+    def started(self, message: dict[str, Any], answer: Answer) -> None:
+        held = self._held.get(message["id"])
+        if held is None or held.is_removing:
+            answer(CreateError("sandbox_closed", "started", "it has been removed"))
+            return
+        try:
+            held.start(message["facts"])
+        except (ValueError, KeyError, TypeError) as error:
+            answer(CreateError("isolation_failed", "started", str(error)))
+        except OSError as error:
+            answer(CreateError("create_failed", "started", str(error)))
+        else:
+            answer({"adoptable": held.container.is_adoptable})
+
+    def remove(self, message: dict[str, Any], answer: Answer) -> None:
+        held = self._held.get(message["id"])
+        if held is None:
+            answer({})
+            return
+
+        def removed(error: CreateError | None) -> None:
+            answer({} if error is None else error)
+
+        held.remove(message["keepWorkspace"], message["containerRemoved"], False, removed)
+
+    def adopt(self, message: dict[str, Any], answer: Answer) -> None:
+        def taken(outcome: Held | CreateError) -> None:
+            if isinstance(outcome, CreateError):
+                answer(outcome)
+                return
+            self._held[outcome.id] = outcome
+            container = outcome.container
+            answer(
+                {
+                    "held": {**container.held, "generation": container.generation},
+                    "facts": outcome.facts(),
+                    "payload": (container.adoption or {}).get("payload"),
+                    "container": {"name": container.name, "socket": container.socket},
+                    "socketDir": outcome.run_dir,
+                }
+            )
+
+        if message["id"] in self._held:
+            answer(CreateError("adoption_refused", "adopt", "its owner lives"))
+        else:
+            adopt(self._require_context(), message["id"], self._forget, taken)
+
+    def stop(self) -> None:
+        """The owner is gone. What may be adopted waits for its next owner, the rest goes."""
+        for held in list(self._held.values()):
+            if held.container.is_adoptable and not held.is_removing:
+                held.let_go()
+            else:
+                self._remove_for_good(held)
+
+    def _remove_for_good(self, held: Held) -> None:
+        def removed(error: CreateError | None) -> None:
+            if error is not None:
+                held.abandon()
+
+        held.remove(False, False, True, removed)
+
+    def _undo(self, held: Held, error: CreateError, answer: Answer) -> None:
+        """The refusal is sent when nothing is left of the attempt. No container can have been asked for yet."""
+        held.remove(False, True, False, lambda _problem: answer(error))
+
+    def _forget(self, id: str) -> None:
+        self._held.pop(id, None)

@@ -1,0 +1,77 @@
+"""Owner records: what a sandbox makes on this machine, written before it is made and read by whoever removes it."""
+
+import os
+import time
+from typing import Any
+
+from container import parse_container
+from context import Context
+from locks import LockedFile, parse_record, try_lock
+from remains import Remains
+
+
+def make_record(context: Context, remains: Remains) -> dict[str, Any]:
+    record = {
+        "id": remains.id,
+        "driver": context.driver,
+        "created": time.time(),
+        "uid": remains.uid,
+        "groups": remains.group_paths,
+        "runDir": remains.run_dir,
+        "workspace": remains.workspace,
+        "launcher": {"pid": context.pid, "start": context.start_time},
+        "processes": remains.processes,
+    }
+    if remains.container is not None:
+        record |= {"image": remains.image, "container": remains.container.to_record()}
+    return record
+
+
+def read_remains(context: Context, name: str, lock: LockedFile) -> Remains:
+    """Takes the uid's lock too, where it is free. Raises ValueError, TypeError or KeyError for what is no record of this sandbox."""
+    record = parse_record(lock)
+    if record is None:
+        return guess_remains(context, name, lock)
+    if record.get("id") != name:
+        raise ValueError("it is not a record of this sandbox")
+    rooms, pool = context.rooms, context.pool
+    container = parse_container(record.get("container"), name)
+    image = record.get("image")
+    uid = record["uid"]
+    uid_lock = None
+    if isinstance(uid, int) and pool is not None and pool.owns(uid):
+        uid_lock = try_lock(pool.lock_path(uid), create=True)
+    return Remains(
+        id=name,
+        group_paths=[path for path in record["groups"] if _is_group_of(path, name)],
+        processes=[(int(pid), int(start)) for pid, start in record["processes"]],
+        uid=uid if uid_lock is not None else None,
+        workspace=_only(record["workspace"], os.path.join(rooms.workspaces, name)),
+        run_dir=_only(record["runDir"], *run_folders(context, name)),
+        record=lock,
+        uid_lock=uid_lock,
+        container=container,
+        image=image if isinstance(image, str) and image.startswith(f"{rooms.workspaces}/") else None,
+    )
+
+
+def guess_remains(context: Context, name: str, lock: LockedFile | None) -> Remains:
+    """After a power cut a record may be empty or missing; processes, groups and mounts are gone then, and the folders bear the name."""
+    rooms = context.rooms
+    workspace, run_dir = os.path.join(rooms.workspaces, name), os.path.join(rooms.run, name)
+    return Remains(name, [], [], None, workspace, run_dir, lock, None)
+
+
+def run_folders(context: Context, name: str) -> tuple[str, str]:
+    """Where the socket's folder may lie."""
+    folder = os.path.join(context.rooms.run, name)
+    return folder, os.path.join(folder, "socket")
+
+
+def _is_group_of(path: object, name: str) -> bool:
+    return isinstance(path, str) and os.path.basename(path) == name and os.path.realpath(path).startswith("/sys/fs/cgroup/")
+
+
+def _only(path: object, *expected: str) -> str | None:
+    """A record may name the folder that belongs to its sandbox and no other."""
+    return path if isinstance(path, str) and path in expected else None
