@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/soak/**"],
-    globalSetup: ["test/support/engine-setup.ts"],
+    globalSetup: ["test/support/engine-setup.ts", "test/support/s3-teardown.ts"],
     pool: "forks",
     fileParallelism: false,
     testTimeout: 60_000,

@@ -2,18 +2,21 @@
 # A real S3-protocol server for the tests: Ceph's object gateway over one monitor and one store in memory, all on loopback, all
 # below one folder, no system service. The data is gone when it stops.
 #
-#     scripts/s3-server.sh start [FOLDER]    prints endpoint and credentials as NAME=VALUE; running already: prints the same
+#     scripts/s3-server.sh start [FOLDER [OWNER]]    prints endpoint and credentials as NAME=VALUE; running already: prints the
+#                                            same. With the pid of an OWNER the server stops when that process is gone.
 #     scripts/s3-server.sh stop [FOLDER]     ends what `start` left in the folder, and removes it
 #
 # FOLDER defaults to /tmp/paddock-s3-<uid>. Needs the Debian packages radosgw, ceph-mon and ceph-osd.
 # Exit status: 0 done, 64 wrong use, 69 a program is missing or a part did not start (its log is printed).
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 readonly EXIT_USAGE=64 EXIT_UNAVAILABLE=69 START_SECONDS=90
 readonly STORE_BYTES=$((2 * 1024 * 1024 * 1024))
 PATH=$PATH:/usr/sbin:/sbin
 action=${1:-}
 folder=${2:-/tmp/paddock-s3-$(id -u)}
+owner=${3:-}
 conf=$folder/ceph.conf
 
 stop_with() {
@@ -147,7 +150,13 @@ start() {
   start_parts "$fsid" "$mon_port" "$port" 9>&-
   printf 'S3_ENDPOINT=http://127.0.0.1:%s\nS3_ACCESS_KEY_ID=%s\nS3_SECRET_ACCESS_KEY=%s\nS3_PIDS=%s\n' "$port" "$access" "$secret" \
     "$(cat "$folder"/{mon,osd,rgw}.pid | paste -sd ,)" >"$folder/settings"
+  [ -z "$owner" ] || launch watch bash "$PWD/scripts/s3-server.sh" watch "$folder" "$owner" 9>&-
   cat "$folder/settings"
+}
+
+watch() {
+  while kill -0 "$owner" 2>/dev/null && is_ours rgw; do sleep 1; done
+  stop_all
 }
 
 start_parts() {
@@ -174,6 +183,7 @@ stop_all() {
 
 case "$action" in
 start) start ;;
+watch) watch ;;
 stop) stop_all && rm -f "$folder.lock" ;;
 *)
   printf 'usage: scripts/s3-server.sh start|stop [FOLDER]\n' >&2
