@@ -5,6 +5,7 @@ export { defaultLanguage } from "./executor/fenced-code.ts";
 export { checkInput } from "./executor/input-check.ts";
 export { runToolCall } from "./executor/tool-call.ts";
 export type { Lease } from "./fleet/fleet.ts";
+export type { ImageStore } from "./fleet/images.ts";
 export { type CopyBack, WorkspaceFolder } from "./fleet/workspace-folder.ts";
 export type { UsageSample } from "./sandbox/host.ts";
 export type { ProcessListing } from "./sandbox/messages.ts";

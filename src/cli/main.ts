@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { compareCommand } from "./commands/compare.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { execCommand } from "./commands/exec.ts";
+import { imagesCommand } from "./commands/images.ts";
 import { keeperCommand } from "./commands/keeper.ts";
 import { killCommand, logsCommand, psCommand } from "./commands/kept.ts";
 import { runCommand } from "./commands/run.ts";
@@ -32,8 +34,10 @@ for (const make of [
   killCommand,
   logsCommand,
   doctorCommand,
+  compareCommand,
   setupCommand,
   templatesCommand,
+  imagesCommand,
 ]) {
   program.addCommand(make());
 }

@@ -88,6 +88,8 @@ export interface ImageBuild {
   readonly context: NodeJS.ReadableStream;
   readonly buildArguments: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
+  /** Run every step again, whatever the engine has cached. */
+  readonly noCache: boolean;
   /** One line of the engine's build output. */
   readonly onProgress: (line: string) => void;
   readonly signal: AbortSignal;

@@ -8,7 +8,7 @@ import { type CreateParts, createSandbox } from "./create.ts";
 import type { EgressPolicies } from "./egress.ts";
 import { makeSettings } from "./nodes.ts";
 import { ENV_DIR } from "./places.ts";
-import type { BuildRequest, TemplateBuilder } from "./templates.ts";
+import type { BuildRequest, TemplateBuilder, TreeHash } from "./templates.ts";
 
 const CACHE_DIR = "/opt/paddock/cache";
 const REGISTRIES = "pypi,npm";
@@ -22,6 +22,25 @@ const BUILD_LIMITS: Limits = {
   callTimeoutMs: 20 * 60_000,
 };
 
+/** A built tree that is to become part of an image. */
+export interface TreeRequest {
+  readonly folder: string;
+  /** What the porter starts from. */
+  readonly image?: string;
+  readonly signal: AbortSignal;
+}
+
+export interface Tree {
+  readonly hash: TreeHash;
+  /** Text of `ready.json`; from a sandbox. */
+  readonly readiness: string;
+}
+
+export interface TreeReader {
+  /** Streams the tree as a tar into `sink`, and hashes it, in one porter. */
+  readTree(request: TreeRequest, sink: (chunk: Buffer) => void | Promise<void>): Promise<Tree>;
+}
+
 export interface BuilderParts extends CreateParts {
   /** Host uid and gid of template trees; as root one that no sandbox of a task ever gets. */
   readonly treeUid: number;
@@ -31,11 +50,12 @@ export interface BuilderParts extends CreateParts {
 }
 
 /** Builds template trees in a sandbox that reaches the registries only, and reads them in porters. */
-export function makeTemplateBuilder(parts: BuilderParts): TemplateBuilder {
+export function makeTemplateBuilder(parts: BuilderParts): TemplateBuilder & TreeReader {
   return {
     build: (request) => buildTree(parts, request),
-    hashTree: (folder, signal) => inPorter(parts, folder, signal, (porter) => porter.files.hashTree(".")),
-    readFile: (folder, path, signal) => inPorter(parts, folder, signal, (porter) => porter.files.read(path)),
+    hashTree: (folder, signal) => inPorter(parts, { folder, signal }, (porter) => porter.files.hashTree(".")),
+    readFile: (folder, path, signal) => inPorter(parts, { folder, signal }, (porter) => porter.files.read(path)),
+    readTree: (request, sink) => inPorter(parts, request, (porter) => readTree(porter, sink)),
   };
 }
 
@@ -50,6 +70,8 @@ async function buildTree(parts: BuilderParts, request: BuildRequest): Promise<vo
     workspace: { kind: "folder", path: request.folder, uid: parts.treeUid, gid: parts.treeGid, readOnly: false },
     workspacePath: ENV_DIR,
     mounts: [{ source: request.cache, target: CACHE_DIR, writable: true }],
+    nodeType: request.plan.nodeType,
+    image: request.image,
     proxy,
     settings: (id) => buildSettings(parts, id, registryEnv),
     signal: request.signal,
@@ -106,11 +128,17 @@ function buildSettings(
   return { ...settings, env };
 }
 
+async function readTree(porter: Sandbox, sink: (chunk: Buffer) => void | Promise<void>): Promise<Tree> {
+  const readiness = (await porter.files.read("ready.json")).toString("utf8");
+  const hash = await porter.files.hashTree(".");
+  await porter.files.exportTar(".", sink);
+  return { hash, readiness };
+}
+
 /** Runs `work` in a sandbox without guest code that sees only `folder`, read-only. */
 async function inPorter<T>(
   parts: BuilderParts,
-  folder: string,
-  signal: AbortSignal,
+  { folder, image, signal }: TreeRequest,
   work: (porter: Sandbox) => Promise<T>,
 ): Promise<T> {
   const proxy = parts.policies.makeProxy(await parts.policies.compile("none"));
@@ -119,6 +147,8 @@ async function inPorter<T>(
     workspace: { kind: "folder", path: folder, uid: parts.treeUid, gid: parts.treeGid, readOnly: true },
     workspacePath: ENV_DIR,
     mounts: [],
+    nodeType: "file",
+    image,
     proxy,
     settings: (id) => buildSettings(parts, id, {}),
     signal,

@@ -7,6 +7,7 @@ import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { identifyProcess } from "../lib/process-identity.ts";
 import { makeSandboxId, type SandboxId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
+import type { NodeType } from "../model/node-type.ts";
 import type { EgressProxy } from "../network/proxy.ts";
 import { Channel, type ChannelEvents } from "../sandbox/channel.ts";
 import type { SandboxHost } from "../sandbox/host.ts";
@@ -19,6 +20,9 @@ export interface CreateRequest {
   readonly mounts: readonly Mount[];
   /** Content hash, for the record. */
   readonly templateHash?: string;
+  readonly nodeType?: NodeType;
+  /** Immutable id of the image it starts from; undefined where nodes start from template folders. */
+  readonly image?: string | undefined;
   /** Folder name of the template, so that pruning leaves it alone. */
   readonly templateName?: string;
   readonly proxy: EgressProxy;
@@ -60,7 +64,7 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
     },
   });
   try {
-    const { limits, workspace, workspacePath, mounts, templateHash, signal } = request;
+    const { limits, workspace, workspacePath, mounts, nodeType, image, templateHash, signal } = request;
     const spec = {
       id,
       limits,
@@ -69,6 +73,8 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
       mounts,
       socketDir,
       key,
+      ...(nodeType === undefined ? {} : { nodeType }),
+      ...(image === undefined ? {} : { image }),
       ...(templateHash === undefined ? {} : { templateHash }),
     };
     host = await parts.driver.create(spec, signal);

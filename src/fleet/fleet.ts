@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { Driver, ReapReport, WorkspaceSource } from "../drivers/driver.ts";
+import { PaddockError } from "../errors/error.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
@@ -11,10 +12,12 @@ import { Admission } from "./admission.ts";
 import { makeTemplateBuilder } from "./builder.ts";
 import { createSandbox, MAKER_MARK } from "./create.ts";
 import { EgressPolicies } from "./egress.ts";
+import type { Environment, Environments, Template } from "./environments.ts";
+import { ImageStore } from "./images.ts";
 import { describeInterpreters } from "./interpreters.ts";
 import { makeSettings } from "./nodes.ts";
 import { ENV_DIR, WORKSPACE } from "./places.ts";
-import { type Template, TemplateStore } from "./templates.ts";
+import { TemplateStore } from "./templates.ts";
 import { watchWorkspaceSize } from "./workspace-size.ts";
 
 /** Template trees belong to a uid that no task's sandbox ever gets. */
@@ -33,7 +36,7 @@ export interface LeaseRequest {
   readonly signal: AbortSignal;
   readonly onProgress: (message: string) => void;
   readonly workspace?: WorkspaceSource;
-  /** Refuse with `template_missing` instead of building a template. */
+  /** Refuse with `template_missing` or `image_missing` instead of building a template or an image. */
   readonly buildTemplates?: boolean;
 }
 
@@ -49,11 +52,14 @@ export interface Lease extends AsyncDisposable {
 
 /** Makes sandboxes of the node types: templates, egress, admission and reaping around one driver. */
 export class Fleet implements AsyncDisposable {
-  readonly templates: TemplateStore;
+  /** Present where the driver's nodes start from images. */
+  readonly images: ImageStore | undefined;
+  readonly #templates: TemplateStore;
   readonly #config: Config;
   readonly #driver: Driver;
   readonly #admission: Admission;
   readonly #policies: EgressPolicies;
+  readonly #environments: Environments;
   readonly #leases = new Set<Lease>();
   #started: Promise<void> | undefined;
 
@@ -71,8 +77,22 @@ export class Fleet implements AsyncDisposable {
       policies: this.#policies,
       hasCaBundle: config.caBundle !== undefined,
     });
-    this.templates = new TemplateStore(config.home.templates, config.home.run, builder, () =>
+    this.#templates = new TemplateStore(config.home.templates, config.home.run, builder, () =>
       describeInterpreters(config.home),
+    );
+    this.images = driver.images && new ImageStore({ home: config.home, engine: driver.images, builder });
+    this.#environments = this.images ?? this.#templates;
+  }
+
+  /** Template folders. Throws `unsupported` where nodes start from images instead. */
+  get templates(): TemplateStore {
+    if (this.images === undefined) return this.#templates;
+    throw new PaddockError(
+      "unsupported",
+      `nodes of the ${this.#driver.name} driver start from images, not from templates`,
+      {
+        hint: "Use `paddock images`.",
+      },
     );
   }
 
@@ -94,19 +114,18 @@ export class Fleet implements AsyncDisposable {
   async lease(request: LeaseRequest): Promise<Lease> {
     await this.start();
     const policy = await this.#policies.compile(request.network);
-    const template = request.bare
-      ? undefined
-      : await this.templates.ensure(request.nodeType, {
-          signal: request.signal,
-          onProgress: request.onProgress,
-          build: request.buildTemplates ?? true,
-        });
+    const environment = await this.#environments.open(request.bare ? "base" : request.nodeType, {
+      signal: request.signal,
+      onProgress: request.onProgress,
+      build: request.buildTemplates ?? true,
+    });
     const release = this.#admission.admit(DEFAULT_REQUESTS, request.limits);
     const proxy = this.#policies.makeProxy(policy);
     try {
-      const sandbox = await this.#create(request, template, proxy);
-      return this.#track(sandbox, proxy, request, template, release);
+      const sandbox = await this.#create(request, environment, proxy);
+      return this.#track(sandbox, proxy, request, environment.template, release);
     } catch (error) {
+      this.#environments.forget();
       release();
       await proxy[Symbol.asyncDispose]();
       throw error;
@@ -139,7 +158,8 @@ export class Fleet implements AsyncDisposable {
     if (failed.length > 0) throw new AggregateError(failed, "some sandboxes could not be closed");
   }
 
-  async #create(request: LeaseRequest, template: Template | undefined, proxy: EgressProxy): Promise<Sandbox> {
+  async #create(request: LeaseRequest, { template, image }: Environment, proxy: EgressProxy): Promise<Sandbox> {
+    const folder = template?.folder;
     const registryEnv = await this.#policies.registryEnv(request.network);
     return await createSandbox(
       { home: this.#config.home, driver: this.#driver },
@@ -147,7 +167,9 @@ export class Fleet implements AsyncDisposable {
         limits: request.limits,
         workspace: request.workspace ?? { kind: "new" },
         workspacePath: WORKSPACE,
-        mounts: template === undefined ? [] : [{ source: template.folder, target: ENV_DIR, writable: false }],
+        mounts: folder === undefined ? [] : [{ source: folder, target: ENV_DIR, writable: false }],
+        nodeType: request.nodeType,
+        image,
         ...(template === undefined ? {} : { templateHash: template.contentHash, templateName: template.hash }),
         proxy,
         settings: (sandboxId) =>

@@ -1,8 +1,8 @@
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { SandboxSettings } from "../sandbox/sandbox.ts";
+import type { Template } from "./environments.ts";
 import { ENV_DIR, WORKSPACE } from "./places.ts";
-import type { Template } from "./templates.ts";
 
 export const NODE_BIN = "/opt/paddock/node/bin/node";
 const SYSTEM_PYTHON = "/usr/bin/python3";

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import type { ImageName } from "../drivers/driver.ts";
 import { PaddockError } from "../errors/error.ts";
 import { LockFile } from "../lib/lock-file.ts";
 import { removeTree } from "../lib/remove-tree.ts";
@@ -11,26 +12,10 @@ import { loadPlan } from "../setup/plans.ts";
 import { parseReadiness } from "../setup/readiness.ts";
 import { renderSetup } from "../setup/setup-code.ts";
 import { TEMPLATE_MARK } from "./create.ts";
+import type { EnsureOptions, Environment, Environments, Template } from "./environments.ts";
 import { ENV_DIR } from "./places.ts";
 
 const PROTOCOL_VERSION = 1;
-
-/** A frozen environment, shared read-only by every sandbox of its plan. */
-export interface Template {
-  readonly nodeType: NodeType;
-  /** Names the folder: everything that decides the content. */
-  readonly hash: string;
-  /** sha256 over the tree, taken by a porter when it was frozen. */
-  readonly contentHash: string;
-  /** Host folder to mount at ENV_DIR. */
-  readonly folder: string;
-  readonly hasPython: boolean;
-  readonly hasJavascript: boolean;
-  readonly pythonPreload: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly versions: Readonly<Record<string, string>>;
-  readonly bytes: number;
-}
 
 const Manifest = z.strictObject({
   node_type: z.enum(["python", "javascript", "file", "web"]),
@@ -50,9 +35,15 @@ export interface TemplateBuilder {
   /** Runs setup code with `folder` as ENV_DIR and a kept download cache. Throws `setup_failed` or `registry_unreachable`. */
   build(request: BuildRequest): Promise<void>;
   /** Hashes a frozen tree in a porter. */
-  hashTree(folder: string, signal: AbortSignal): Promise<{ sha256: string; entries: number; bytes: number }>;
+  hashTree(folder: string, signal: AbortSignal): Promise<TreeHash>;
   /** A file of the tree, read in a porter. */
   readFile(folder: string, path: string, signal: AbortSignal): Promise<Buffer>;
+}
+
+export interface TreeHash {
+  readonly sha256: string;
+  readonly entries: number;
+  readonly bytes: number;
 }
 
 export interface BuildRequest {
@@ -61,19 +52,14 @@ export interface BuildRequest {
   readonly setupHash: string;
   readonly folder: string;
   readonly cache: string;
+  /** What the sandbox starts from, under drivers that have images. */
+  readonly image?: string;
   readonly signal: AbortSignal;
   readonly onProgress: (message: string) => void;
-}
-
-export interface EnsureOptions {
-  readonly signal: AbortSignal;
-  readonly onProgress: (message: string) => void;
-  /** Refuse with `template_missing` instead of building. */
-  readonly build?: boolean;
 }
 
 /** Templates of one data folder: built once, checked before first use after a boot, pruned on demand. */
-export class TemplateStore {
+export class TemplateStore implements Environments {
   readonly #folder: string;
   readonly #runFolder: string;
   readonly #builder: TemplateBuilder;
@@ -90,6 +76,14 @@ export class TemplateStore {
     this.#runFolder = runFolder;
     this.#builder = builder;
     this.#interpreters = interpreters;
+  }
+
+  async open(name: ImageName, options: EnsureOptions): Promise<Environment> {
+    return { template: name === "base" ? undefined : await this.ensure(name, options), image: undefined };
+  }
+
+  forget(): void {
+    this.#ready.clear();
   }
 
   /** The template of a node type, built if need be; undefined when its plan installs nothing. */
@@ -242,9 +236,7 @@ export class TemplateStore {
   }
 
   async #readVersions(folder: string, signal: AbortSignal): Promise<Record<string, string>> {
-    const readiness = parseReadiness((await this.#builder.readFile(folder, "ready.json", signal)).toString("utf8"));
-    if (!readiness.ok) throw new PaddockError("setup_failed", `step ${readiness.step}: ${readiness.error ?? "failed"}`);
-    return readiness.versions;
+    return readVersions((await this.#builder.readFile(folder, "ready.json", signal)).toString("utf8"));
   }
 
   async #hash(plan: SetupPlan, setupCode: string): Promise<string> {
@@ -288,6 +280,13 @@ export class TemplateStore {
 
 function isEmptyPlan(plan: SetupPlan): boolean {
   return plan.python === undefined && plan.javascript === undefined && plan.files.length === 0;
+}
+
+/** Installed versions from the text of a readiness file. Throws `setup_failed`. */
+export function readVersions(text: string): Record<string, string> {
+  const readiness = parseReadiness(text);
+  if (!readiness.ok) throw new PaddockError("setup_failed", `step ${readiness.step}: ${readiness.error ?? "failed"}`);
+  return readiness.versions;
 }
 
 function bootId(): string {
