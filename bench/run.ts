@@ -4,13 +4,15 @@ import { cpus, loadavg, release, totalmem } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createApp } from "../src/app.ts";
 import { renderTable } from "../src/cli/table.ts";
-import { findTool, type Lease, runToolCall } from "../src/internal.ts";
-import { makeTaskId, makeToolCallId } from "../src/model/ids.ts";
+import { timeCall } from "../src/compare/call.ts";
+import { measureResidentBytes } from "../src/compare/memory.ts";
+import { timePlain } from "../src/compare/plain.ts";
+import { summarise } from "../src/compare/stats.ts";
+import type { Lease } from "../src/internal.ts";
+import type { Measured } from "../src/model/comparison.ts";
+import { makeToolCallId } from "../src/model/ids.ts";
 import { DEFAULT_LIMITS } from "../src/model/limits.ts";
 import type { NodeType } from "../src/model/node-type.ts";
-import { liveUids, sumPssOfUid } from "./memory.ts";
-import { timePlain } from "./plain.ts";
-import { type Summary, summarise } from "./stats.ts";
 
 const WARM_UP = 5;
 const N = Number(process.env["BENCH_N"] ?? 60);
@@ -29,9 +31,8 @@ interface Row {
   readonly timed: string;
   readonly budgetMs: number | undefined;
   readonly plainName: string;
-  readonly ours: Summary;
-  readonly plain: Summary;
-  readonly samples: { readonly ours: readonly number[]; readonly plain: readonly number[] };
+  readonly ours: Measured;
+  readonly plain: Measured;
 }
 
 await using app = await createApp();
@@ -60,31 +61,6 @@ async function createToFirst(workspace: "new" | "memory"): Promise<number> {
   return elapsed;
 }
 
-/** One recorded tool call, from the plan to its closed record (workspace diff included). */
-async function timeCall(on: Lease, toolName: string, input: Record<string, unknown>): Promise<number> {
-  const tool = findTool(toolName);
-  if (tool === undefined) throw new Error(`no tool ${toolName}`);
-  const begun = performance.now();
-  const { record } = await runToolCall({
-    taskId: makeTaskId(),
-    nodeType: on.nodeType,
-    limits: on.limits,
-    sandbox: on.sandbox,
-    ledger: on.proxy.ledger,
-    tool,
-    call: { tool: toolName, input },
-    remainingMs: 60_000,
-    signal,
-    killOnOutput: false,
-    leaseMs: 0,
-    onOutput: () => undefined,
-    onStart: () => undefined,
-  });
-  const elapsed = performance.now() - begun;
-  if (!record.success) throw new Error(`${toolName} failed: ${record.stderr.text}`);
-  return elapsed;
-}
-
 async function measure(scenario: Scenario): Promise<Row> {
   const ours: number[] = [];
   const plain: number[] = [];
@@ -97,16 +73,14 @@ async function measure(scenario: Scenario): Promise<Row> {
     }
   }
   const { name, timed, budgetMs, plainName } = scenario;
-  return { name, timed, budgetMs, plainName, ours: summarise(ours), plain: summarise(plain), samples: { ours, plain } };
+  return { name, timed, budgetMs, plainName, ours: summarise(ours), plain: summarise(plain) };
 }
 
 async function idleMemory(): Promise<number> {
-  const known = new Set(liveUids(200_000, 265_535));
   await using one = await lease("file", true);
   await one.sandbox.runProcess({ callId: makeToolCallId(), argv: ["/usr/bin/true"] });
   await sleep(2000);
-  const uid = liveUids(200_000, 265_535).find((candidate) => !known.has(candidate));
-  return uid === undefined ? Number.NaN : sumPssOfUid(uid);
+  return measureResidentBytes(app.config.home.owners, one.sandbox.id);
 }
 
 function machine(): Record<string, unknown> {
@@ -140,7 +114,7 @@ const pandasEnv = {
     { encoding: "utf8" },
   ).trim(),
 };
-await timeCall(pythonNode, "run_python", { code: "import pandas" });
+await timeCall(pythonNode, "run_python", { code: "import pandas" }, signal);
 for (let i = 0; i < 100; i++) await fileNode.sandbox.files.write(`f${i}`, "x");
 
 const scenarios: readonly Scenario[] = [
@@ -165,7 +139,7 @@ const scenarios: readonly Scenario[] = [
     timed: "plan to closed record, diff included",
     budgetMs: 2,
     plainName: "spawn true",
-    run: () => timeCall(fileNode, "run_command", { command: ["/usr/bin/true"] }),
+    run: () => timeCall(fileNode, "run_command", { command: ["/usr/bin/true"] }, signal),
     plain: () => timePlain("/usr/bin/true", []),
   },
   {
@@ -173,7 +147,7 @@ const scenarios: readonly Scenario[] = [
     timed: "plan to closed record, fresh globals",
     budgetMs: 12,
     plainName: "python3 -c import pandas",
-    run: () => timeCall(pythonNode, "run_python", { code: "import pandas" }),
+    run: () => timeCall(pythonNode, "run_python", { code: "import pandas" }, signal),
     plain: () => timePlain("/usr/bin/python3", pandas, pandasEnv),
   },
   {
@@ -183,7 +157,7 @@ const scenarios: readonly Scenario[] = [
     plainName: "node -e 1+1",
     run: async () => {
       await sleep(300);
-      return await timeCall(javascriptNode, "run_javascript", { code: "1+1" });
+      return await timeCall(javascriptNode, "run_javascript", { code: "1+1" }, signal);
     },
     plain: () => timePlain(process.execPath, ["-e", "1+1"]),
   },
