@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { compareCommand } from "./commands/compare.ts";
+import { compareCommand } from "./commands/compare.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { execCommand } from "./commands/exec.ts";
 import { imagesCommand } from "./commands/images.ts";
@@ -34,6 +35,7 @@ for (const make of [
   killCommand,
   logsCommand,
   doctorCommand,
+  compareCommand,
   compareCommand,
   setupCommand,
   templatesCommand,
