@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { compareCommand } from "./commands/compare.ts";
-import { compareCommand } from "./commands/compare.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { execCommand } from "./commands/exec.ts";
 import { imagesCommand } from "./commands/images.ts";
@@ -35,7 +34,6 @@ for (const make of [
   killCommand,
   logsCommand,
   doctorCommand,
-  compareCommand,
   compareCommand,
   setupCommand,
   templatesCommand,
