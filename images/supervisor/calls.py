@@ -201,6 +201,15 @@ class Call:
         if self.on_frame is not None:
             self.on_frame()
 
+    def cancel_at_once(self) -> None:
+        """Before whatever waits to be taken; asked for on another connection."""
+        if self.finished or self.lost:
+            return
+        self.cancelled = True
+        self.frames.appendleft({"op": "cancel"})
+        if self.on_frame is not None:
+            self.on_frame()
+
     def drained(self) -> None:
         if self.on_drain is not None:
             self.on_drain()

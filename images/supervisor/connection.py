@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from _collections import deque
 
 from authenticate import prove
 from calls import HIGH_WATER_BYTES, LOW_WATER_BYTES, Call
 from frames import CONTROL, CONTROL_LIMIT, DATA, END, FrameError, FrameReader, make_header
 from json_text import JsonError, decode_object, encode
-from loop import BROKEN, READ, WRITE, close_quietly
+from loop import BROKEN, READ, WRITE
 from requests import explain_bad_control
 
 TYPE_CHECKING = False
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from calls import Fields
+    from line import Line
     from loop import Loop, Timer
 
     class Sink(Protocol):
@@ -48,14 +48,14 @@ CHALLENGED, PROVEN, IDLE, BUSY, FINISHED, TUNNEL, CLOSED = range(7)
 
 class Connection:
     __slots__ = (
-        "_loop", "_owner", "_fd", "_reader", "_out", "_flush_due", "_full", "_reading_paused", "_partial_timer",
-        "_end_after_flush", "_events", "sink", "state", "role", "call_id", "buffered",
+        "_loop", "_owner", "_line", "_reader", "_out", "_flush_due", "_full", "_reading_paused", "_partial_timer",
+        "_end_after_flush", "_events", "sink", "call", "state", "role", "call_id", "buffered",
     )  # fmt: skip
 
-    def __init__(self, loop: Loop, owner: Owner, fd: int, role: str, call_id: str) -> None:
+    def __init__(self, loop: Loop, owner: Owner, line: Line, role: str, call_id: str) -> None:
         self._loop = loop
         self._owner = owner
-        self._fd = fd
+        self._line = line
         self._reader = FrameReader()
         self._out: deque[bytes | memoryview] = deque()
         self._flush_due = False
@@ -64,12 +64,14 @@ class Connection:
         self._end_after_flush = False
         self._events = (True, False)
         self.sink: Sink | None = None
+        self.call: Call | None = None
+        """The call that runs on this connection; it is the sink then."""
         self.state = CHALLENGED
         self.role = role
         self.call_id = call_id
         self.buffered = 0
         self._partial_timer: Timer | None = loop.after(HANDSHAKE_SECONDS, self.close)
-        loop.watch(fd, self._handle, read=True)
+        line.watch(self._handle, read=True, write=False)
 
     # Sending
 
@@ -118,7 +120,7 @@ class Connection:
     def _write_some(self) -> bool:
         """Whether everything that was offered went out."""
         offered = [self._out[index] for index in range(min(len(self._out), WRITE_BUFFERS))]
-        written = os.writev(self._fd, offered)
+        written = self._line.write(offered)
         self.buffered -= written
         complete = True
         for buffer in offered:
@@ -149,7 +151,7 @@ class Connection:
         wanted = (not self._reading_paused, bool(self._out))
         if wanted != self._events and self.state != CLOSED:
             self._events = wanted
-            self._loop.watch(self._fd, self._handle, read=wanted[0], write=wanted[1])
+            self._line.watch(self._handle, read=wanted[0], write=wanted[1])
 
     def _handle(self, events: int) -> None:
         if events & WRITE:
@@ -162,7 +164,7 @@ class Connection:
     def _break(self) -> None:
         if self._reading_paused and self.state != CLOSED:
             # what the host sent before it left is read first; unwatched, because a hang-up is reported without end
-            self._loop.forget(self._fd)
+            self._line.forget()
             self._events = (False, False)
         else:
             self.close()
@@ -170,7 +172,7 @@ class Connection:
     def _receive(self) -> None:
         try:
             for _ in range(READS_PER_TURN):
-                chunk = os.read(self._fd, READ_BYTES)
+                chunk = self._line.read(READ_BYTES)
                 if not chunk:
                     self.close()
                     return
@@ -250,13 +252,13 @@ class Connection:
     def _begin(self, request: Fields) -> None:
         call_id = request.get("call")
         call = Call(self, call_id if isinstance(call_id, str) else "", self._owner.workspace)
-        self.sink = call
+        self.sink = self.call = call
         self.state = BUSY
         self._owner.connection_busy(self)
         self._owner.serve(call, request)
 
     def end_call(self) -> None:
-        self.sink = None
+        self.sink = self.call = None
         self.state = FINISHED
         if self._reading_paused:
             self.resume_reading()
@@ -268,11 +270,11 @@ class Connection:
         self.state = CLOSED
         if self._partial_timer is not None:
             self._partial_timer.cancel()
-        self._loop.forget(self._fd)
-        close_quietly(self._fd)
+        self._line.close()
         self._out.clear()
         self.buffered = 0
         sink, self.sink = self.sink, None
+        self.call = None
         self._owner.connection_closed(self, refused)
         if sink is not None:
             sink.lose()

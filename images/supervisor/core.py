@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from calls import Call, Fields
     from languages import CodeManager
+    from line import Line
     from settings import Settings
 
     ExitHandler: TypeAlias = "Callable[[int, Usage], None]"
@@ -28,11 +29,13 @@ REAPS_PER_TURN = 256
 class Core:
     __slots__ = ("loop", "ledger", "table", "dialer", "_settings", "_code", "_exits")
 
-    def __init__(self, loop: Loop, socket_path: str, key: bytes, serve: Callable[[Core, Call, Fields], None]) -> None:
+    def __init__(
+        self, loop: Loop, dial_line: Callable[[], Line], key: bytes, serve: Callable[[Core, Call, Fields], None]
+    ) -> None:
         self.loop = loop
         self.ledger = Ledger()
         self.table = ProcessTable(loop, self.ledger, self._guest_started)
-        self.dialer = Dialer(loop, socket_path, key, lambda call, request: serve(self, call, request))
+        self.dialer = Dialer(loop, dial_line, key, lambda call, request: serve(self, call, request))
         self._settings: Settings | None = None
         self._code: CodeManager | None = None
         self._exits: dict[int, ExitHandler] = {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from _collections import deque
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 
 from connection import CHALLENGED, IDLE, PROVEN, Connection
 
@@ -13,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from calls import Call, Fields
+    from line import Line
     from loop import Loop
 
 MAX_CALLS = 32
@@ -22,20 +21,22 @@ MAX_HANDSHAKES = 3
 """The host has 4 slots for them and counts a dial too many as an attack."""
 MAX_WAITING_TUNNELS = 256
 FIRST_RETRY_SECONDS = 0.005
-LAST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 0.25
+"""A new owner of the sandbox is found within this time."""
 FIRST_REFUSED_RETRY_SECONDS = 0.25
 LAST_REFUSED_RETRY_SECONDS = 2.0
 
 
 class Dialer:
     __slots__ = (
-        "_loop", "_path", "_connections", "_waiting", "_retry_seconds", "_refused_seconds", "_retry_pending",
+        "_loop", "_dial_line", "_connections", "_waiting", "_retry_seconds", "_refused_seconds", "_retry_pending",
         "_serve", "_check_due", "key", "workspace",
     )  # fmt: skip
 
-    def __init__(self, loop: Loop, path: str, key: bytes, serve: Callable[[Call, Fields], None]) -> None:
+    def __init__(self, loop: Loop, dial_line: Callable[[], Line], key: bytes, serve: Callable[[Call, Fields], None]) -> None:
         self._loop = loop
-        self._path = path
+        self._dial_line = dial_line
+        """Raises OSError when the host is not there."""
         self.key = key
         self.workspace = ""
         self._serve = serve
@@ -56,6 +57,13 @@ class Dialer:
             return
         self._waiting.append((call_id, ready))
         self._check_soon()
+
+    def find_call(self, call_id: str) -> Call | None:
+        """The call that a connection carries under this id."""
+        for connection in self._connections:
+            if (call := connection.call) is not None and call.id == call_id:
+                return call
+        return None
 
     def _check_soon(self) -> None:
         if not self._check_due:
@@ -87,18 +95,12 @@ class Dialer:
 
     def _dial(self, role: str, call_id: str, callback: Callable[[Connection | None], None] | None) -> bool:
         try:
-            dialed = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
-            try:
-                dialed.connect(self._path)
-                fd = dialed.detach()
-            finally:
-                dialed.close()
+            line = self._dial_line()
         except OSError:
             self._retry_after(self._retry_seconds)
             self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
             return False
-        os.set_blocking(fd, False)
-        self._connections[Connection(self._loop, self, fd, role, call_id)] = callback
+        self._connections[Connection(self._loop, self, line, role, call_id)] = callback
         return True
 
     def _retry_after(self, seconds: float) -> None:

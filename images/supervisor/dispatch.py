@@ -68,6 +68,14 @@ def _signal(core: Core, call: Call, request: dict[str, Any]) -> None:
     call.done({})
 
 
+def _cancel(core: Core, call: Call, request: dict[str, Any]) -> None:
+    target = core.dialer.find_call(request["target"])
+    if target is None or target is call:
+        raise OpError("not_found", f"no call {request['target']!r}")
+    target.cancel_at_once()
+    call.done({})
+
+
 def _connect(core: Core, call: Call, request: dict[str, Any]) -> None:
     from ports import connect_port
 
@@ -102,6 +110,7 @@ HANDLERS: Mapping[str, Handler] = {
     "attach": _attach,
     "processes": _processes,
     "signal": _signal,
+    "cancel": _cancel,
     "connect": _connect,
     "run": _run,
     "contexts": _contexts,

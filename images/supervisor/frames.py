@@ -19,8 +19,8 @@ class FrameError(Exception):
     pass
 
 
-def make_header(kind: int, length: int) -> bytes:
-    return b"%b%c\0\0\0\0" % (length.to_bytes(4, "big"), kind)
+def make_header(kind: int, length: int, stream: int = 0) -> bytes:
+    return b"%b%c%b" % (length.to_bytes(4, "big"), kind, stream.to_bytes(4, "big"))
 
 
 class FrameReader:
@@ -53,13 +53,25 @@ class FrameReader:
                 self._header = header
                 return
             self._header = b""
-            kind, length = _check_header(header)
+            kind, length = self.check_header(header)
             if length <= len(view) - position:
                 yield kind, bytes(view[position : position + length])
                 position += length
                 continue
             self._kind, self._payload, self._filled = kind, bytearray(length), 0
             position += self._fill(view[position:])
+
+    def check_header(self, header: bytes) -> tuple[int, int]:
+        kind = header[4]
+        length = int.from_bytes(header[:4], "big")
+        limit = _INCOMING_LIMITS.get(kind)
+        if limit is None:
+            raise FrameError(f"unknown frame type {kind}")
+        if length > limit:
+            raise FrameError(f"frame of {length} bytes exceeds {limit}")
+        if header[5:] != b"\0\0\0\0":
+            raise FrameError("stream is not 0")
+        return kind, length
 
     def _fill(self, view: memoryview) -> int:
         assert self._payload is not None
@@ -73,16 +85,3 @@ class FrameReader:
         frame = self._kind, bytes(self._payload)
         self._payload = None
         return frame
-
-
-def _check_header(header: bytes) -> tuple[int, int]:
-    kind = header[4]
-    length = int.from_bytes(header[:4], "big")
-    limit = _INCOMING_LIMITS.get(kind)
-    if limit is None:
-        raise FrameError(f"unknown frame type {kind}")
-    if length > limit:
-        raise FrameError(f"frame of {length} bytes exceeds {limit}")
-    if header[5:] != b"\0\0\0\0":
-        raise FrameError("stream is not 0")
-    return kind, length

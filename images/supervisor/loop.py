@@ -84,6 +84,9 @@ class Loop:
         while self.running:
             self.turn()
 
+    def stop(self) -> None:
+        self.running = False
+
     def turn(self) -> None:
         self._fresh.clear()
         for fd, events in self._poll():

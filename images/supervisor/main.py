@@ -1,4 +1,4 @@
-"""The supervisor's start: closes itself to the guest, takes its key, dials home, serves until it is killed."""
+"""The supervisor's start: closes itself to the guest, takes its key, dials home, serves until it is killed or its one stream ends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from _signal import signal as set_signal
 from core import Core
 from dispatch import serve
 from json_text import decode_object
+from line import SocketHost
 from loop import Loop
 from native import make_undumpable
 from spawn import prepare_spawning
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from calls import Fields
+    from line import Line
+
 FIRST_LINE_LIMIT = 64 * 1024
+FIRST_HIGH_DESCRIPTOR = 64
 TRACE_VARIABLE = "PADDOCK_SUPERVISOR_TRACE"
 
 
@@ -25,18 +34,34 @@ def main() -> None:
     set_signal(SIGPIPE, SIG_IGN)
     os.umask(0o022)
     first = decode_object(_read_line(0))
-    key, path = first["key"], first["socket"]
-    if not isinstance(key, str) or not isinstance(path, str) or len(key) != 32:
+    key = first.get("key")
+    if not isinstance(key, str) or len(key) != 32:
         raise SystemExit("the first line holds no key")
-    _replace_standard_descriptors()
     loop = Loop()
     loop.trace_path = os.environ.get(TRACE_VARIABLE)
-    core = Core(loop, path, bytes.fromhex(key), serve)
+    core = Core(loop, _find_host(loop, first), bytes.fromhex(key), serve)
     _reap_on_signal(loop, core)
     core.dialer.start()
     gc.collect()
     gc.freeze()
     loop.run()
+
+
+def _find_host(loop: Loop, first: Fields) -> Callable[[], Line]:
+    """What dials the host. From here on our descriptors 0 to 2 lead nowhere."""
+    path = first.get("socket")
+    if isinstance(path, str):
+        _replace_standard_descriptors()
+        return SocketHost(loop, path).dial
+    if first.get("channel") != "stdio":
+        raise SystemExit("the first line names no channel")
+    from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+    from mux import Mux
+
+    ends = [fcntl(fd, F_DUPFD_CLOEXEC, FIRST_HIGH_DESCRIPTOR) for fd in (0, 1)]
+    _replace_standard_descriptors()
+    return Mux(loop, ends[0], ends[1], loop.stop).dial
 
 
 def _read_line(fd: int) -> bytes:

@@ -132,6 +132,7 @@ REQUESTS: Mapping[str, Schema] = {
     "attach": {**_OP, "pid": _pid},
     "processes": _OP,
     "signal": {**_OP, "pid": _pid, "signal": is_signal},
+    "cancel": {**_OP, "target": is_id},
     "run": {
         **_RUNNING,
         "language": is_one_of("python", "javascript"),

@@ -15,10 +15,19 @@ const SUITES = [
   "test_code",
 ];
 
-for (const suite of SUITES) {
-  test(`the supervisor as pid 1 passes ${suite}.py`, { timeout: 180_000 }, async () => {
-    const path = fileURLToPath(new URL(`${suite}.py`, import.meta.url));
-    const { stderr } = await run("/usr/bin/python3", ["-W", "ignore::ResourceWarning", path]);
-    expect(stderr).toMatch(/\nRan [1-9]\d* tests? in [\d.]+s\n\nOK/);
-  });
+async function runSuite(suite: string, transport: string): Promise<void> {
+  const path = fileURLToPath(new URL(`${suite}.py`, import.meta.url));
+  const env = { ...process.env, PADDOCK_TEST_TRANSPORT: transport };
+  const { stderr } = await run("/usr/bin/python3", ["-W", "ignore::ResourceWarning", path], { env });
+  expect(stderr).toMatch(/\nRan [1-9]\d* tests? in [\d.]+s\n\nOK/);
 }
+
+for (const transport of ["socket", "stdio"])
+  for (const suite of SUITES)
+    test(`the supervisor as pid 1 passes ${suite}.py over ${transport}`, { timeout: 180_000 }, async () => {
+      await runSuite(suite, transport);
+    });
+
+test("the supervisor as pid 1 passes test_stream.py", { timeout: 180_000 }, async () => {
+  await runSuite("test_stream", "stdio");
+});

@@ -17,10 +17,13 @@ import subprocess
 import tempfile
 import threading
 import time
+import unittest
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from streams import Stream, Streams
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUPERVISOR = REPOSITORY / "images" / "supervisor"
@@ -28,6 +31,8 @@ PYTHON = "/usr/bin/python3"
 GUEST_UID = 64123
 CONTROL, DATA, STDOUT, STDERR, END = 1, 2, 3, 4, 5
 TIMEOUT_SECONDS = 20.0
+TRANSPORT = os.environ.get("PADDOCK_TEST_TRANSPORT", "socket")
+"""`socket` or `stdio`: the same tests run over both."""
 
 _call_numbers = itertools.count(1)
 
@@ -54,7 +59,7 @@ class Result:
 class Link:
     """One accepted connection."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket | Stream) -> None:
         self.sock = sock
         sock.settimeout(TIMEOUT_SECONDS)
         self.role = ""
@@ -161,7 +166,9 @@ class Host:
         supervisor: Path = SUPERVISOR,
         bindings: tuple[str, ...] = (),
         settings: dict[str, Any] | None = None,
+        transport: str = TRANSPORT,
     ) -> None:
+        self.transport = transport
         self.key = key or secrets.token_hex(16)
         self.given_key = given_key or self.key
         self.folder = Path(tempfile.mkdtemp(prefix="paddock-supervisor-"))
@@ -200,20 +207,31 @@ class Host:
         copy = self.folder / "supervisor"
         shutil.copytree(self._supervisor, copy)
         subprocess.run([PYTHON, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", copy], check=True)
-        self.listen()
+        if self.transport == "socket":
+            self.listen()
         if os.getuid() == 0:
             os.chmod(self.folder, 0o711)
-            for path in (run, self.workspace, run / "host.sock"):
+            for path in (run, self.workspace, *run.iterdir()):
                 os.chown(path, GUEST_UID, GUEST_UID)
         self.started_at = time.perf_counter()
         self.process = subprocess.Popen(
             self._bubblewrap(run, copy),
             stdin=subprocess.PIPE,
+            **({} if self.transport == "socket" else {"stdout": subprocess.PIPE}),
             **({"user": GUEST_UID, "group": GUEST_UID, "extra_groups": []} if os.getuid() == 0 else {}),
         )
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"key": self.given_key, "socket": "/run/paddock/host.sock"}).encode() + b"\n")
+        way = {"socket": "/run/paddock/host.sock"} if self.transport == "socket" else {"channel": "stdio"}
+        self.process.stdin.write(json.dumps({"key": self.given_key, **way}).encode() + b"\n")
+        if self.transport == "socket":
+            self.process.stdin.close()
+            return
+        assert self.process.stdout is not None
+        self.process.stdin.flush()
+        ends = [os.dup(end.fileno()) for end in (self.process.stdout, self.process.stdin)]
         self.process.stdin.close()
+        self.process.stdout.close()
+        self.streams = Streams(*ends, self._opened)
 
     def _bubblewrap(self, run: Path, supervisor: Path) -> list[str]:
         trace = os.environ.get("PADDOCK_TEST_TRACE")
@@ -261,6 +279,19 @@ class Host:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+        problem = getattr(self, "streams", None) and self.streams.problem
+        assert problem is None, f"the supervisor broke the rules of its streams: {problem!r}"
+
+    def _opened(self, stream: Stream) -> None:
+        threading.Thread(target=self._welcome, args=(stream,), daemon=True).start()
+
+    def _welcome(self, sock: socket.socket | Stream) -> None:
+        link = Link(sock)
+        try:
+            self._shake_hands(link)
+        except (Lost, OSError, AssertionError, KeyError):
+            self.failed_handshakes += 1
+            link.close()
 
     def _accept(self, listener: socket.socket) -> None:
         while not self._closing:
@@ -268,12 +299,7 @@ class Host:
                 sock, _ = listener.accept()
             except OSError:
                 return
-            link = Link(sock)
-            try:
-                self._shake_hands(link)
-            except (Lost, OSError, AssertionError, KeyError):
-                self.failed_handshakes += 1
-                link.close()
+            self._welcome(sock)
 
     def _shake_hands(self, link: Link) -> None:
         nonce = secrets.token_hex(16)
@@ -337,6 +363,10 @@ class Host:
     def memory_kb(self, name: str) -> int:
         rollup = Path(f"/proc/{self.supervisor_pid}/smaps_rollup").read_text()
         return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith(f"{name}:"))
+
+
+def socket_only(reason: str) -> Callable[[Any], Any]:
+    return unittest.skipIf(TRANSPORT != "socket", f"over sockets only: {reason}")
 
 
 def start_fields(argv: tuple[str, ...]) -> dict[str, Any]:

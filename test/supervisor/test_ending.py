@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 import unittest
 
@@ -10,6 +12,11 @@ from host import PYTHON, Host, HostCall, wait_until
 DEAF = "import os, signal, time\nfor n in (1, 2, 3, 13, 15): signal.signal(n, signal.SIG_IGN)\n"
 SPIN = "while True: time.sleep(1)\n"
 DAEMON = "import os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork(): os._exit(0)\n time.sleep(100)\nos.wait()\n"
+
+
+def send_quietly(call: HostCall, count: int) -> None:
+    with contextlib.suppress(OSError):
+        call.send_data(bytes(count))
 
 
 class Shared(unittest.TestCase):
@@ -72,6 +79,31 @@ class Deadlines(Shared):
 
 
 class Leftovers(Shared):
+    def test_a_cancel_on_another_connection_does_not_wait_behind_input_that_nobody_reads(self) -> None:
+        call = self.host.start("/bin/sleep", "100", stdin=True)
+        call.wait_event("started")
+        sender = threading.Thread(target=send_quietly, args=(call, 16 << 20))
+        sender.start()
+        begun = time.monotonic()
+        self.assertEqual(self.host.ask("cancel", target=call.id), {"op": "done"})
+        self.assertEqual(call.finish().answer["reason"], "cancel")
+        self.assertLess(time.monotonic() - begun, 1)
+        call.link.close()
+        sender.join()
+
+    def test_a_cancel_on_another_connection_ends_code_and_file_operations_too(self) -> None:
+        run = self.host.call("write", path="x", mode=0o644, parents=True, append=False, offset=None, exclusive=False)
+        run.send_data(b"abc")
+        self.assertEqual(self.host.ask("cancel", target=run.id), {"op": "done"})
+        self.assertEqual(run.finish().answer["code"], "invalid")
+
+    def test_a_cancel_of_a_call_that_is_over_or_never_was_finds_nothing(self) -> None:
+        over = self.host.run("/usr/bin/true").answer
+        self.assertEqual(over["exit_code"], 0)
+        self.assertEqual(self.host.ask("cancel", target="call_1.1")["code"], "not_found")
+        own = self.host.call("cancel", target="call_77.7")
+        self.assertEqual(own.finish().answer["code"], "not_found")
+
     def test_a_call_ends_with_its_main_process_though_others_hold_its_pipes(self) -> None:
         begun = time.monotonic()
         result = self.host.shell("sleep 100 & echo started")
