@@ -1,0 +1,24 @@
+import type { Home } from "../../../src/config/home.ts";
+import type { Driver } from "../../../src/drivers/driver.ts";
+
+/** A driver that the suite is to examine. */
+export interface DriverSubject {
+  /** Title of its tests and key of its skips. */
+  readonly name: string;
+  /** A driver over this data folder, not started. */
+  readonly open: (home: Home) => Promise<Driver>;
+  /**
+   * URL of a module that exports the same `open`: owners that get killed are processes of their own and load it. Without it the
+   * checks that need such an owner are left out.
+   */
+  readonly module?: string;
+  /**
+   * What of these sandboxes is left beyond processes, mounts, loop devices, cgroups and files that carry their ids, for people.
+   * For what only the driver's engine knows.
+   */
+  readonly listRemains?: (ids: readonly string[]) => readonly string[];
+  /** Checks that this driver does not pass, by title, each with its reason. */
+  readonly skips?: Readonly<Record<string, string>>;
+  /** Data folder. Default: `/var/tmp/paddock-conformance-<uid>`, kept between runs. */
+  readonly homeRoot?: string;
+}
