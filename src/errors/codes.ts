@@ -61,6 +61,12 @@ export const ERROR_CODES = {
   ),
   artifact_failed: row(502, true, 69, "The artifact store failed; check its endpoint, bucket and credentials."),
   artifact_exists: row(409, false, 73, "An artifact has this key already; choose another key, or allow replacing it."),
+  object_denied: row(
+    403,
+    false,
+    64,
+    "The operator grants buckets and prefixes in artifacts.grants (docs/artifacts.md); nothing else may be reached.",
+  ),
   template_failed: row(
     500,
     true,

@@ -7,7 +7,7 @@ import type { EgressRecord, RecordedError } from "../model/record.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { UsageSample } from "../sandbox/host.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { Tool, ToolOutcome } from "../tools/tool.ts";
+import type { ObjectAccess, Tool, ToolOutcome } from "../tools/tool.ts";
 import type { PhaseClock } from "./phases.ts";
 import { decideVerdict, describeVerdict } from "./verdict.ts";
 
@@ -21,6 +21,7 @@ export interface AttemptInput {
   readonly sandbox: Sandbox;
   readonly nodeType: NodeType;
   readonly limits: Limits;
+  readonly objects?: ObjectAccess | undefined;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly clock: PhaseClock;
@@ -70,6 +71,7 @@ async function runTool(input: AttemptInput, guard: OutputGuard): Promise<ToolOut
       callId: input.callId,
       nodeType: input.nodeType,
       limits: input.limits,
+      ...(input.objects === undefined ? {} : { objects: input.objects }),
       signal: guard.signal,
       deadlineMs: input.timeoutMs,
       onOutput: (stream, chunk) => guard.push(stream, chunk),

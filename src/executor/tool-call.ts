@@ -9,7 +9,7 @@ import type { CallValue } from "../model/result.ts";
 import type { EgressLedger } from "../network/accounting.ts";
 import type { DiffEntry } from "../sandbox/messages.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { PlannedCall, Tool } from "../tools/tool.ts";
+import type { ObjectAccess, PlannedCall, Tool } from "../tools/tool.ts";
 import { type Attempt, runAttempt } from "./attempt.ts";
 import { PhaseClock } from "./phases.ts";
 import { makeRecord } from "./recorder.ts";
@@ -25,6 +25,7 @@ export interface ToolCallInput {
   readonly ledger: EgressLedger;
   readonly tool: Tool;
   readonly call: PlannedCall;
+  readonly objects?: ObjectAccess | undefined;
   /** Time left for the task. */
   readonly remainingMs: number;
   readonly signal: AbortSignal;
@@ -88,6 +89,7 @@ async function runAttempts(
       sandbox: input.sandbox,
       nodeType: input.nodeType,
       limits: input.limits,
+      objects: input.objects,
       timeoutMs,
       signal: input.signal,
       clock,

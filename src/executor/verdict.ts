@@ -81,6 +81,8 @@ export function describeVerdict(
     case "output":
       return make(`output above ${limits.outputBytes} bytes`, "Raise limits.output_bytes, or write to a file.");
     case "denied": {
+      const refused = evidence.outcome.error;
+      if (refused !== undefined) return make(refused.message, refused.hint);
       const row = evidence.egress.find((one) => one.verdict === "denied");
       const where = row === undefined ? "a host" : `${row.host}:${row.port}`;
       return make(

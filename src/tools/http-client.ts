@@ -21,6 +21,10 @@ export interface HttpClientRequest {
     readonly temporary: string;
     readonly sha256: string | null;
   } | null;
+  /** A file that is the body; `headers` hold its content-length. */
+  readonly source?: { readonly path: string; readonly bytes: number };
+  /** Default: 5. */
+  readonly max_redirects?: number;
 }
 
 const FAILURE_KINDS = [
@@ -32,6 +36,7 @@ const FAILURE_KINDS = [
   "denied",
   "write",
   "disk",
+  "read",
   "timeout",
   "tls",
   "redirects",

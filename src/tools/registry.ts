@@ -7,6 +7,8 @@ import { readCsv } from "./read-csv.ts";
 import { readFile } from "./read-file.ts";
 import { runJavascript, runPython } from "./run-code.ts";
 import { runCommand } from "./run-command.ts";
+import { s3Get } from "./s3-get.ts";
+import { s3Put } from "./s3-put.ts";
 import type { Tool } from "./tool.ts";
 import { writeFile } from "./write-file.ts";
 
@@ -22,6 +24,8 @@ export const TOOLS: readonly Tool[] = [
   installPackages,
   httpRequest,
   downloadFile,
+  s3Get,
+  s3Put,
   readCsv,
 ];
 

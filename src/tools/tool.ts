@@ -14,12 +14,33 @@ import type { Sandbox } from "../sandbox/sandbox.ts";
  */
 export type Idempotency = "idempotent" | "once";
 
+/** Signs a request for one object in the operator's name. What it returns may enter a sandbox; what signed it never does. */
+export interface ObjectAccess {
+  /**
+   * For five minutes. `bucket` undefined: the configured store, whose prefix is put before the key. Throws `object_denied` unless
+   * the operator granted it, `unsupported` where no S3 is configured, and `artifact_failed` without credentials.
+   */
+  sign(
+    request: { readonly bucket: string | undefined; readonly key: string } & (
+      | { readonly method: "GET" }
+      | { readonly method: "PUT"; readonly bytes: number; readonly sha256: string }
+    ),
+  ): Promise<{
+    readonly bucket: string;
+    readonly key: string;
+    readonly url: string;
+    readonly headers: Readonly<Record<string, string>>;
+  }>;
+}
+
 /** What a tool's handler gets besides its input. */
 export interface ToolContext {
   readonly sandbox: Sandbox;
   readonly callId: ToolCallId;
   readonly nodeType: NodeType;
   readonly limits: Limits;
+  /** Absent where nobody may sign. */
+  readonly objects?: ObjectAccess;
   readonly signal: AbortSignal;
   /** Time left for this attempt. */
   readonly deadlineMs: number;
@@ -49,7 +70,7 @@ export interface ToolOutcome {
   readonly shared?: boolean;
   readonly memoryShared?: boolean;
   readonly sandboxKilled?: boolean;
-  /** The platform's reason when `ended` is `lost`. */
+  /** The platform's reason when `ended` is `lost`, the operator's when a tool was `denied` what it asked for. */
   readonly error?: PaddockError;
   /** The failure is of a kind that another try may cure (connection reset, HTTP 5xx, a server not up yet). */
   readonly retryable?: boolean;

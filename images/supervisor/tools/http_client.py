@@ -1,7 +1,8 @@
 """Makes one HTTP request from inside a sandbox, through the proxy that its environment names.
 
 Run as `python3 -I -B http_client.py`: a JSON request on standard input, a JSON answer on standard output, a
-failure in words on standard error. Exit codes are curl's. With a `target` the body is streamed to a file.
+failure in words on standard error. Exit codes are curl's. With a `target` the answer's body is streamed to a file, with a
+`source` a file is streamed as the request's body.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
 import download  # noqa: E402
 import route  # noqa: E402
+import upload  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,10 +70,11 @@ def exchange(request: Answer, answer: Answer) -> None:
     """Sends the request, follows redirects, and fills `answer` as far as it gets."""
     method, url, headers = request["method"], request["url"], [tuple(pair) for pair in request["headers"]]
     body = None if request["body"] is None else base64.b64decode(request["body"])
+    max_redirects = request.get("max_redirects", MAX_REDIRECTS)
     while True:
         connection, path, proxied = route.connect(url)
         try:
-            response = send(connection, method, path, headers, body)
+            response = send(connection, method, path, headers, body, request.get("source"))
             answer.update(url=url, status=response.status, reason=response.reason[:256])
             answer["headers"] = bounded_headers(response)
             assert_allowed(response, proxied)
@@ -81,8 +84,8 @@ def exchange(request: Answer, answer: Answer) -> None:
                 return
         finally:
             connection.close()
-        if answer["redirects"] == MAX_REDIRECTS:
-            raise Failure("redirects", f"more than {MAX_REDIRECTS} redirects")
+        if answer["redirects"] == max_redirects:
+            raise Failure("redirects", f"more than {max_redirects} redirects")
         answer["redirects"] += 1
         next_url = resolve_location(url, location)
         if not route.same_origin(url, next_url):
@@ -93,7 +96,7 @@ def exchange(request: Answer, answer: Answer) -> None:
         url = next_url
 
 
-def send(connection, method: str, path: str, headers, body: bytes | None) -> http.client.HTTPResponse:
+def send(connection, method: str, path: str, headers, body: bytes | None, source) -> http.client.HTTPResponse:
     given = {name.lower() for name, _ in headers}
     connection.putrequest(method, path, skip_host="host" in given, skip_accept_encoding="accept-encoding" in given)
     for name, value in headers:
@@ -103,6 +106,8 @@ def send(connection, method: str, path: str, headers, body: bytes | None) -> htt
     if "content-length" not in given and (body is not None or method in ("POST", "PUT", "PATCH")):
         connection.putheader("Content-Length", str(len(body or b"")))
     connection.endheaders(body)
+    if source is not None:
+        upload.send(connection, source)
     return connection.getresponse()
 
 

@@ -22,6 +22,7 @@ EXIT_CODES = {
     "denied": 22,
     "write": 23,
     "disk": 23,
+    "read": 26,
     "timeout": 28,
     "tls": 35,
     "redirects": 47,
