@@ -1,4 +1,4 @@
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import type { Limits } from "../../model/limits.ts";
 import type { ControlGroup, GroupParent } from "./launch.ts";
 
@@ -133,6 +133,43 @@ export function listLayouts(texts: CgroupTexts, isRoot: boolean): GroupLayout[] 
   const version1 = isRoot ? findVersion1(mounts, paths) : undefined;
   if (version1 !== undefined) return [version1];
   return listVersion2(mounts, paths, isRoot);
+}
+
+/** Groups that somebody else made. */
+export interface FoundGroups {
+  readonly layout: GroupLayout;
+  /** Name of the group below each of the layout's folders. */
+  readonly name: string;
+  readonly folders: readonly string[];
+}
+
+/** The groups of the process whose membership is given. Undefined where our mounts do not show them. */
+export function findGroups(texts: CgroupTexts): FoundGroups | undefined {
+  const mounts = parseMounts(texts.mountinfo);
+  const paths = parseMembership(texts.membership);
+  const locate = (controller: string): string | undefined => {
+    const version = controller === "" ? 2 : 1;
+    const mount = mounts.find(
+      (candidate) => candidate.version === version && (version === 2 || candidate.options.has(controller)),
+    );
+    const path = paths.get(controller);
+    return mount === undefined || path === undefined || path === "/" ? undefined : findOwnFolder(mount, path);
+  };
+  const [memory, pids, cpuAccounting, unified] = ["memory", "pids", "cpuacct", ""].map(locate);
+  const isVersion1 = memory !== undefined && pids !== undefined;
+  const main = isVersion1 ? memory : unified;
+  if (main === undefined) return undefined;
+  const parents = {
+    memory: dirname(main),
+    pids: dirname(isVersion1 ? pids : main),
+    cpuAccounting: dirname(cpuAccounting ?? main),
+  };
+  const folders = isVersion1 ? [memory, pids, cpuAccounting, unified] : [unified];
+  return {
+    layout: { mode: isVersion1 ? "cgroup1" : "cgroup2", parents: [], ...parents },
+    name: basename(main),
+    folders: [...new Set(folders.filter((folder) => folder !== undefined))],
+  };
 }
 
 /** The groups of one sandbox with their limits. Swap counts as memory. */

@@ -76,7 +76,10 @@ export interface AdoptedHold {
 export interface RemoveOptions {
   /** Keeps a `new` workspace as an ended one. */
   readonly keepWorkspace: boolean;
-  /** The engine has confirmed that the container is gone. False: the launcher asks the engine itself, and kills what it can when that is silent. */
+  /**
+   * The engine has confirmed that the container is gone, or was never asked for one. False: the launcher asks the engine itself, before
+   * `started` for 3 s because a create may be under way, and kills what it can when the engine is silent.
+   */
   readonly containerRemoved: boolean;
 }
 

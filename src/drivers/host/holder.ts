@@ -97,7 +97,7 @@ export class Holder implements AsyncDisposable {
     if (this.#closed !== undefined) return this.#closed;
     const { keepWorkspace, containerRemoved } = options;
     this.#adoptable.delete(id);
-    await this.#request("release", { id, keepWorkspace, containerRemoved });
+    await this.#insist((launcher) => launcher.request("release", { id, keepWorkspace, containerRemoved }));
   }
 
   /**
@@ -112,7 +112,7 @@ export class Holder implements AsyncDisposable {
 
   /** Removes what dead owners of any driver left in this data folder. Adoptable containers that run go when their grace is over. */
   async reap(): Promise<ReapReport> {
-    return reapWith(await this.#open());
+    return this.#insist(reapWith);
   }
 
   /** Ids that have an owner record now, its owner living or dead. A container of ours without one may be removed. */
@@ -128,6 +128,18 @@ export class Holder implements AsyncDisposable {
 
   async #request(op: string, body: Readonly<Record<string, unknown>>): Promise<Reply> {
     return (await this.#open()).request(op, body);
+  }
+
+  /** For requests that may be made twice: a launcher that dies meanwhile has a successor. */
+  async #insist<T>(ask: (launcher: LauncherProcess) => Promise<T>): Promise<T> {
+    const launcher = await this.#open();
+    try {
+      return await ask(launcher);
+    } catch (error) {
+      if (!launcher.isGone) throw error;
+      await launcher.exited;
+      return ask(await this.#open());
+    }
   }
 
   async #open(): Promise<LauncherProcess> {

@@ -93,7 +93,7 @@ async function markUsed(target: string): Promise<void> {
 export async function sweepOldCopies(bin: string): Promise<void> {
   const oldest = Date.now() - UNUSED_MS;
   for (const name of await readdir(bin)) {
-    if (!/^(node|supervisor|launcher|ca)-/.test(name)) continue;
+    if (!/^(node|supervisor|launcher|ca|users)-/.test(name)) continue;
     const path = join(bin, name);
     const info = await lstat(path).catch(() => undefined);
     if (info !== undefined && info.mtimeMs < oldest) await rm(path, { recursive: true, force: true });
@@ -139,6 +139,17 @@ export async function installNode(bin: string, nodeBinary: string, npmFolder: st
       await symlink(`../lib/node_modules/npm/bin/${name}-cli.js`, join(draft, "bin", name));
       await chmod(join(draft, `lib/node_modules/npm/bin/${name}-cli.js`), 0o755);
     }
+    await openToAll(draft);
+  });
+}
+
+/** A folder of small files that sandboxes can read, made once. */
+export async function installFiles(
+  folder: string,
+  files: readonly { readonly name: string; readonly content: string }[],
+): Promise<void> {
+  await makeOnce(folder, async (draft) => {
+    await Promise.all(files.map(({ name, content }) => writeFile(join(draft, name), content)));
     await openToAll(draft);
   });
 }

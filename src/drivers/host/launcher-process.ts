@@ -60,6 +60,10 @@ export class LauncherProcess {
     return new LauncherProcess(child, onEnded);
   }
 
+  get isGone(): boolean {
+    return this.#gone !== undefined;
+  }
+
   async request(op: string, body: Readonly<Record<string, unknown>>): Promise<Reply> {
     if (this.#gone !== undefined) throw new PaddockError("create_failed", `the launcher is gone: ${this.#gone}`);
     const request = this.#nextRequest++;

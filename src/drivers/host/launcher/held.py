@@ -61,6 +61,8 @@ class Held:
         read_only = plan["workspace"]["readOnly"]
         workspace: dict[str, Any] = {"kind": "memory", "mode": "memory"}
         if image is not None:
+            # Readers of an ended workspace share it: then other devices hold the same image.
+            self._remains.image = image if is_new or not read_only else None
             number, self._device = images.attach_image(image, self.id, read_only)
             workspace = {"kind": "loop", "device": f"/dev/loop{number}", "mode": "image", "readOnly": read_only}
         elif source is not None:

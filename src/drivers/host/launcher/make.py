@@ -44,20 +44,17 @@ def make_remains(context: Context, plan: Launch, container: Container | None = N
     if identity is None and context.pool is not None:
         uid, uid_lock = context.pool.allocate()
         identity = {"uid": uid, "gid": uid}
-    workspace = plan["workspace"]
-    mounts_alone = container is not None and (workspace["folder"] is not None or not workspace["readOnly"])
     ordered = sorted(plan["groups"], key=lambda group: group["join"] != "clone")
     remains = Remains(
         id=plan["id"],
         group_paths=[group["path"] for group in ordered],
         processes=[],
         uid=identity["uid"] if uid_lock is not None and identity is not None else None,
-        workspace=workspace["folder"],
+        workspace=plan["workspace"]["folder"],
         run_dir=plan["runDir"],
         record=None,
         uid_lock=uid_lock,
         container=container,
-        image=workspace["image"] if mounts_alone else None,
     )
     try:
         if container is not None and uid_lock is not None:
