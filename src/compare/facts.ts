@@ -8,6 +8,7 @@ import { explainKernelBug, type Tier } from "./tier.ts";
 /** What a tier is, from the record of its sandbox, its driver's capabilities and a look from inside, with its figures. */
 export function describeTier(subject: Subject, samples: Samples): RanTier {
   const { pause, survivesOwner, memorySnapshot } = subject.app.driver.capabilities;
+  const boundary = subject.guestKernel === release() ? "shared" : "own";
   const measures: RanTier["measures"] = {};
   for (const { key } of COMPARE_ROWS) {
     const measure = samples.measure(subject.tier.name, key);
@@ -17,9 +18,9 @@ export function describeTier(subject: Subject, samples: Samples): RanTier {
     ...nameTier(subject.tier),
     status: "ran",
     isolation: { ...subject.file.sandbox.host.isolation },
-    kernel_boundary: subject.guestKernel === release() ? "shared" : "own",
+    kernel_boundary: boundary,
     guest_kernel: subject.guestKernel,
-    kernel_bug: explainKernelBug(subject.tier),
+    kernel_bug: explainKernelBug(subject.tier, boundary),
     capabilities: { pause, survives_owner: survivesOwner, memory_snapshot: memorySnapshot },
     measures,
   };

@@ -42,20 +42,11 @@ function refuse(word: string): PaddockError {
   });
 }
 
-const FILTERED_HOST_KERNEL =
-  "The guest's system calls reach the host's kernel: a bug there that our seccomp list lets through is an escape.";
-
-const KERNEL_BUG: Readonly<Record<string, string>> = {
-  bubblewrap: FILTERED_HOST_KERNEL,
-  runc: FILTERED_HOST_KERNEL,
-  crun: FILTERED_HOST_KERNEL,
-  runsc:
-    "The guest's system calls end in gVisor's kernel in user space: an escape needs a bug there, and then one in the host's kernel through the few calls gVisor may make.",
-};
-
-/** One fixed sentence per runtime. */
-export function explainKernelBug({ driver, runtime }: Tier): string {
-  return (
-    KERNEL_BUG[runtime ?? driver] ?? "Not judged: ask the runtime's makers what lies between guest and host's kernel."
-  );
+/** One fixed sentence for each way in which a guest's system calls end; which one it is was seen from inside. */
+export function explainKernelBug({ runtime }: Tier, boundary: "shared" | "own"): string {
+  if (boundary === "shared")
+    return "The guest's system calls reach the host's kernel: a bug there that our seccomp list lets through is an escape.";
+  if (runtime?.startsWith("runsc"))
+    return "The guest's system calls end in gVisor's kernel in user space: an escape needs a bug there, and then one in the host's kernel through the few calls gVisor may make.";
+  return "The guest's system calls end in a kernel of its own: an escape needs a bug in what lies below that kernel.";
 }

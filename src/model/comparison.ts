@@ -58,7 +58,7 @@ const RanTier = z.strictObject({
   kernel_boundary: z.enum(["shared", "own"]),
   /** Release of the kernel that the guest sees. */
   guest_kernel: z.string(),
-  /** What a kernel bug means under this runtime. */
+  /** What a kernel bug means under this tier. */
   kernel_bug: z.string(),
   capabilities: z.strictObject({ pause: z.boolean(), survives_owner: z.boolean(), memory_snapshot: z.boolean() }),
   measures: z.partialRecord(z.enum(COMPARE_ROWS.map(({ key }) => key)), z.union([Measured, Missing])),

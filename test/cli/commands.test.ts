@@ -6,7 +6,7 @@ import { NODE_TYPES } from "../../src/model/node-type.ts";
 import { type CliResult, runCli } from "../support/cli.ts";
 import { testEnv } from "../support/home.ts";
 
-const COMMANDS = ["run", "exec", "ps", "kill", "logs", "doctor", "setup", "templates"];
+const COMMANDS = ["run", "exec", "ps", "kill", "logs", "doctor", "compare", "setup", "templates"];
 
 test("cli - --version is the package's", async () => {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
