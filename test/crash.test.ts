@@ -7,9 +7,10 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { closeLostTasks, createApp } from "../src/app.ts";
 import { resolveHome } from "../src/config/home.ts";
+import { listNames } from "./conformance/driver/scan.ts";
 import { CLI } from "./support/cli.ts";
 import { TEST_HOME } from "./support/home.ts";
-import { expectSoonEmpty, listNames, livingRemains } from "./support/remains.ts";
+import { expectSoonEmpty, livingRemains } from "./support/remains.ts";
 
 /** A data folder of its own, so that everything in it and everything that mentions it was left by a victim. */
 const ENV = { ...process.env, PADDOCK_HOME: `${TEST_HOME}-crash` };

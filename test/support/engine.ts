@@ -11,7 +11,8 @@ export interface TestEngine {
   readonly runtimes: readonly string[];
 }
 
-function findEngine(): TestEngine | undefined {
+/** Undefined where no engine could be started. */
+export function findEngine(): TestEngine | undefined {
   const text = process.env[ENGINE_VARIABLE];
   return text === undefined ? undefined : (JSON.parse(text) as TestEngine);
 }

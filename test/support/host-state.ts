@@ -1,15 +1,20 @@
-import { type Dirent, existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
+import { cgroupRoots, isFolder, listNames, readText } from "../conformance/driver/scan.ts";
+import { listEngineState } from "./engine-state.ts";
 import { testHome } from "./home.ts";
 
 const FIRST_UID = 199_999;
 const LAST_UID = 265_535;
 
-/** Everything a sandbox could leave on the host: processes of the uid pool, mounts, loop devices, cgroups, folders, locks. */
+/**
+ * Everything a sandbox could leave on the host: processes of the uid pool, mounts, loop devices, cgroups, folders, locks, and what is
+ * ours at the tests' engine.
+ */
 export function listLeftovers(): string[] {
-  return [...sandboxProcesses(), ...mounts(), ...loopDevices(), ...cgroups(), ...folders()];
+  return [...sandboxProcesses(), ...mounts(), ...loopDevices(), ...cgroups(), ...folders(), ...listEngineState()];
 }
 
 /** Waits at most 2 s for the host to be as it was; names what is left. */
@@ -39,50 +44,37 @@ export function sandboxProcesses(): string[] {
     });
 }
 
+/** Of our folders, and of loop devices over our images wherever an engine mounts them. */
 function mounts(): string[] {
+  const devices = ourLoops().map(({ name }) => `/dev/${name} `);
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
-    .filter((line) => line.includes(testHome.root))
+    .filter((line) => line.includes(testHome.root) || devices.some((device) => line.includes(device)))
     .map((line) => `mount ${line.split(" ")[4] ?? ""}`);
 }
 
-function loopDevices(): string[] {
-  return readdirSync("/sys/block")
+function ourLoops(): { readonly name: string; readonly backing: string }[] {
+  return listNames("/sys/block")
     .filter((name) => name.startsWith("loop"))
-    .flatMap((name) => {
-      const file = join("/sys/block", name, "loop/backing_file");
-      if (!existsSync(file)) return [];
-      const backing = readFileSync(file, "utf8").trim();
-      return backing.startsWith(testHome.root) ? [`loop ${name} ${backing}`] : [];
-    });
+    .map((name) => ({ name, backing: readText(join("/sys/block", name, "loop/backing_file")).trim() }))
+    .filter(({ backing }) => backing.startsWith(testHome.root));
+}
+
+function loopDevices(): string[] {
+  return ourLoops().map(({ name, backing }) => `loop ${name} ${backing}`);
 }
 
 function cgroups(): string[] {
-  const roots = readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .filter((line) => / - cgroup2? /.test(line))
-    .map((line) => line.split(" ")[4] ?? "");
-  return roots.flatMap((root) => findSandboxGroups(root, 5));
+  return cgroupRoots().flatMap((root) => findSandboxGroups(root, 5));
 }
 
 function findSandboxGroups(folder: string, depth: number): string[] {
   if (depth === 0) return [];
-  return listFolder(folder)
-    .filter((entry) => entry.isDirectory())
-    .flatMap((entry) => {
-      const path = join(folder, entry.name);
-      if (entry.name.startsWith("sbx_")) return [`cgroup ${path}`];
-      return findSandboxGroups(path, depth - 1);
-    });
-}
-
-/** Groups come and go while they are listed. */
-function listFolder(folder: string): Dirent[] {
-  try {
-    return readdirSync(folder, { withFileTypes: true });
-  } catch {
-    return [];
-  }
+  return listNames(folder).flatMap((name) => {
+    const path = join(folder, name);
+    if (name.startsWith("sbx_")) return [`cgroup ${path}`];
+    return isFolder(path) ? findSandboxGroups(path, depth - 1) : [];
+  });
 }
 
 function folders(): string[] {

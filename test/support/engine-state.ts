@@ -1,0 +1,75 @@
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { cgroupRoots, listNames, readText } from "../conformance/driver/scan.ts";
+import { findEngine } from "./engine.ts";
+
+/** What Paddock's own things at an engine carry (docs/docker.md). */
+const LABEL = "paddock.fleet";
+const CONTAINER_ID = /[0-9a-f]{64}/;
+
+interface Container {
+  readonly Id: string;
+  readonly Names: readonly string[];
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
+/** Everything that sandboxes could leave at the tests' engine: containers, volumes, half-built images, shims, cgroups. Empty without engine. */
+export function listEngineState(): string[] {
+  const engine = findEngine();
+  if (engine === undefined) return [];
+  const containers = ask<Container[]>(engine.socket, "/containers/json?all=1");
+  const known = new Set(containers.map(({ Id }) => Id));
+  return [
+    ...containers
+      .filter(({ Labels }) => LABEL in Labels)
+      .map(
+        ({ Id, Names, Labels }) => `container ${Names.join()} ${Labels["paddock.sandbox"] ?? ""} ${Id.slice(0, 12)}`,
+      ),
+    ...(ask<{ Volumes: { Name: string }[] | null }>(
+      engine.socket,
+      `/volumes?filters=${filter({ label: [LABEL] })}`,
+    ).Volumes?.map(({ Name }) => `volume ${Name}`) ?? []),
+    ...ask<{ Id: string }[]>(
+      engine.socket,
+      `/images/json?filters=${filter({ dangling: ["true"], label: [LABEL] })}`,
+    ).map(({ Id }) => `half-built image ${Id}`),
+    ...strayShims(engine.socket, known),
+    ...strayGroups(known),
+  ];
+}
+
+/** What of these sandboxes is at the tests' engine. */
+export function engineRemains(ids: readonly string[]): string[] {
+  return listEngineState().filter((item) => /^(shim|cgroup) /.test(item) || ids.some((id) => item.includes(id)));
+}
+
+const filter = (filters: object): string => encodeURIComponent(JSON.stringify(filters));
+
+function ask<T>(socket: string, path: string): T {
+  const args = ["-sf", "--max-time", "20", "--unix-socket", socket, `http://engine${path}`];
+  const { stdout, status } = spawnSync("curl", args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`the tests' engine does not answer ${path} (curl: ${status})`);
+  return JSON.parse(stdout) as T;
+}
+
+/** Shims and gVisor processes of this engine whose container it does not know any more. */
+function strayShims(socket: string, known: ReadonlySet<string>): string[] {
+  const folder = join(socket, "..", "exec");
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      const command = readText(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
+      const id = command.includes(folder) ? CONTAINER_ID.exec(command)?.[0] : undefined;
+      return id === undefined || known.has(id) ? [] : [`shim ${pid} ${command.slice(0, 60)} ${id.slice(0, 12)}`];
+    });
+}
+
+/** Cgroups that an engine made for a container which ours does not know; another engine's are below other names. */
+function strayGroups(known: ReadonlySet<string>): string[] {
+  return cgroupRoots().flatMap((root) =>
+    listNames(join(root, "docker"))
+      .filter((name) => CONTAINER_ID.test(name) && !known.has(name))
+      .map((name) => `cgroup ${join(root, "docker", name)}`),
+  );
+}
