@@ -88,7 +88,10 @@ export class ImageStore implements Environments {
     return await Promise.all(listed);
   }
 
-  /** Removes images of this data folder that are not current (with `all` every one), and what killed builds left. */
+  /**
+   * Removes images of this data folder that are not current. With `all` every one, and what killed builds of any data folder left
+   * in the engine: a build that runs at that time fails, and works when it is tried again.
+   */
   async prune(options: { readonly all: boolean; readonly signal: AbortSignal }): Promise<PruneReport> {
     this.forget();
     using _lock = await this.#hold({ signal: options.signal, onProgress: () => undefined });
@@ -98,7 +101,7 @@ export class ImageStore implements Environments {
       listed.filter(({ state }) => state === "current" && !options.all).map(({ image }) => image.id),
     );
     const ours = (await this.#parts.engine.list())
-      .filter(({ labels }) => labels[HOME_LABEL] === undefined || labels[HOME_LABEL] === nameHome(this.#parts.home))
+      .filter(({ labels }) => labels[HOME_LABEL] === nameHome(this.#parts.home) || (options.all && !labels[HOME_LABEL]))
       .map(({ id }) => id);
     // The system below the base carries no label of ours; nodes come before what they are built on.
     const below = listed.flatMap(({ image }) => (image.name === "bootstrap" ? [image.id] : []));

@@ -33,8 +33,8 @@ export function imagesCommand(): Command {
     .option("--json", "as JSON")
     .action(async (flags: { json?: boolean }) => await list(flags.json ?? false));
   addDriverOptions(command.command("prune"))
-    .description("remove images that are not current any more, and what killed builds left")
-    .option("--all", "remove current images too")
+    .description("remove images that are not current any more")
+    .option("--all", "remove current images too, and what killed builds left in the engine")
     .action(async (flags: { all?: boolean }) => await prune(flags.all ?? false));
   addDriverOptions(command.command("context"))
     .description("write the build context of an image, for people who build with their own tools")
