@@ -19,7 +19,7 @@ export function makeApiEngine(env: NodeJS.ProcessEnv): PlainEngine | undefined {
     via: "engine API",
     listRuntimes: async () => Object.keys(Info.parse(await ask("GET", "/info")).Runtimes ?? {}),
     start: async (image, runtime) => {
-      const id = await createContainer(ask, image, runtime, SLEEP);
+      const id = await createContainer(ask, image, runtime, SLEEP, true);
       await ask("POST", `/containers/${id}/start`);
       return {
         timeRun: () => timeMs(() => runOnce(ask, image, runtime)),
@@ -33,7 +33,7 @@ export function makeApiEngine(env: NodeJS.ProcessEnv): PlainEngine | undefined {
 type Ask = (method: string, path: string, body?: object) => Promise<unknown>;
 
 async function runOnce(ask: Ask, image: string, runtime: string): Promise<void> {
-  const id = await createContainer(ask, image, runtime, TRUE);
+  const id = await createContainer(ask, image, runtime, TRUE, false);
   try {
     await ask("POST", `/containers/${id}/start`);
     assertZero(Waited.parse(await ask("POST", `/containers/${id}/wait`)).StatusCode);
@@ -42,9 +42,15 @@ async function runOnce(ask: Ask, image: string, runtime: string): Promise<void> 
   }
 }
 
-async function createContainer(ask: Ask, image: string, runtime: string, argv: readonly string[]): Promise<string> {
+async function createContainer(
+  ask: Ask,
+  image: string,
+  runtime: string,
+  argv: readonly string[],
+  removeItself: boolean,
+): Promise<string> {
   const [entrypoint, ...rest] = argv;
-  const host = { NetworkMode: "none", Runtime: runtime };
+  const host = { NetworkMode: "none", Runtime: runtime, AutoRemove: removeItself };
   const body = { Image: image, Entrypoint: [entrypoint], Cmd: rest, HostConfig: host };
   return Created.parse(await ask("POST", "/containers/create", body)).Id;
 }
