@@ -4,13 +4,18 @@ import type { RunOptions } from "./process.ts";
 /** After its deadline or cancel a call has this long until its whole sandbox is killed. */
 const GRACE_MS = 1000;
 
-/** Holds a call to its deadline from outside: asks the supervisor first, kills the sandbox when that did not help. */
+/**
+ * Holds a call to its deadline from outside: asks the supervisor first, kills the sandbox when that did not help. While the sandbox is
+ * paused nothing counts as late; afterwards the supervisor has its grace again.
+ */
 export class CallGuard implements Disposable {
   readonly #options: RunOptions;
   readonly #cancel: () => void;
   readonly #kill: (why: PaddockError) => void;
-  readonly #deadline: NodeJS.Timeout | undefined;
-  #grace: NodeJS.Timeout | undefined;
+  /** When the sandbox is killed (monotonic ms), and why. */
+  #due: { readonly at: number; readonly why: string } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #suspended = false;
   readonly #onAbort = (): void => this.#abort();
   deadlinePassed = false;
   cancelled = false;
@@ -20,12 +25,7 @@ export class CallGuard implements Disposable {
     this.#options = options;
     this.#cancel = cancel;
     this.#kill = kill;
-    if (options.deadlineMs !== undefined) {
-      this.#deadline = setTimeout(() => {
-        this.deadlinePassed = true;
-        void this.killSandbox(`the call still lived ${GRACE_MS} ms after its deadline`);
-      }, options.deadlineMs + GRACE_MS);
-    }
+    if (options.deadlineMs !== undefined) this.#killAfter(options.deadlineMs + GRACE_MS, "deadline");
     if (options.signal?.aborted) this.#abort();
     else options.signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -35,18 +35,38 @@ export class CallGuard implements Disposable {
     this.#kill(new PaddockError("sandbox_lost", `the sandbox was killed: ${why}`));
   }
 
+  suspend(): void {
+    this.#suspended = true;
+    clearTimeout(this.#timer);
+  }
+
+  resume(): void {
+    if (!this.#suspended) return;
+    this.#suspended = false;
+    if (this.#due) this.#killAfter(Math.max(GRACE_MS, this.#due.at - performance.now()), this.#due.why);
+  }
+
   #abort(): void {
+    if (this.cancelled) return;
     this.cancelled = true;
     this.#cancel();
-    this.#grace ??= setTimeout(
-      () => void this.killSandbox(`the call still lived ${GRACE_MS} ms after its cancel`),
-      GRACE_MS,
-    );
+    const left = (this.#due?.at ?? Number.POSITIVE_INFINITY) - performance.now();
+    if (left > GRACE_MS) this.#killAfter(GRACE_MS, "cancel");
+  }
+
+  #killAfter(ms: number, why: string): void {
+    this.#due = { at: performance.now() + ms, why };
+    clearTimeout(this.#timer);
+    if (!this.#suspended) this.#timer = setTimeout(() => this.#expire(why), ms);
+  }
+
+  #expire(why: string): void {
+    if (why === "deadline") this.deadlinePassed = true;
+    void this.killSandbox(`the call still lived ${GRACE_MS} ms after its ${why}`);
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#deadline);
-    clearTimeout(this.#grace);
+    clearTimeout(this.#timer);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
   }
 }

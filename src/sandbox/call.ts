@@ -26,6 +26,8 @@ export interface CallBytes {
 
 /** One request on one connection, from taking the connection to giving it back. */
 export class Call<Done extends z.ZodType> {
+  /** The id on the wire. */
+  readonly id: string;
   readonly bytes: CallBytes = { sent: 0, received: 0 };
   /** The parsed `done`; rejects with a PaddockError for `failed`, a breach, or a lost connection. */
   readonly done: Promise<z.infer<Done>>;
@@ -36,7 +38,8 @@ export class Call<Done extends z.ZodType> {
   readonly #settle: PromiseWithResolvers<z.infer<Done>> = Promise.withResolvers();
   #over = false;
 
-  constructor(channel: Channel, connection: Connection, request: object, schema: Done, sinks: CallSinks) {
+  constructor(channel: Channel, connection: Connection, request: object, schema: Done, sinks: CallSinks, id: string) {
+    this.id = id;
     this.#channel = channel;
     this.#connection = connection;
     this.#schema = schema;
@@ -44,7 +47,7 @@ export class Call<Done extends z.ZodType> {
     this.done = this.#settle.promise;
     this.done.catch(() => undefined);
     connection.setSink({ frame: (frame) => this.#receive(frame), closed: (cause) => this.#lost(cause) });
-    connection.sendControl(request);
+    connection.sendControl({ ...request, call: id });
   }
 
   sendControl(control: object): void {

@@ -178,16 +178,19 @@ export class RunningProcess {
   readonly relayPort: number;
   readonly done: Promise<ProcessResult>;
   readonly #call: Call<typeof ProcessDone>;
+  readonly #cancel: () => void;
 
   constructor(
     call: Call<typeof ProcessDone>,
     started: { pid: number; relayPort: number },
     done: Promise<ProcessResult>,
+    cancel: () => void,
   ) {
     this.pid = started.pid;
     this.relayPort = started.relayPort;
     this.done = done;
     this.#call = call;
+    this.#cancel = cancel;
   }
 
   /** Writes to standard input (with `stdin: true` or a pty). */
@@ -210,6 +213,6 @@ export class RunningProcess {
 
   /** TERM, then KILL after 250 ms, then everything the call left. */
   cancel(): void {
-    this.#call.sendControl({ op: "cancel" });
+    this.#cancel();
   }
 }

@@ -22,10 +22,9 @@ import {
   type RunOptions,
   type RunResult,
 } from "./process.ts";
+import { SilenceWatch } from "./silence-watch.ts";
 
 const TAKE_MS = 3000;
-const PING_EVERY_MS = 1000;
-const SILENCE_MS = 3000;
 const DEFAULT_LIVE_BYTES = 8 * 1024 * 1024;
 
 /** An interpreter the supervisor keeps warm. */
@@ -65,10 +64,12 @@ export class Sandbox implements AsyncDisposable {
   readonly #channel: Channel;
   readonly #afterClose: (() => void) | undefined;
   #end: PaddockError | undefined;
-  #active = 0;
+  readonly #silence: SilenceWatch;
+  readonly #guards = new Set<CallGuard>();
+  /** Resolves when a pause ends; calls begun meanwhile wait for it. */
+  #pause: PromiseWithResolvers<void> | undefined;
   /** Every request has a wire id of its own: `<tool call id>.<n>`; spill files and relay ports are named by it. */
   #requests = 0;
-  #watch: NodeJS.Timeout | undefined;
 
   private constructor(parts: SandboxParts, settings: SandboxSettings) {
     this.id = parts.id;
@@ -76,11 +77,14 @@ export class Sandbox implements AsyncDisposable {
     this.settings = settings;
     this.#channel = parts.channel;
     this.#afterClose = parts.afterClose;
+    this.#silence = new SilenceWatch(parts.channel, (error) => void this.kill(error));
     const request = this.request.bind(this);
     this.files = new SandboxFiles(request);
     this.contexts = new SandboxContexts(request);
     this.ended = parts.host.ended.then(async (end) => {
       this.#end ??= new PaddockError("sandbox_lost", `the sandbox ended: ${end.detail}`);
+      this.#silence[Symbol.dispose]();
+      this.#pause?.resolve();
       await this.#channel[Symbol.asyncDispose]();
       return end;
     });
@@ -115,7 +119,7 @@ export class Sandbox implements AsyncDisposable {
     const { call, collector, done } = await this.#start(options, options.stdin ?? options.pty !== undefined);
     done.catch((error: unknown) => collector.abandon(error));
     const started = await Promise.race([collector.started, done.then((result) => neverStarted(result))]);
-    return new RunningProcess(call, started, done);
+    return new RunningProcess(call, started, done, () => this.#cancel(call));
   }
 
   /** Runs a process to its end, with `input` as its standard input. */
@@ -131,7 +135,7 @@ export class Sandbox implements AsyncDisposable {
     const call = await this.request({ op: "attach", pid }, ProcessDone, collector.sinks(false), options.callId);
     const done = this.#follow(call, collector, options);
     done.catch((error: unknown) => collector.abandon(error));
-    return new RunningProcess(call, await collector.started, done);
+    return new RunningProcess(call, await collector.started, done, () => this.#cancel(call));
   }
 
   async runCode(options: CodeOptions): Promise<CodeResult> {
@@ -161,8 +165,47 @@ export class Sandbox implements AsyncDisposable {
 
   /** A byte stream to a TCP port on the sandbox's loopback. */
   async connect(port: number): Promise<Duplex> {
+    await this.#pause?.promise;
     this.#assertLive();
     return await openPort(this.#channel, port, TAKE_MS);
+  }
+
+  /**
+   * Stops everything in the sandbox where it is, until `resume`. Nothing counts as late meanwhile, but time inside goes on: a deadline
+   * that passes ends its call after `resume`. Calls begun meanwhile wait. Throws `unsupported` where the driver cannot. Idempotent.
+   */
+  async pause(): Promise<void> {
+    this.#assertLive();
+    if (!this.host.pause || !this.host.resume)
+      throw new PaddockError("unsupported", "this driver cannot pause a sandbox");
+    if (this.#pause) return;
+    this.#pause = Promise.withResolvers();
+    for (const part of this.#timed()) part.suspend();
+    try {
+      await this.host.pause();
+    } catch (error) {
+      this.#goOn();
+      throw error;
+    }
+  }
+
+  /** Ends a pause; does nothing without one. */
+  async resume(): Promise<void> {
+    this.#assertLive();
+    if (!this.#pause) return;
+    await this.host.resume?.();
+    this.#goOn();
+  }
+
+  /** Whatever kills the sandbox for being late. */
+  #timed(): readonly { suspend(): void; resume(): void }[] {
+    return [this.#channel, this.#silence, ...this.#guards];
+  }
+
+  #goOn(): void {
+    for (const part of this.#timed()) part.resume();
+    this.#pause?.resolve();
+    this.#pause = undefined;
   }
 
   /** Kills the sandbox; later calls fail with `error`. */
@@ -174,7 +217,8 @@ export class Sandbox implements AsyncDisposable {
   /** Ends the sandbox and removes everything the driver made. Idempotent. */
   async close(options: { readonly keepWorkspace?: boolean } = {}): Promise<void> {
     this.#end ??= new PaddockError("sandbox_closed", `sandbox ${this.id} was closed`);
-    clearInterval(this.#watch);
+    this.#silence[Symbol.dispose]();
+    this.#pause?.resolve();
     await this.host.destroy(options);
     await this.#channel[Symbol.asyncDispose]();
     this.#afterClose?.();
@@ -203,49 +247,19 @@ export class Sandbox implements AsyncDisposable {
     callId: ToolCallId = makeToolCallId(),
     takeMs: number = TAKE_MS,
   ): Promise<Call<Done>> {
+    await this.#pause?.promise;
     this.#assertLive();
     const connection = await this.#channel.take(takeMs).catch((error: unknown) => {
       throw this.#end ?? error;
     });
     this.#requests += 1;
-    const call = new Call(
-      this.#channel,
-      connection,
-      { ...request, call: `${callId}.${this.#requests}` },
-      schema,
-      sinks,
-    );
-    this.#watchDuring(call.done);
+    const call = new Call(this.#channel, connection, request, schema, sinks, `${callId}.${this.#requests}`);
+    this.#silence.watchDuring(call.done);
     return call;
   }
 
   #assertLive(): void {
     if (this.#end) throw this.#end;
-  }
-
-  /** While a call runs the supervisor must answer a ping every 3 s. */
-  #watchDuring(done: Promise<unknown>): void {
-    this.#active += 1;
-    this.#watch ??= setInterval(() => this.#ping(), PING_EVERY_MS);
-    const leave = (): void => {
-      this.#active -= 1;
-      if (this.#active > 0) return;
-      clearInterval(this.#watch);
-      this.#watch = undefined;
-    };
-    done.then(leave, leave);
-  }
-
-  #ping(): void {
-    if (this.#end) return;
-    const silent = new PaddockError("supervisor_lost", `the supervisor was silent for ${SILENCE_MS / 1000} s`);
-    const timer = setTimeout(() => void this.kill(silent), SILENCE_MS);
-    const answered = (): void => clearTimeout(timer);
-    this.#channel.take(SILENCE_MS).then(
-      (connection) =>
-        new Call(this.#channel, connection, { op: "ping", call: "ping" }, DONE.empty, {}).done.then(answered, answered),
-      () => undefined,
-    );
   }
 
   async #follow<Report extends ProcessReport>(
@@ -255,9 +269,11 @@ export class Sandbox implements AsyncDisposable {
   ): Promise<RunResult<Report>> {
     const guard = new CallGuard(
       options,
-      () => call.sendControl({ op: "cancel" }),
+      () => this.#cancel(call),
       (why) => void this.kill(why),
     );
+    this.#guards.add(guard);
+    if (this.#pause) guard.suspend();
     let report: Report | undefined;
     let error: PaddockError | undefined;
     try {
@@ -267,6 +283,7 @@ export class Sandbox implements AsyncDisposable {
       error = await this.#explainLoss(toPaddockError(thrown));
     } finally {
       guard[Symbol.dispose]();
+      this.#guards.delete(guard);
     }
     return {
       ended: report?.reason ?? (guard.deadlinePassed ? "deadline" : guard.cancelled ? "cancel" : "lost"),
@@ -278,6 +295,15 @@ export class Sandbox implements AsyncDisposable {
       rich: collector.rich,
       bytes: call.bytes,
     };
+  }
+
+  /** On another connection too: on its own a cancel waits behind input that nobody reads. */
+  #cancel(call: Call<z.ZodType>): void {
+    call.sendControl({ op: "cancel" });
+    this.request({ op: "cancel", target: call.id }, DONE.empty).then(
+      (request) => request.done.catch(() => undefined),
+      () => undefined,
+    );
   }
 
   /** A request that failed is the caller's error; a connection that broke becomes the reason the sandbox ended. */

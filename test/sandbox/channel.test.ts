@@ -83,7 +83,7 @@ test("channel - a dial with the right key becomes an idle connection that carrie
   const peer = new Peer();
   await peer.prove(KEY, "call");
   expect(readControl(await peer.next()).op).toBe("welcome");
-  const call = new Call(channel, await channel.take(1000), { op: "ping", call: "c1" }, DONE.empty, {});
+  const call = new Call(channel, await channel.take(1000), { op: "ping" }, DONE.empty, {}, "c1");
   expect(readControl(await peer.next())).toMatchObject({ op: "ping", call: "c1" });
   peer.send({ op: "done" });
   await call.done;
@@ -137,9 +137,14 @@ test("channel - a flood of tiny frames is a breach before it keeps the host busy
   const peer = new Peer();
   await peer.prove(KEY, "call");
   await peer.next();
-  const call = new Call(channel, await channel.take(1000), { op: "start", call: "c1" }, DONE.empty, {
-    event: () => undefined,
-  });
+  const call = new Call(
+    channel,
+    await channel.take(1000),
+    { op: "start" },
+    DONE.empty,
+    { event: () => undefined },
+    "c1",
+  );
   await peer.next();
   peer.socket.write(Buffer.concat(Array.from({ length: 25_000 }, () => encodeControl({ op: "gap" }))));
   await expect(call.done).rejects.toMatchObject({ code: "protocol_error" });
@@ -150,7 +155,7 @@ test("channel - a message that does not fit its closed schema is a breach", asyn
   const peer = new Peer();
   await peer.prove(KEY, "call");
   await peer.next();
-  const call = new Call(channel, await channel.take(1000), { op: "ping", call: "c1" }, DONE.empty, {});
+  const call = new Call(channel, await channel.take(1000), { op: "ping" }, DONE.empty, {}, "c1");
   await peer.next();
   peer.send({ op: "done", extra: 1 });
   await expect(call.done).rejects.toMatchObject({ code: "protocol_error" });
