@@ -1,5 +1,4 @@
 import type { Config } from "../config/config.ts";
-import { PaddockError } from "../errors/error.ts";
 import type { Driver } from "./driver.ts";
 
 /** The one place that knows concrete drivers; each is loaded only when chosen. */
@@ -9,7 +8,9 @@ export async function openDriver(config: Config): Promise<Driver> {
       const { BubblewrapDriver } = await import("./bubblewrap/driver.ts");
       return new BubblewrapDriver(config);
     }
-    case "docker":
-      throw new PaddockError("unsupported", "the docker driver is not part of this build");
+    case "docker": {
+      const { DockerDriver } = await import("./docker/driver.ts");
+      return new DockerDriver(config);
+    }
   }
 }

@@ -4,12 +4,12 @@ import type { Driver, DriverCapabilities, DriverSandbox, ProbeFinding, ReapRepor
 import { UsageReader } from "../host/cgroup-usage.ts";
 import { reapWith } from "../host/configure.ts";
 import { LauncherProcess } from "../host/launcher-process.ts";
+import { tryWholeSandbox } from "../host/trial.ts";
 import { type ResolvedWorkspace, resolveWorkspace } from "../host/workspace.ts";
 import type { BubblewrapOptions } from "./options.ts";
 import { describeIsolation, makeLaunchPlan } from "./plan.ts";
 import { BubblewrapSandbox } from "./sandbox.ts";
 import { configureBubblewrap, type Inspection, inspectHost, type Setup } from "./setup.ts";
-import { tryWholeSandbox } from "./trial.ts";
 
 function makeAbortError(id: string, reason: unknown): PaddockError {
   const code = isTimeout(reason) ? "timeout" : "cancelled";

@@ -1,0 +1,182 @@
+import { PaddockError } from "../../errors/error.ts";
+import { isTimeout } from "../../lib/deadline.ts";
+import type { Isolation } from "../../model/isolation.ts";
+import type { SandboxSpec } from "../driver.ts";
+import type { Held } from "../host/holder.ts";
+import { makeStartLine, SUPERVISOR_TARGET } from "../host/inside.ts";
+import { ContainerStdio } from "./demux.ts";
+import type { ContainerFacts } from "./engine.ts";
+import { assertConfined, findLocalEvidence, type LocalEvidence, runsUnder } from "./evidence.ts";
+import { installUserFiles } from "./inside-files.ts";
+import { type ContainerBody, makeContainerBody } from "./options.ts";
+import { DockerSandbox, removeWholly } from "./sandbox.ts";
+import { type ResolvedImage, resolveImage, type Setup } from "./setup.ts";
+
+const PYTHON = "/usr/bin/python3";
+const COMMAND = [PYTHON, "-I", "-S", "-B", `${SUPERVISOR_TARGET}/__main__.py`];
+/** Requests to the engine are never cut off: what it makes after we left would be nobody's. Between them the caller's signal is looked at. */
+const UNCUT = new AbortController().signal;
+
+export const nameContainer = (id: string): string => `paddock-${id}`;
+
+/** What an adopter must know; the rest it reads from record and engine. */
+export interface AdoptionPayload {
+  readonly key: string;
+  readonly state: unknown;
+}
+
+function assertWanted(id: string, signal: AbortSignal): void {
+  if (!signal.aborted) return;
+  const code = isTimeout(signal.reason) ? "timeout" : "cancelled";
+  throw new PaddockError(code, `sandbox ${id} was not made: its caller left`, { cause: signal.reason });
+}
+
+async function hold({ holder, engine, storage }: Setup, spec: SandboxSpec): Promise<Held> {
+  const { id, socketDir, workspace, limits, adoption, key } = spec;
+  const { address } = engine.endpoint;
+  const payload: AdoptionPayload = { key, state: adoption?.state };
+  return holder.hold({
+    id,
+    socketDir,
+    workspace,
+    limits,
+    storage,
+    container: { name: nameContainer(id), socket: address.kind === "unix" ? address.path : null },
+    adoption: adoption === undefined ? null : { graceMs: adoption.graceMs, payload },
+  });
+}
+
+async function describeContainer(
+  setup: Setup,
+  spec: SandboxSpec,
+  held: Held,
+  image: ResolvedImage,
+): Promise<ContainerBody> {
+  const { engine, runtime, isLocal, usesSocket, fleet, seccomp, caBundle, options } = setup;
+  const { uid, gid } = held;
+  const files = isLocal ? await installUserFiles(options.home.bin, uid, gid, spec.workspacePath) : {};
+  return makeContainerBody({
+    spec,
+    held,
+    fleet,
+    image: image.id,
+    runtime: runtime.name,
+    overhead: runtime.overhead,
+    cgroupVersion: engine.facts.cgroupVersion,
+    seccomp,
+    // A rootless engine's uid 0 is our own, unprivileged one.
+    user: engine.facts.rootless ? "0:0" : `${uid}:${gid}`,
+    isLocal,
+    usesSocket,
+    files,
+    ...image.tools,
+    ...(caBundle === undefined ? {} : { caBundle }),
+    command: options.command ?? COMMAND,
+  });
+}
+
+/** The key goes in before any byte of a guest runs; where the supervisor dials, that is all it ever reads there. */
+function handOverKey(stdio: ContainerStdio, key: string, usesSocket: boolean): void {
+  if (usesSocket) {
+    stdio.end(makeStartLine(key));
+    stdio.discardOutput();
+  } else stdio.write(`${JSON.stringify({ key, channel: "stdio" })}\n`);
+}
+
+export function describeIsolation(setup: Setup, held: Held, image: string, evidence?: LocalEvidence): Isolation {
+  const { engine, runtime, version } = setup;
+  return {
+    driver: "docker",
+    runtime: runtime.name,
+    version,
+    kernel: engine.facts.kernel,
+    seccomp: runtime.appliesSeccomp ? "filter" : "none",
+    distinct_uid: held.distinctUid && evidence !== undefined && runsUnder(evidence, held.uid),
+    limits: { mode: engine.facts.cgroupVersion === 2 ? "cgroup2" : "cgroup1", workspace: held.workspace.mode },
+    image,
+  };
+}
+
+interface Started {
+  readonly container: ContainerFacts;
+  readonly stdio: ContainerStdio;
+}
+
+async function start(setup: Setup, spec: SandboxSpec, body: ContainerBody, signal: AbortSignal): Promise<Started> {
+  const { engine, usesSocket } = setup;
+  const id = await engine.createContainer(nameContainer(spec.id), body, UNCUT);
+  assertWanted(spec.id, signal);
+  const stdio = new ContainerStdio(await engine.attach(id, UNCUT));
+  stdio.on("error", () => undefined);
+  try {
+    await engine.start(id, UNCUT);
+    handOverKey(stdio, spec.key, usesSocket);
+    const container = await engine.inspectContainer(id);
+    assertWanted(spec.id, signal);
+    if (container?.running === true) return { container, stdio };
+    const status = `exit status ${container?.exitCode}`;
+    throw new PaddockError(
+      "create_failed",
+      `the container ended at once (${container?.error || status}): ${stdio.diagnosis}`,
+    );
+  } catch (error) {
+    stdio.destroy();
+    throw error;
+  }
+}
+
+export async function makeSandbox(setup: Setup, spec: SandboxSpec, signal: AbortSignal): Promise<DockerSandbox> {
+  const { engine, holder, isLocal, usesSocket, runtime } = setup;
+  const image = await resolveImage(setup, spec.image);
+  assertWanted(spec.id, signal);
+  const held = await hold(setup, spec);
+  let stdio: ContainerStdio | undefined;
+  try {
+    const body = await describeContainer(setup, spec, held, image);
+    assertWanted(spec.id, signal);
+    const started = await start(setup, spec, body, signal);
+    stdio = started.stdio;
+    const { container } = started;
+    const evidence = isLocal ? findLocalEvidence(container) : undefined;
+    if (evidence !== undefined && runtime.kind === "oci") await assertConfined(evidence, held.uid);
+    await holder.started(spec.id, {
+      containerId: container.id,
+      startedAt: container.startedAt,
+      pid: evidence?.process.pid ?? null,
+      cgroups: evidence?.cgroups ?? [],
+    });
+    assertWanted(spec.id, signal);
+    const isolation = withTemplate(describeIsolation(setup, held, image.id, evidence), spec);
+    const release = (options: ReleaseOptions): Promise<void> => holder.remove(spec.id, options);
+    return new DockerSandbox({
+      engine,
+      container,
+      isolation,
+      evidence,
+      stdio,
+      usesStdio: !usesSocket,
+      release,
+    }).watch();
+  } catch (error) {
+    stdio?.destroy();
+    await abandon(setup, spec);
+    throw error;
+  }
+}
+
+interface ReleaseOptions {
+  readonly keepWorkspace: boolean;
+  readonly containerRemoved: boolean;
+}
+
+const withTemplate = (isolation: Isolation, { templateHash }: SandboxSpec): Isolation =>
+  templateHash === undefined ? isolation : { ...isolation, template: templateHash };
+
+/** Leaves nothing of a create that failed; what an engine that is silent still has is the sweep's. */
+async function abandon({ engine, holder }: Setup, { id }: SandboxSpec): Promise<void> {
+  const containerRemoved = await removeWholly(engine, nameContainer(id)).then(
+    () => true,
+    () => false,
+  );
+  await holder.remove(id, { keepWorkspace: false, containerRemoved }).catch(() => undefined);
+}
