@@ -7,6 +7,13 @@ export function signalExitCode(name: string): number {
   return 128 + ((constants.signals as Readonly<Record<string, number>>)[`SIG${name}`] ?? 0);
 }
 
+/** 0 when everything that was to be stored was; else the first failure's own. */
+export function artifactsExitCode({ artifacts }: TaskResult): number {
+  const code = artifacts?.failed[0]?.error.code;
+  if (code === undefined) return 0;
+  return isErrorCode(code) ? ERROR_CODES[code].exitCode : 1;
+}
+
 /**
  * The guest's exit code where there is one; else 124 for a time-out, 137 for memory, 130 for a cancel, 128 + n for a program
  * that signal n ended, or the error's own.

@@ -1,5 +1,6 @@
 import type { CopyBack, TaskEvent } from "../internal.ts";
 import type { TaskResult } from "../model/result.ts";
+import { printArtifacts } from "./artifacts-view.ts";
 import { GuestOutput } from "./guest-output.ts";
 import { printSummary } from "./summary.ts";
 import { printable } from "./table.ts";
@@ -66,6 +67,7 @@ export class RunView {
     if (!this.#options.quiet) {
       sayValue(result);
       printSummary(result);
+      printArtifacts(result);
       for (const note of this.#notes) say(note);
     }
     if (id === undefined) return;

@@ -7,12 +7,14 @@ import type { NodeType } from "../model/node-type.ts";
 import type { ToolCallRecord } from "../model/record.ts";
 import type { CallValue, TaskResult, TaskStatus } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
+import type { ArtifactStore } from "../store/artifact-store.ts";
 import type { TaskJournal, TaskStore } from "../store/task-store.ts";
 import { findTool } from "../tools/registry.ts";
-import type { PlannedCall } from "../tools/tool.ts";
+import type { ObjectAccess, PlannedCall } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
 import { round, sumMetrics } from "./metrics.ts";
 import { planTask, type TaskPlan } from "./planner.ts";
+import { type StoreRequest, TaskArtifactWriter } from "./task-artifacts.ts";
 import { runToolCall } from "./tool-call.ts";
 
 /** What happens while a task runs, in order. */
@@ -51,6 +53,17 @@ export interface RunTaskOptions {
   readonly beforeClose?: (lease: Lease, records: readonly ToolCallRecord[]) => Promise<void>;
   /** Called once the sandbox is ready and before the first call. */
   readonly afterOpen?: (lease: Lease) => Promise<void>;
+  /** Store what the task made. Default: what the operator's `artifacts.keep` says. */
+  readonly store?: StoreRequest;
+}
+
+/** What an executor may use besides sandboxes and records. */
+export interface ExecutorServices {
+  readonly artifacts: ArtifactStore;
+  /** What is stored unasked. */
+  readonly keep: "asked" | "outputs" | "all";
+  readonly objects: ObjectAccess;
+  readonly renderReport: (result: TaskResult) => string;
 }
 
 interface Run {
@@ -63,16 +76,19 @@ interface Run {
   readonly journal: TaskJournal;
   readonly records: ToolCallRecord[];
   readonly values: CallValue[];
+  readonly artifacts: TaskArtifactWriter | undefined;
 }
 
 /** Runs tasks: plans, leases a sandbox, runs the calls one after another and closes every record. */
 export class Executor {
   readonly #fleet: Fleet;
   readonly #store: TaskStore;
+  readonly #services: ExecutorServices;
 
-  constructor(fleet: Fleet, store: TaskStore) {
+  constructor(fleet: Fleet, store: TaskStore, services: ExecutorServices) {
     this.#fleet = fleet;
     this.#store = store;
+    this.#services = services;
   }
 
   /** The task's result; throws only for bad input (`invalid_request`, `no_plan`, ...) and when the intent cannot be written. */
@@ -84,7 +100,8 @@ export class Executor {
     const startTime = new Date().toISOString();
     const begun = performance.now();
     using deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
-    const run: Run = { taskId, task, plan, limits, deadline, options, journal, records: [], values: [] };
+    const artifacts = this.#openArtifacts(taskId, options);
+    const run: Run = { taskId, task, plan, limits, deadline, options, journal, records: [], values: [], artifacts };
     let error: PaddockError | undefined;
     try {
       await emit(run, {
@@ -102,7 +119,22 @@ export class Executor {
     const { tool_calls: _calls, values: _values, ...end } = result;
     journal.append({ line: "end", result: end });
     journal.close();
-    return result;
+    return artifacts === undefined ? result : await this.#storeResult(result, artifacts);
+  }
+
+  #openArtifacts(taskId: TaskId, options: RunTaskOptions): TaskArtifactWriter | undefined {
+    const { artifacts, keep } = this.#services;
+    const request = options.store ?? (keep === "asked" ? undefined : { what: keep });
+    return request && new TaskArtifactWriter(artifacts, taskId, request, options.signal);
+  }
+
+  /** The result is in the journal by now: whatever happens here, it is not lost. */
+  async #storeResult(result: TaskResult, writer: TaskArtifactWriter): Promise<TaskResult> {
+    const whole = { ...result, artifacts: writer.finish() };
+    if (writer.what !== "all") return whole;
+    await writer.storeText("report", "report.html", this.#services.renderReport(result), "text/html; charset=utf-8");
+    await writer.storeText("result", "result.json", `${JSON.stringify(whole, null, 2)}\n`, "application/json");
+    return { ...result, artifacts: writer.finish() };
   }
 
   async #runInLease(run: Run): Promise<void> {
@@ -115,7 +147,8 @@ export class Executor {
       }
       await run.options.afterOpen?.(lease);
       await prepareWorkspace(run, lease);
-      await runCalls(run, lease, performance.now() - begun);
+      await runCalls(run, lease, performance.now() - begun, this.#services.objects);
+      await run.artifacts?.storeFiles(lease.sandbox, run.records);
       await run.options.beforeClose?.(lease, run.records);
     } finally {
       if (given === undefined) await lease.close();
@@ -154,10 +187,10 @@ async function prepareWorkspace(run: Run, lease: Lease): Promise<void> {
   await lease.sandbox.files.snapshot();
 }
 
-async function runCalls(run: Run, lease: Lease, leaseMs: number): Promise<void> {
+async function runCalls(run: Run, lease: Lease, leaseMs: number, objects: ObjectAccess): Promise<void> {
   for (const [index, call] of run.plan.calls.entries()) {
     if (run.deadline.signal.aborted) return;
-    const { record, value } = await runOne(run, lease, call, index, index === 0 ? leaseMs : 0);
+    const { record, value } = await runOne(run, lease, call, index, index === 0 ? leaseMs : 0, objects);
     run.records.push(record);
     run.values.push(value);
     run.journal.append({ line: "call", record });
@@ -173,6 +206,7 @@ async function runOne(
   call: PlannedCall,
   index: number,
   leaseMs: number,
+  objects: ObjectAccess,
 ): Promise<{ record: ToolCallRecord; value: CallValue }> {
   const tool = findTool(call.tool);
   if (tool === undefined) throw new PaddockError("invalid_request", `unknown tool ${call.tool}`);
@@ -184,6 +218,7 @@ async function runOne(
     ledger: lease.proxy.ledger,
     tool,
     call,
+    objects,
     remainingMs: run.deadline.remainingMs(),
     signal: run.deadline.signal,
     killOnOutput: run.task.on_output === "kill",

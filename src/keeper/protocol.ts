@@ -10,7 +10,11 @@ export const KeeperRequest = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("logs") }),
   z.strictObject({ op: z.literal("kill") }),
   /** The task follows as data frames and `end`; the answer is a `KeptResult` in data frames. */
-  z.strictObject({ op: z.literal("task"), allow_exec_config: z.boolean() }),
+  z.strictObject({
+    op: z.literal("task"),
+    allow_exec_config: z.boolean(),
+    store: z.strictObject({ prefix: z.string().max(512).optional() }).optional(),
+  }),
   z.strictObject({
     op: z.literal("exec"),
     argv: z.array(z.string()).min(1),

@@ -6,6 +6,7 @@ import type { App } from "../app.ts";
 import { PaddockError } from "../errors/error.ts";
 import type { TaskEvent } from "../executor/executor.ts";
 import { checkInput } from "../executor/input-check.ts";
+import type { StoreRequest } from "../executor/task-artifacts.ts";
 import type { Lease } from "../fleet/fleet.ts";
 import type { CopyBack, WorkspaceFolder } from "../fleet/workspace-folder.ts";
 import { identifyProcess } from "../lib/process-identity.ts";
@@ -141,6 +142,7 @@ export class KeeperServer {
     const result = await this.#app.executor.runTask(task, {
       lease: this.#lease,
       signal: gone.signal,
+      ...storeOption(request),
       onEvent: (event) => this.#forward(connection, event),
       beforeClose: async (lease, records) => {
         if (lease.sandbox.end || gone.signal.aborted) return;
@@ -158,6 +160,11 @@ export class KeeperServer {
       await sendBytes(connection, event.stream === "stdout" ? FRAME.stdout : FRAME.stderr, event.chunk);
     } else if (event.type !== "call_finished") connection.sendControl({ op: "event", event });
   }
+}
+
+function storeOption({ store }: TaskRequest): { store?: StoreRequest } {
+  if (store === undefined) return {};
+  return { store: store.prefix === undefined ? {} : { prefix: store.prefix } };
 }
 
 function makeCard(lease: Lease, ttlMs: number): KeeperCard {

@@ -39,6 +39,29 @@ export interface CallValue {
   readonly guest_error?: unknown;
 }
 
+/** One stored artifact. `url` tells where it lies; it grants nothing. */
+export interface ArtifactRecord {
+  readonly kind: "file" | "output" | "result" | "report";
+  readonly key: string;
+  readonly url: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** In the workspace; for files and outputs. */
+  readonly path?: string;
+  /** The call whose output it is. */
+  readonly tool_call_id?: string;
+}
+
+/** What of a task was stored, and what could not be. */
+export interface TaskArtifacts {
+  readonly store: "filesystem" | "s3";
+  readonly prefix: string;
+  readonly stored: readonly ArtifactRecord[];
+  readonly failed: readonly (Omit<ArtifactRecord, "url" | "bytes" | "sha256"> & { readonly error: RecordedError })[];
+  /** Changed paths that are no regular files, and changes beyond the records' lists. */
+  readonly left_out: readonly string[];
+}
+
 /** What a task ends with, exactly once. */
 export interface TaskResult {
   readonly task_id: TaskId;
@@ -53,4 +76,6 @@ export interface TaskResult {
   /** Exit code of the last call that had one. */
   readonly exit_code?: number;
   readonly error?: RecordedError;
+  /** Present when artifacts were asked for. */
+  readonly artifacts?: TaskArtifacts;
 }

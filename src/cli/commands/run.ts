@@ -10,7 +10,7 @@ import { spawnKeeper } from "../../keeper/spawn.ts";
 import type { TaskResult } from "../../model/result.ts";
 import type { TaskInput } from "../../model/task.ts";
 import { addDriverOptions } from "../driver-options.ts";
-import { exitCodeOf } from "../exit-code.ts";
+import { artifactsExitCode, exitCodeOf } from "../exit-code.ts";
 import { RunView } from "../run-view.ts";
 import { catchInterrupts } from "../signals.ts";
 import { readTask, type TaskOptions } from "../task-input.ts";
@@ -23,6 +23,8 @@ interface RunOptions extends TaskOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly allowExecConfig?: boolean;
+  /** True without a prefix. */
+  readonly upload?: string | true;
 }
 
 const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
@@ -44,6 +46,7 @@ export function runCommand(): Command {
     .option("--bare", "start from the bare node instead of its template")
     .option("--workspace <folder>", "copy this folder in, and the changes back")
     .option("--allow-exec-config", "also copy back changes to .git and other files that tools execute unasked")
+    .option("--upload [prefix]", "store changed files, spilled outputs, result and report as artifacts")
     .option("--keep", "keep the sandbox for paddock exec")
     .option("--ttl <duration>", "how long a kept sandbox lives", "30m")
     .option("--kill-on-output", "end a call whose output exceeds its limit")
@@ -63,7 +66,13 @@ async function run(source: string | undefined, options: RunOptions): Promise<num
     ? await runKept(task, ttlMs, options, interrupts.signal, view)
     : await runOnce(task, options, interrupts.signal, view);
   view.finish(result);
-  return exitCodeOf(result);
+  return exitCodeOf(result) || artifactsExitCode(result);
+}
+
+/** `--upload` as the executor takes it. */
+function storeOption({ upload }: RunOptions): Pick<RunTaskOptions, "store"> {
+  if (upload === undefined) return {};
+  return { store: upload === true ? {} : { prefix: upload } };
 }
 
 async function runOnce(task: TaskInput, options: RunOptions, signal: AbortSignal, view: RunView): Promise<TaskResult> {
@@ -73,6 +82,7 @@ async function runOnce(task: TaskInput, options: RunOptions, signal: AbortSignal
   return await app.executor.runTask(task, {
     signal,
     onEvent: (event) => view.event(event),
+    ...storeOption(options),
     ...hooks,
   });
 }
@@ -119,6 +129,7 @@ async function runKept(
   const request = {
     op: "task",
     allow_exec_config: options.allowExecConfig ?? false,
+    ...storeOption(options),
   } as const;
   const call = new KeeperCall(home.run, id, request, {
     stdout: (chunk) => view.output("stdout", chunk),
