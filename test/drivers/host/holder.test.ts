@@ -5,7 +5,16 @@ import type { Home } from "../../../src/config/home.ts";
 import type { Held, HeldFacts, Holder } from "../../../src/drivers/host/holder.ts";
 import { makeSandboxId, type SandboxId } from "../../../src/model/ids.ts";
 import { lacksEngine, testEngine } from "../../support/engine.ts";
-import { listLeftovers, listProcessesOf, makeHome, NOTHING_LEFT, removeHome } from "../bubblewrap/harness.ts";
+import {
+  findInitProcess,
+  listLeftovers,
+  listProcessesOf,
+  makeHome,
+  NOTHING_LEFT,
+  openHarness,
+  readStatus,
+  removeHome,
+} from "../bubblewrap/harness.ts";
 import { createContainer, ensureImage, listEngineLeftovers, removeContainer, startContainer } from "./containers.ts";
 import { holdOne, openHolder } from "./holding.ts";
 
@@ -181,6 +190,19 @@ describe.skipIf(lacksEngine())("holding a sandbox whose container an engine make
     execFileSync("mount", ["-t", "ext4", workspace.device, join(home.root, "run")]);
     await holder.remove(one.id, { keepWorkspace: false, containerRemoved: true });
     expect(listOwn()).toEqual(NOTHING_LEFT);
+  });
+
+  test("a bubblewrap sandbox that starts beside it does not pin its workspace", async () => {
+    const one = await holdOne(holder, home, socket);
+    await start(one);
+    const { workspace } = one.held;
+    await using harness = openHarness({ home });
+    await using guest = await harness.open();
+    const outer = Number(readStatus(findInitProcess(guest.spec.id))["PPid"]);
+    const mounts = readFileSync(`/proc/${outer}/mountinfo`, "utf8");
+    expect(mounts).toContain(`/workspaces/${guest.spec.id}/mount`);
+    expect(workspace.kind === "loop" && mounts.includes(`${workspace.device} `)).toBe(false);
+    await holder.remove(one.id, { keepWorkspace: false, containerRemoved: false });
   });
 
   test("the launcher's death ends what goes with its owner and keeps what may be adopted", async () => {
