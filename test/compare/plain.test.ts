@@ -42,6 +42,7 @@ async function measureAndRemove(engine: PlainEngine): Promise<void> {
 
 /** `true`, `sleep` and their libraries. */
 async function importImage(): Promise<void> {
+  if ((await askEngine(testEngine().socket, "GET", `/images/${IMAGE}/json`)).status === 200) return;
   const programs = ["/usr/bin/true", "/usr/bin/sleep"];
   const libraries = execFileSync("ldd", programs, { encoding: "utf8" }).match(/(?<=\s)\/\S+(?= \()/g) ?? [];
   const files = [...new Set([...programs, ...libraries])].map((file) => file.slice(1));
