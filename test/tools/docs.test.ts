@@ -29,6 +29,8 @@ const VALUES: Readonly<Record<string, string>> = {
   http_request:
     "`{status, reason, headers, body, encoding, truncated, url, redirects}`; exit codes are curl's (22 for a status of 400 or more)",
   download_file: "`{path, bytes, sha256, status, url}`; `url` is the last one after redirects",
+  s3_get: "`{path, bucket, key, bytes, sha256}`; exit codes are curl's",
+  s3_put: "`{path, bucket, key, bytes, sha256}`; exit codes are curl's",
   read_csv: "`{columns, rows, truncated}`; a row is a list in the order of `columns`",
 };
 

@@ -16,7 +16,7 @@ function check(name: string, input: unknown): string {
   return issue === undefined ? "ok" : `${issue.path.join(".")}: ${issue.message}`;
 }
 
-test("registry - the eleven tools have distinct names and are found by them", () => {
+test("registry - the thirteen tools have distinct names and are found by them", () => {
   expect(TOOLS.map(({ name }) => name)).toEqual([
     "write_file",
     "read_file",
@@ -28,6 +28,8 @@ test("registry - the eleven tools have distinct names and are found by them", ()
     "install_packages",
     "http_request",
     "download_file",
+    "s3_get",
+    "s3_put",
     "read_csv",
   ]);
   expect(findTool("toString")).toBeUndefined();
@@ -76,6 +78,10 @@ test.each([
     /is set by the client itself|Invalid key/,
   ],
   ["download_file", { url: "http://example.com/", sha256: "abc" }, /^sha256: must be 64 hex digits/],
+  ["s3_get", { key: "" }, /^key: /],
+  ["s3_get", { key: "k", bucket: "Not a bucket" }, /^bucket: must be a bucket's name/],
+  ["s3_put", { path: "p" }, /^key: /],
+  ["s3_put", { path: "p", key: "k", url: "http://x/" }, /^: Unrecognized key: "url"/],
   ["read_csv", { path: "a.csv", limit: 0 }, /^limit: /],
 ])("%s - %j is refused with field and rule", (name, input, message) => {
   expect(check(name, input)).toMatch(message);
@@ -131,6 +137,8 @@ test("idempotency - what may run twice is declared per input", () => {
     ["http_request", { url: "http://x/", method: "POST" }, "once"],
     ["http_request", { url: "http://x/", method: "PATCH" }, "once"],
     ["download_file", { url: "http://x/" }, "idempotent"],
+    ["s3_get", { key: "k" }, "idempotent"],
+    ["s3_put", { path: "p", key: "k" }, "idempotent"],
   ];
   for (const [name, input, expected] of rows)
     expect(tool(name).idempotency(input), `${name} ${JSON.stringify(input)}`).toBe(expected);
