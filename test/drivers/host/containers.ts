@@ -77,13 +77,13 @@ function makeMount(id: string, { workspace }: Held): object {
 
 const bindFolder = (Source: string): object => ({ Type: "bind", Source, Target: "/workspace" });
 
-export async function createContainer(socket: string, id: string, held: Held): Promise<string> {
+export async function createContainer(socket: string, id: string, held: Held, runtime = "runc"): Promise<string> {
   const body = await expectStatus(
     askEngine(socket, "POST", `/containers/create?name=paddock-${id}`, {
       Image: IMAGE,
       Cmd: ["/bin/sleep", "1000"],
       User: `${held.uid}:${held.gid}`,
-      HostConfig: { NetworkMode: "none", Mounts: [makeMount(id, held)], LogConfig: { Type: "none" } },
+      HostConfig: { Runtime: runtime, NetworkMode: "none", Mounts: [makeMount(id, held)], LogConfig: { Type: "none" } },
     }),
     201,
   );
@@ -94,10 +94,10 @@ export async function startContainer(socket: string, containerId: string): Promi
   await expectStatus(askEngine(socket, "POST", `/containers/${containerId}/start`), 204);
   const body = await expectStatus(askEngine(socket, "GET", `/containers/${containerId}/json`), 200);
   const { Pid: pid, StartedAt: startedAt } = (body as { State: { Pid: number; StartedAt: string } }).State;
-  return { containerId, startedAt, pid, cgroups: listCgroups(pid) };
+  return { containerId, startedAt, pid, cgroups: listCgroups(pid).filter((path) => path.includes(containerId)) };
 }
 
-/** Folders of the process's cgroups, v1 as well as v2. */
+/** Folders of the process's cgroups, v1 as well as v2; runsc leaves the latter out on hosts with both. */
 function listCgroups(pid: number): string[] {
   const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
   return readFileSync(`/proc/${pid}/cgroup`, "utf8")

@@ -32,8 +32,14 @@ interface Owner {
 }
 
 /** An owner that has come to this step. */
-async function startOwner(home: Home, socket: string, step: string, graceMs?: number): Promise<Owner> {
-  const plan = JSON.stringify({ until: step, graceMs });
+async function startOwner(
+  home: Home,
+  socket: string,
+  step: string,
+  graceMs?: number,
+  runtime?: string,
+): Promise<Owner> {
+  const plan = JSON.stringify({ until: step, graceMs, runtime });
   const child = spawn(process.execPath, [OWNER, home.root, socket, plan], { stdio: ["ignore", "pipe", "inherit"] });
   const lines: string[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
@@ -44,6 +50,17 @@ async function startOwner(home: Home, socket: string, step: string, graceMs?: nu
   const record = JSON.parse(readFileSync(join(home.owners, id), "utf8")) as { uid: number; launcher: { pid: number } };
   return { id, uid: record.uid, launcher: record.launcher.pid, process: child };
 }
+
+function readRunning(home: Home, id: SandboxId): { readonly pid: number; readonly cgroups: readonly string[] } {
+  const record = JSON.parse(readFileSync(join(home.owners, id), "utf8")) as {
+    processes: [number, number][];
+    container: { cgroups: string[] };
+  };
+  return { pid: record.processes[0]?.[0] ?? -1, cgroups: record.container.cgroups };
+}
+
+const isEmptyGroup = (path: string): boolean =>
+  !existsSync(path) || readFileSync(join(path, "cgroup.procs"), "utf8").trim() === "";
 
 async function killOwner(owner: Owner, withLauncher = false): Promise<void> {
   if (withLauncher) process.kill(owner.launcher, "SIGKILL");
@@ -160,23 +177,30 @@ describe.skipIf(lacksEngine())("the death of an owner of containers", () => {
     await expectNothingLeft(owner);
   });
 
-  test("a silent engine: everything is killed, the record stays, and goes once the engine answers", async () => {
-    const link = join(home.root, "engine.sock");
-    await (await openHolder(home))[Symbol.asyncDispose]();
-    symlinkSync(socket, link);
-    const owner = await startOwner(home, link, "started");
-    unlinkSync(link);
-    await killOwner(owner);
-    expect(existsSync(join(home.owners, owner.id))).toBe(true);
-    await until(() => listProcessesOf(new Set([owner.uid])).length === 0);
-    await using other = await openHolder(home);
-    expect(await other.reap()).toMatchObject({
-      reaped: [],
-      failed: [{ id: owner.id, detail: expect.stringContaining("does not answer") }],
-    });
-    expect(existsSync(join(home.workspaces, owner.id, "image.ext4"))).toBe(true);
-    symlinkSync(socket, link);
-    expect(await other.reap()).toEqual({ reaped: [owner.id], failed: [] });
-    await expectNothingLeft(owner);
-  });
+  for (const runtime of ["runc", "runsc"]) {
+    test.skipIf(lacksEngine(runtime))(
+      `a silent engine (${runtime}): everything is killed, the record stays, and goes once the engine answers`,
+      async () => {
+        const link = join(home.root, "engine.sock");
+        await (await openHolder(home))[Symbol.asyncDispose]();
+        symlinkSync(socket, link);
+        const owner = await startOwner(home, link, "started", undefined, runtime);
+        const { pid, cgroups } = readRunning(home, owner.id);
+        expect(cgroups.length).toBeGreaterThan(0);
+        unlinkSync(link);
+        await killOwner(owner);
+        expect(existsSync(join(home.owners, owner.id))).toBe(true);
+        await until(() => !existsSync(`/proc/${pid}`) && cgroups.every(isEmptyGroup));
+        await using other = await openHolder(home);
+        expect(await other.reap()).toMatchObject({
+          reaped: [],
+          failed: [{ id: owner.id, detail: expect.stringContaining("does not answer") }],
+        });
+        expect(existsSync(join(home.workspaces, owner.id, "image.ext4"))).toBe(true);
+        symlinkSync(socket, link);
+        expect(await other.reap()).toEqual({ reaped: [owner.id], failed: [] });
+        await expectNothingLeft(owner);
+      },
+    );
+  }
 });

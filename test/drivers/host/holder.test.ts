@@ -14,8 +14,17 @@ import {
   openHarness,
   readStatus,
   removeHome,
+  until,
 } from "../bubblewrap/harness.ts";
-import { createContainer, ensureImage, listEngineLeftovers, removeContainer, startContainer } from "./containers.ts";
+import {
+  askEngine,
+  createContainer,
+  ensureImage,
+  isRunning,
+  listEngineLeftovers,
+  removeContainer,
+  startContainer,
+} from "./containers.ts";
 import { holdOne, openHolder } from "./holding.ts";
 
 describe.skipIf(lacksEngine())("holding a sandbox whose container an engine makes", () => {
@@ -218,6 +227,22 @@ describe.skipIf(lacksEngine())("holding a sandbox whose container an engine make
     expect(await listEngineLeftovers(socket, [mortal.id])).not.toContain(mortal.id);
     await holder.remove(survivor.id, { keepWorkspace: false, containerRemoved: false });
     expect(listOwn()).toEqual(NOTHING_LEFT);
+  });
+
+  test("whether an orphan without a process of this machine runs is asked of the engine", async () => {
+    const one = await holdOne(holder, home, socket, 60_000);
+    const facts = await startContainer(socket, await createContainer(socket, one.id, one.held));
+    await holder.started(one.id, { ...facts, pid: null });
+    await holder[Symbol.asyncDispose]();
+    holder = await openHolder(home);
+    expect(await holder.reap()).toEqual({ reaped: [], failed: [] });
+    expect(await isRunning(socket, one.id)).toBe(true);
+    await askEngine(socket, "POST", `/containers/paddock-${one.id}/kill`);
+    await until(() => listProcessesOf(new Set([one.held.uid])).length === 0);
+    while (await isRunning(socket, one.id)) await new Promise(setImmediate);
+    expect(await holder.reap()).toEqual({ reaped: [one.id], failed: [] });
+    expect(listOwn()).toEqual(NOTHING_LEFT);
+    expect(await listEngineLeftovers(socket, [one.id])).toEqual([]);
   });
 
   test("a uid stays reserved while a record names it, whoever sweeps", async () => {
