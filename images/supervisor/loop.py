@@ -93,9 +93,10 @@ class Loop:
             handler = self._handlers.get(fd)
             if handler is not None and fd not in self._fresh:
                 self._guard(handler, events)
-        self._run_timers()
         for _ in range(len(self._soon)):
             self._guard(self._soon.popleft())
+        # last: after a standstill (a paused sandbox) what arrived meanwhile comes before what is late
+        self._run_timers()
 
     def _poll(self) -> list[tuple[int, int]]:
         if self._soon:
@@ -105,7 +106,9 @@ class Loop:
         if not self._timers:
             return self._epoll.poll(-1)
         # epoll rounds up to whole milliseconds, so a timer is never early
-        return self._epoll.poll(max(0.0, self._timers[0].due - monotonic()))
+        events = self._epoll.poll(max(0.0, self._timers[0].due - monotonic()))
+        # a wait that a stop interrupted ends without a look
+        return events or self._epoll.poll(0)
 
     def _run_timers(self) -> None:
         now = monotonic()

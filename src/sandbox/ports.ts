@@ -31,8 +31,8 @@ export async function openPort(channel: Channel, port: number, takeMs: number): 
       finished = true;
       connection.sendControl({ op: "release" });
       channel.giveBack(connection);
-      if (!tunnel.readableEnded) tunnel.push(null);
-      tunnel.destroy();
+      if (control.op === "done") tunnel.release();
+      else tunnel.destroy();
     },
   });
   tunnel.on("error", () => undefined);

@@ -16,6 +16,7 @@ export interface TunnelOptions {
 export class Tunnel extends Duplex {
   readonly #connection: Connection;
   readonly #options: TunnelOptions;
+  #released = false;
 
   constructor(connection: Connection, options: TunnelOptions) {
     super({ allowHalfOpen: true });
@@ -36,13 +37,20 @@ export class Tunnel extends Duplex {
     });
   }
 
+  /** The connection belongs to somebody else from now on: what came is still read, what is written goes nowhere. */
+  release(): void {
+    this.#released = true;
+    this.push(null);
+    this.end();
+  }
+
   override _read(): void {
-    this.#connection.resume();
+    if (!this.#released) this.#connection.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     let ready = true;
-    for (let offset = 0; offset < chunk.length; offset += MAX_PAYLOAD_BYTES) {
+    for (let offset = 0; offset < chunk.length && !this.#released; offset += MAX_PAYLOAD_BYTES) {
       ready = this.#connection.sendBytes(FRAME.data, chunk.subarray(offset, offset + MAX_PAYLOAD_BYTES));
     }
     if (ready) done();
@@ -55,7 +63,7 @@ export class Tunnel extends Duplex {
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    this.#connection.sendBytes(FRAME.end, Buffer.alloc(0));
+    if (!this.#released) this.#connection.sendBytes(FRAME.end, Buffer.alloc(0));
     done();
   }
 

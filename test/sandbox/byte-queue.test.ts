@@ -28,14 +28,19 @@ test("byte queue - gives back what it got, in order, however it is cut on the wa
   );
 });
 
-test("byte queue - single bytes do not keep the chunks alive that they were cut from", () => {
+test("byte queue - single bytes do not keep the chunks alive that they were cut from", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   const queue = new ByteQueue();
   collect();
   const before = process.memoryUsage().arrayBuffers;
+  const held = (): number => process.memoryUsage().arrayBuffers - before;
   for (let index = 0; index < 20_000; index++) queue.push(Buffer.allocUnsafeSlow(4096).subarray(0, 1));
-  collect();
-  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * 1024 * 1024);
+  // what is collected is freed a little later
+  for (let round = 0; round < 50 && held() > 4 * 1024 * 1024; round++) {
+    collect();
+    await new Promise(setImmediate);
+  }
+  expect(held()).toBeLessThan(4 * 1024 * 1024);
   expect(queue.take(queue.length)).toHaveLength(20_000);
 });
