@@ -195,11 +195,12 @@ print(len(seen), "looked at;", "found:", found)
       await store.put("data/watched", Buffer.from("watched"));
       const secret = config.credentials?.secretAccessKey ?? "";
       // Written backwards, so that the search does not find itself.
-      const needles = [secret, canary].map((text) => [...text].reverse().join("")).join(",");
+      const needles = [secret, canary, "to-be-found"].map((text) => [...text].reverse().join("")).join(",");
       const events: unknown[] = [];
       const result = await run(
         [
           call("write_file", { path: "watch.py", content: WATCHER }),
+          call("write_file", { path: "control", content: "to-be-found" }),
           call("run_command", { command: ["python3", "watch.py", needles], background: true }),
           call("s3_get", { key: "data/watched", path: "got" }),
           call("run_command", { command: ["python3", "watch.py", needles] }),
@@ -211,7 +212,7 @@ print(len(seen), "looked at;", "found:", found)
         { onEvent: (event) => void events.push(event) },
       );
       expect(result.status).toBe("completed");
-      expect(result.tool_calls[3]?.stdout.text).toMatch(/^[1-9]\d+ looked at; found: \[\]\n$/);
+      expect(result.tool_calls[4]?.stdout.text).toMatch(/^[1-9]\d+ looked at; found: \['\/workspace\/control'\]\n$/);
       const journal = readFileSync(join(testHome.tasks, `${result.task_id}.jsonl`), "utf8");
       const everything = [journal, JSON.stringify(result), inspect(events, { depth: 20, maxStringLength: null })].join(
         "\n",
