@@ -91,7 +91,8 @@ start() {
   clear_stale
   printf '%s\n' "${socket:-$dir/docker.sock}" >"$dir/socket"
   write_config
-  setsid dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/dockerd.pid" \
+  # Cgroups below a name of our own tell its containers from those of other engines.
+  setsid dockerd --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/paddock-engine-$(id -u)" --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/dockerd.pid" \
     -H "unix://$(read_socket)" --bridge=none --iptables=false --ip6tables=false </dev/null >"$dir/dockerd.log" 2>&1 9>&- &
   child=$!
   wait_until "$START_SECONDS" has_started_or_died "$child" || kill -KILL "$child"

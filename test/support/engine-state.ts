@@ -65,11 +65,12 @@ function strayShims(socket: string, known: ReadonlySet<string>): string[] {
     });
 }
 
-/** Cgroups that an engine made for a container which ours does not know; another engine's are below other names. */
+/** Cgroups of containers that the engine does not know any more, below the parent that scripts/engine.sh gives it. */
 function strayGroups(known: ReadonlySet<string>): string[] {
+  const parent = `paddock-engine-${process.getuid?.() ?? 0}`;
   return cgroupRoots().flatMap((root) =>
-    listNames(join(root, "docker"))
+    listNames(join(root, parent))
       .filter((name) => CONTAINER_ID.test(name) && !known.has(name))
-      .map((name) => `cgroup ${join(root, "docker", name)}`),
+      .map((name) => `cgroup ${join(root, parent, name)}`),
   );
 }
