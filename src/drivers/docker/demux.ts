@@ -62,6 +62,7 @@ export class FrameCutter {
  */
 export class ContainerStdio extends Duplex {
   readonly #attached: Duplex;
+  /** Of copies: a view would keep the whole chunk it was cut from. */
   readonly #stderr = new BoundedOutput(STDERR_BYTES);
   readonly #cutter: FrameCutter;
   #isFull = false;
@@ -70,7 +71,7 @@ export class ContainerStdio extends Duplex {
     super({ allowHalfOpen: true });
     this.#attached = attached;
     this.#cutter = new FrameCutter((stream, piece) => {
-      if (stream === STDERR) this.#stderr.push(piece);
+      if (stream === STDERR) this.#stderr.push(Buffer.from(piece));
       else if (!this.push(piece)) this.#isFull = true;
     });
     attached.on("data", (chunk: Buffer) => this.#receive(chunk));

@@ -80,7 +80,10 @@ export function makeLabels({ spec, held, fleet }: Pick<ContainerPlan, "spec" | "
   };
 }
 
-/** The engine mounts a loop device itself, as a volume without a name: it goes with the container. */
+/**
+ * The engine mounts a loop device itself, as a volume without a name: it goes with the container. Such a volume must not be `ReadOnly`; the
+ * mount's own option says it.
+ */
 function mountWorkspace(plan: ContainerPlan): Docker.MountSettings[] {
   const { held, spec } = plan;
   const { workspace } = held;
@@ -93,7 +96,7 @@ function mountWorkspace(plan: ContainerPlan): Docker.MountSettings[] {
       const o = `nosuid,nodev,noatime${workspace.readOnly ? ",ro" : ""}`;
       const DriverConfig = { Name: "local", Options: { type: "ext4", device: workspace.device, o } };
       const VolumeOptions = { NoCopy: true, Labels: { ...makeLabels(plan) }, DriverConfig };
-      return [{ Type: "volume", Source: "", Target: spec.workspacePath, ReadOnly: workspace.readOnly, VolumeOptions }];
+      return [{ Type: "volume", Source: "", Target: spec.workspacePath, VolumeOptions }];
     }
   }
 }
