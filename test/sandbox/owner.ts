@@ -1,0 +1,25 @@
+import { makeSandboxId } from "../../src/model/ids.ts";
+import { Channel } from "../../src/sandbox/channel.ts";
+import { Sandbox } from "../../src/sandbox/sandbox.ts";
+import { makeBox, ProcessHost, SETTINGS, startSupervisor } from "./supervised.ts";
+
+/** A first owner, to be killed: makes a sandbox with a running process, and says what a second owner needs. */
+const box = makeBox();
+const channel = await Channel.listen(box.socketDir, box.key, {
+  relay: (tunnel) => tunnel.destroy(),
+  breach: (error) => {
+    throw error;
+  },
+});
+const child = startSupervisor(box, "socket");
+const parts = { id: makeSandboxId(), channel, host: new ProcessHost(child) };
+const sandbox = await Sandbox.open(parts, SETTINGS, AbortSignal.timeout(20_000));
+const script = "echo before; read line; echo after $line; sleep 0.2";
+const heard = Promise.withResolvers<void>();
+const running = await sandbox.startProcess({
+  argv: ["/bin/sh", "-c", script],
+  stdin: true,
+  onOutput: () => heard.resolve(),
+});
+await heard.promise;
+console.log(JSON.stringify({ box, supervisor: child.pid, running: running.pid }));
