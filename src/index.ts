@@ -8,6 +8,7 @@ import type { Lease } from "./fleet/fleet.ts";
 import type { NodeType } from "./model/node-type.ts";
 import type { TaskResult } from "./model/result.ts";
 import { type LimitsInput, TaskInput, type TaskRequest } from "./model/task.ts";
+import type { ArtifactStore } from "./store/artifact-store.ts";
 
 export type { ErrorCode } from "./errors/codes.ts";
 export { ERROR_CODES } from "./errors/codes.ts";
@@ -25,6 +26,7 @@ export type {
   RunningProcess,
 } from "./sandbox/process.ts";
 export type { Sandbox } from "./sandbox/sandbox.ts";
+export type { ArtifactStore } from "./store/artifact-store.ts";
 export type { Lease, ProbeFinding, TaskEvent, TaskInput, TaskRequest };
 
 export interface PaddockOptions {
@@ -54,12 +56,14 @@ export interface Paddock extends AsyncDisposable {
   run(task: TaskRequest, options?: RunOptions): Promise<TaskResult>;
   /** A sandbox to use step by step: `lease.sandbox` has processes, code, files and ports. */
   open(options?: SandboxOptions): Promise<Lease>;
+  /** What tasks stored; closed with the fleet. */
+  readonly artifacts: ArtifactStore;
   /** What `paddock doctor` shows. */
   doctor(): Promise<readonly ProbeFinding[]>;
 }
 
-/** `lease` runs the task in that sandbox and leaves it alive. */
-export type RunOptions = Pick<RunTaskOptions, "signal" | "onEvent" | "lease">;
+/** `lease` runs the task in that sandbox and leaves it alive; `store` keeps what it made as artifacts (docs/artifacts.md). */
+export type RunOptions = Pick<RunTaskOptions, "signal" | "onEvent" | "lease" | "store">;
 
 /** Makes a fleet from environment, `config.json` and options. Starts nothing until the first task or sandbox. */
 export async function createPaddock(options: PaddockOptions = {}): Promise<Paddock> {
@@ -89,6 +93,7 @@ export async function createPaddock(options: PaddockOptions = {}): Promise<Paddo
         onProgress: sandbox.onProgress ?? (() => undefined),
       });
     },
+    artifacts: app.artifacts,
     doctor: () => app.driver.probe(),
     [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
   };

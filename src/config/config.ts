@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
@@ -96,7 +96,14 @@ function readConfigFile(path: string): z.infer<typeof ConfigFile> {
     throw new PaddockError("invalid_config", `${path} cannot be read as JSON`, { cause });
   }
   const parsed = ConfigFile.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const secret = parsed.data.artifacts?.s3?.secret_access_key;
+    if (secret !== undefined && (statSync(path).mode & 0o077) !== 0)
+      throw new PaddockError("invalid_config", `${path} holds a secret key and can be read by others`, {
+        hint: `Run chmod 600 ${path}.`,
+      });
+    return parsed.data;
+  }
   const issue = parsed.error.issues[0];
   throw new PaddockError("invalid_config", `${path}: ${issue?.path.join(".") ?? ""} ${issue?.message ?? "is invalid"}`);
 }

@@ -112,7 +112,7 @@ describe.skipIf(lacks(hasS3Server, "an S3-protocol server (scripts/setup.sh --te
   test("s3 tools - a host that the policy does not allow is denied, with the usual hint", async () => {
     await store.put("data/denied", Buffer.from("x"));
     for (const input of [call("s3_get", { key: "data/denied" }), call("s3_put", { path: "f", key: "out/denied" })]) {
-      const { tool_calls } = await run([bash("echo x >f"), input], { network: "none" });
+      const { tool_calls } = await run([bash("head -c 8388608 /dev/zero >f"), input], { network: "none" });
       expect(tool_calls[1]).toMatchObject({
         verdict: "denied",
         error: { code: "denied", hint: `Allow it with --network ${HOST}.` },
