@@ -19,11 +19,12 @@ export interface SubjectOptions {
 export class Subject implements AsyncDisposable {
   readonly tier: Tier;
   readonly app: App;
-  /** A bare file node that lives as long as the subject. */
+  /** A bare file node that lives until `closeNodes`. */
   readonly file: Lease;
   /** Release of the kernel that answers the guest's system calls, as seen from inside. */
   readonly guestKernel: string;
   readonly #options: SubjectOptions;
+  readonly #nodes: Lease[] = [];
   #plain: PlainContainer | undefined;
 
   private constructor(
@@ -57,7 +58,16 @@ export class Subject implements AsyncDisposable {
 
   /** A node with its packages; builds template or image where there is none yet. */
   async leaseNode(nodeType: NodeType): Promise<Lease> {
-    return await lease(this.app, nodeType, false, this.#options);
+    const node = await lease(this.app, nodeType, false, this.#options);
+    this.#nodes.push(node);
+    return node;
+  }
+
+  /** Closes what stays alive over many samples; the facts of `file` remain. */
+  async closeNodes(): Promise<void> {
+    await Promise.all([this.file, ...this.#nodes].map((node) => node.close()));
+    await this.#plain?.remove();
+    this.#plain = undefined;
   }
 
   /** A plain container of the sandbox's own image and runtime. Throws where there is no image or no engine. */

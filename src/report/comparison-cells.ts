@@ -96,7 +96,7 @@ function factRows(ran: readonly RanTier[]): CellRow[] {
       kernel_boundary === "shared" ? "the host's" : `its own (${guest_kernel})`,
     ),
     row("seccomp", ({ isolation }) => isolation.seccomp),
-    row("user on the host", ({ isolation }) => (isolation.distinct_uid ? "one of its own" : "ours")),
+    row("user on the host", ({ isolation }) => (isolation.distinct_uid ? "one of its own" : "shared")),
     row("limits held by", ({ isolation }) => isolation.limits.mode),
     row("workspace", ({ isolation }) => isolation.limits.workspace),
     row("pause", ({ capabilities }) => yes(capabilities.pause)),
