@@ -22,7 +22,7 @@ export interface DockerOptions {
   readonly python?: string;
   /** What runs as pid 1 in place of the supervisor. */
   readonly command?: readonly string[];
-  /** JSON text in place of our profile. */
+  /** JSON text in place of our profile, or `unconfined`, which every create then refuses. */
   readonly seccomp?: string;
 }
 

@@ -1,10 +1,16 @@
-import { existsSync, readdirSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { DockerDriver } from "../../../src/drivers/docker/driver.ts";
 import { LABEL } from "../../../src/drivers/docker/labels.ts";
+import type { SandboxSpec } from "../../../src/drivers/driver.ts";
+import type { Isolation } from "../../../src/model/isolation.ts";
 import { Channel } from "../../../src/sandbox/channel.ts";
-import { lacksEngine } from "../../support/engine.ts";
+import { lacksEngine, testEngine } from "../../support/engine.ts";
 import { lacks } from "../../support/needs.ts";
 import { engineEnv, type Harness, hasBootstrap, openEngine, openHarness, takeUp } from "./harness.ts";
 
@@ -100,7 +106,7 @@ describe.skipIf(cannot)("the life of a container", () => {
   });
 
   test("without its filter it is refused", async () => {
-    const seccomp = JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", architectures: [], syscalls: [] });
+    const seccomp = "unconfined";
     await using open = await openHarness({ runtime: "runc", seccomp });
     const spec = open.makeSpec();
     await expect(open.driver.create(spec, AbortSignal.timeout(20_000))).rejects.toMatchObject({
@@ -123,7 +129,7 @@ describe.skipIf(cannot)("the life of a container", () => {
 
   test("what no record owns is swept by label after its grace; what is not ours stays", async () => {
     const engine = await openEngine();
-    const fleet = (await import("node:fs")).readFileSync(`${harness.home.root}/fleet-id`, "utf8");
+    const fleet = readFileSync(`${harness.home.root}/fleet-id`, "utf8");
     const signal = AbortSignal.timeout(20_000);
     const body = (label: string) => ({
       Image: harness.image,
@@ -140,25 +146,57 @@ describe.skipIf(cannot)("the life of a container", () => {
   });
 });
 
+interface Owned {
+  readonly spec: SandboxSpec;
+  readonly isolation: Isolation;
+}
+
+/** Starts an owner; resolves once its sandbox lives. */
+async function startOwner(home: string): Promise<Owned & { readonly kill: () => Promise<void> }> {
+  const program = fileURLToPath(new URL("./owner.ts", import.meta.url));
+  const child = spawn(process.execPath, [program, home], { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+  const kill = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  };
+  return { ...(JSON.parse(line) as Owned), kill };
+}
+
 describe.skipIf(cannot)("adoption", () => {
   test("the next owner takes a living sandbox over, once, with its key and state", async () => {
-    await using first = await openHarness({ runtime: "runc" });
-    const guest = await first.open({ adoption: { graceMs: 60_000, state: { lease: 7 } } });
-    const { id } = guest.spec;
-    await guest.run("sh", "-c", "echo kept > /workspace/note");
-    const second = new DockerDriver({ home: first.home, runtime: "runc", env: engineEnv() });
-    await expect(second.adopt(id, AbortSignal.timeout(5000))).rejects.toMatchObject({ code: "adoption_refused" });
-    await first.driver[Symbol.asyncDispose]();
-    expect(await listLeft(first, id)).toContain("container");
-
-    const adopted = await second.adopt(id, AbortSignal.timeout(5000));
-    expect(adopted).toMatchObject({ state: { lease: 7 }, key: guest.spec.key, socketDir: guest.spec.socketDir });
-    expect(adopted.host.isolation).toEqual(guest.host.isolation);
+    await using harness = await openHarness({ runtime: "runc" });
+    const { driver } = harness;
+    await driver.start();
+    const owner = await startOwner(harness.home.root);
+    const { spec, isolation } = owner;
+    const soon = (): AbortSignal => AbortSignal.timeout(5000);
+    await expect(driver.adopt(spec.id, soon())).rejects.toMatchObject({ code: "adoption_refused" });
+    await owner.kill();
+    const adopted = await vi.waitFor(() => driver.adopt(spec.id, soon()), { timeout: 5000, interval: 100 });
+    expect(adopted).toMatchObject({ state: { lease: 7 }, key: spec.key, socketDir: spec.socketDir });
+    expect(adopted.host.isolation).toEqual(isolation);
+    await using other = new DockerDriver({ home: harness.home, runtime: "runc", env: engineEnv() });
+    await expect(other.adopt(spec.id, soon())).rejects.toMatchObject({ code: "adoption_refused" });
     const channel = await Channel.listen(adopted.socketDir, adopted.key, SANDBOX_EVENTS);
-    await using again = await takeUp(guest.spec, adopted.host, channel);
-    expect((await again.run("cat", "/workspace/note")).out).toBe("kept\n");
-    await again.sandbox.close();
-    expect(await listLeft(first, id)).toEqual([]);
-    await second[Symbol.asyncDispose]();
+    const guest = await takeUp(spec, adopted.host, channel);
+    expect((await guest.run("cat", "/workspace/note")).out).toBe("kept\n");
+    expect(guest.host.usage().memoryBytes).toBeGreaterThan(0);
+    await guest.sandbox.close();
+    expect(await listLeft(harness, spec.id)).toEqual([]);
+  });
+
+  test("a container that somebody stopped or started again is refused and removed", async () => {
+    await using harness = await openHarness({ runtime: "runc" });
+    const owner = await startOwner(harness.home.root);
+    const { id } = owner.spec;
+    await owner.kill();
+    spawnSync("docker", ["--host", testEngine().host, "restart", "--time", "0", `paddock-${id}`]);
+    await harness.driver.start();
+    await expect(harness.driver.adopt(id, AbortSignal.timeout(5000))).rejects.toMatchObject({
+      code: expect.stringMatching(/adoption_refused|not_found/),
+    });
+    await harness.driver.reap();
+    expect(await listLeft(harness, id)).toEqual([]);
   });
 });
