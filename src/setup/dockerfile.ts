@@ -80,12 +80,12 @@ function renderChecks(plan: SetupPlan): string[] {
   const commands = pick((check) => ("command" in check ? check.command : undefined));
   const imports = "for (const name of process.argv.slice(1)) await import(name)";
   const steps = [
+    "export HOME=$(mktemp -d) NODE_DISABLE_COMPILE_CACHE=1",
     ...(python.length > 0 ? [`${DEFAULT_ENV_DIR}/venv/bin/python -I -B -c 'import ${python.join(", ")}'`] : []),
     ...(javascript.length > 0
-      ? [
-          `(cd ${DEFAULT_ENV_DIR}/node && NODE_DISABLE_COMPILE_CACHE=1 node --input-type=module -e '${imports}' -- ${quoteWords(javascript)})`,
-        ]
+      ? [`(cd ${DEFAULT_ENV_DIR}/node && node --input-type=module -e '${imports}' -- ${quoteWords(javascript)})`]
       : []),
+    'rm -rf "$HOME"',
     'test -z "$(ls -A /tmp)"',
   ];
   // As JSON a command is exactly its argv, whatever characters it holds.
