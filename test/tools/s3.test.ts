@@ -195,7 +195,7 @@ print(len(seen), "looked at;", "found:", found)
       await store.put("data/watched", Buffer.from("watched"));
       const secret = config.credentials?.secretAccessKey ?? "";
       // Written backwards, so that the search does not find itself.
-      const needles = [secret, canary, "to-be-found"].map((text) => [...text].reverse().join("")).join(",");
+      const needles = [secret, canary, "to-be-found"].map((text) => Buffer.from(text).reverse().toString()).join(",");
       const events: unknown[] = [];
       const result = await run(
         [

@@ -8,6 +8,8 @@ import { s3Failure } from "./s3-errors.ts";
 export const MAX_EXPIRY_MS = 5 * 60 * 1000;
 const CONTENT_HASH = "x-amz-content-sha256";
 
+const ignore = (): void => undefined;
+
 /** Signs one request for one object. A PUT signs length and sha256 too: the server refuses any other content. */
 export async function presignObject(
   client: S3Client,
@@ -70,7 +72,7 @@ async function signPut(
       Object.defineProperty(headers, "X-Amz-Content-Sha256", {
         enumerable: true,
         get: () => sha256,
-        set: () => undefined,
+        set: ignore,
       });
       return await next(args);
     },
