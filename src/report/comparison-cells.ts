@@ -52,10 +52,10 @@ export function measured(measure: Measure | undefined): Measured | undefined {
   return measure === undefined || "missing" in measure ? undefined : measure;
 }
 
-/** Three digits are what a shared machine's figures bear. */
+/** Two to three digits are what a shared machine's figures bear. */
 export function formatFigure(value: number): string {
   const size = Math.abs(value);
-  return value.toFixed(size < 10 ? 2 : size < 100 ? 1 : 0);
+  return value.toFixed(size < 0.1 ? 3 : size < 10 ? 2 : size < 100 ? 1 : 0);
 }
 
 export function formatMeasured(measure: Measured): string {
