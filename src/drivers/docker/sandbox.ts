@@ -41,6 +41,7 @@ export class DockerSandbox implements DriverSandbox {
   #remote: UsageSample = {};
   #oomKilled = false;
   #hasEnded = false;
+  #paused = false;
   #killDetail: string | undefined;
   #destroyed: Promise<void> | undefined;
 
@@ -74,11 +75,18 @@ export class DockerSandbox implements DriverSandbox {
   }
 
   async pause(): Promise<void> {
+    this.#paused = true;
     await this.#parts.engine.pause(this.#parts.container.id);
   }
 
   async resume(): Promise<void> {
     await this.#parts.engine.unpause(this.#parts.container.id);
+    this.#paused = false;
+  }
+
+  /** gVisor refuses signals to a paused sandbox, and its engine then never lets go of it. */
+  async #resumeToEnd(): Promise<void> {
+    if (this.#paused) await this.resume().catch(() => undefined);
   }
 
   async kill(detail: string): Promise<void> {
@@ -103,7 +111,9 @@ export class DockerSandbox implements DriverSandbox {
   /** Asks the engine; an engine that does not answer, or not in time, is not waited for where we can kill by ourselves. */
   async #kill(): Promise<void> {
     const { engine, container, evidence } = this.#parts;
-    const asked = engine.kill(container.id).catch(() => false);
+    const asked = this.#resumeToEnd()
+      .then(() => engine.kill(container.id))
+      .catch(() => false);
     const timer = sleep(ENGINE_KILL_MS, undefined, { ref: false });
     await Promise.race([Promise.all([asked, this.ended]), timer]);
     if (!this.#hasEnded && evidence !== undefined) killLocally(evidence);
@@ -115,6 +125,7 @@ export class DockerSandbox implements DriverSandbox {
     this.#killDetail ??= "destroyed";
     let containerRemoved = true;
     try {
+      await this.#resumeToEnd();
       await removeWholly(engine, container.id);
     } catch {
       containerRemoved = false;

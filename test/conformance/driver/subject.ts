@@ -1,5 +1,6 @@
 import type { Home } from "../../../src/config/home.ts";
 import type { Driver } from "../../../src/drivers/driver.ts";
+import type { Isolation, WorkspaceMode } from "../../../src/model/isolation.ts";
 
 /** A driver that the suite is to examine. */
 export interface DriverSubject {
@@ -17,6 +18,8 @@ export interface DriverSubject {
    * For what only the driver's engine knows.
    */
   readonly listRemains?: (ids: readonly string[]) => readonly string[];
+  /** What its sandboxes' isolation says where that is weaker than the suite's own demand: a filter, a uid of their own, an image. */
+  readonly isolation?: Partial<Pick<Isolation, "seccomp" | "distinct_uid">> & { readonly workspace?: WorkspaceMode };
   /** Checks that this driver does not pass, by title, each with its reason. */
   readonly skips?: Readonly<Record<string, string>>;
   /** Data folder. Default: `/var/tmp/paddock-conformance-<uid>`, kept between runs. */
