@@ -157,6 +157,7 @@ start() {
 watch() {
   while kill -0 "$owner" 2>/dev/null && is_ours rgw; do sleep 1; done
   stop_all
+  rm -f "$folder.lock"
 }
 
 start_parts() {
