@@ -120,7 +120,14 @@ function buildSettings(
     limits: BUILD_LIMITS,
     template: undefined,
     workspacePath: ENV_DIR,
-    env: { ENV_DIR, PIP_CACHE_DIR: `${CACHE_DIR}/pip`, npm_config_cache: `${CACHE_DIR}/npm`, HOME: "/tmp" },
+    env: {
+      ENV_DIR,
+      HOME: "/tmp",
+      PIP_CACHE_DIR: `${CACHE_DIR}/pip`,
+      npm_config_cache: `${CACHE_DIR}/npm`,
+      // npm would write the URL of every package into the tree, and with it the name of the operator's mirror.
+      npm_config_omit_lockfile_registry_resolved: "true",
+    },
     registryEnv,
     hasCaBundle: parts.hasCaBundle,
   });

@@ -30,8 +30,11 @@ export interface ImageOptions {
   readonly noCache?: boolean;
 }
 
+/** Part of every node image's identity: raise it when equal plans are to be built in another way. */
+const BUILD_VERSION = 1;
+
 /** Labels of finished images; values tell nothing of the host. */
-export const IDENTITY_LABEL = "paddock.identity";
+const IDENTITY_LABEL = "paddock.identity";
 export const HOME_LABEL = "paddock.home";
 
 /** Tells the images of one data folder from those of others on the same engine. */
@@ -43,7 +46,8 @@ export const identifyBase = (base: BaseContext): string => hashCanonical({ name:
 
 export function identifyNode(plan: SetupPlan, base: string): string {
   const { rendered } = describeNode(plan);
-  return hashCanonical({ name: plan.nodeType, base, dockerfile: rendered.dockerfile, setupCode: rendered.setupCode });
+  const { dockerfile, setupCode } = rendered;
+  return hashCanonical({ name: plan.nodeType, base, dockerfile, setupCode, BUILD_VERSION });
 }
 
 export function identifyBootstrap({ suite, sources }: HostDistribution, packages: readonly string[]): string {

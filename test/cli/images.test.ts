@@ -8,6 +8,7 @@ import { renderImage } from "../../src/setup/dockerfile.ts";
 import { loadPlan } from "../../src/setup/plans.ts";
 import { runCli } from "../support/cli.ts";
 import { lacksEngine } from "../support/engine.ts";
+import { runInImage } from "../support/engine-api.ts";
 import { testEnv } from "../support/home.ts";
 import { ensureImage } from "../support/images.ts";
 
@@ -61,6 +62,12 @@ describe.skipIf(lacksEngine())("images cli", () => {
     const result = JSON.parse(stdout) as TaskResult;
     expect([code, result.tool_calls[0]?.stdout.text]).toEqual([0, "function\n"]);
     expect(result.tool_calls[0]?.isolation).toMatchObject({ driver: "docker", image: id });
+  });
+
+  test("images cli - no file of an environment tells which registry it came from", async () => {
+    const id = await ensureImage("javascript");
+    const { output } = await runInImage(id, ["grep", "-rlF", '"resolved": "http', "/opt/paddock/env"]);
+    expect(output).toBe("");
   });
 
   test("images cli - without apt and mmdebstrap --bootstrap says what it needs", async () => {
