@@ -61,6 +61,7 @@ export async function adoptSandbox(
       evidence,
       stdio: undefined,
       usesStdio: false,
+      isGvisor: setup.runtime.kind === "gvisor",
       release: (options) => holder.remove(id, options),
     });
     return { host: host.watch(), socketDir, key, state };

@@ -20,6 +20,8 @@ import { LABEL, type Labels } from "./labels.ts";
 export interface RuntimeOverhead {
   readonly memoryBytes: number;
   readonly pids: number;
+  /** What the host counts per process or thread of the guest. */
+  readonly threadsPerTask: number;
 }
 
 /** Everything the creation options depend on. All of it is the platform's word: no field is a tenant's text. */
@@ -128,12 +130,14 @@ function listTmpfs({ spec, held, user }: ContainerPlan): Record<string, string> 
   };
 }
 
-const makeUlimits = (plan: ContainerPlan): { Name: string; Soft: number; Hard: number }[] =>
-  Object.entries(makeProcessLimits(plan.spec.limits)).map(([name, value]) => ({
-    Name: name.toLowerCase(),
-    Soft: value,
-    Hard: value,
-  }));
+/**
+ * A runtime with a kernel of its own (one that is counted in the container's cgroup) counts the guest's processes by itself, and only
+ * against this limit; elsewhere `nproc` would count a uid of the host.
+ */
+function makeUlimits({ spec, overhead }: ContainerPlan): { Name: string; Soft: number; Hard: number }[] {
+  const limits = { ...makeProcessLimits(spec.limits), ...(overhead.pids > 0 ? { NPROC: spec.limits.pids } : {}) };
+  return Object.entries(limits).map(([name, value]) => ({ Name: name.toLowerCase(), Soft: value, Hard: value }));
+}
 
 /** Limits stand directly in HostConfig, where the engine reads them; elsewhere they would be ignored without a word. */
 function limitResources(plan: ContainerPlan): Docker.HostConfig {
@@ -143,7 +147,7 @@ function limitResources(plan: ContainerPlan): Docker.HostConfig {
     Memory: memory,
     MemorySwap: memory,
     ...(cgroupVersion === 1 ? { MemorySwappiness: 0 } : {}),
-    PidsLimit: spec.limits.pids + overhead.pids,
+    PidsLimit: spec.limits.pids * overhead.threadsPerTask + overhead.pids,
     // NanoCpus would be refused above the machine's cores; the quota is what it is turned into.
     CpuPeriod: CPU_PERIOD_US,
     CpuQuota: Math.max(MIN_QUOTA_US, Math.round(spec.limits.cpus * CPU_PERIOD_US)),

@@ -8,12 +8,9 @@ import type { RuntimeOverhead } from "./options.ts";
 const run = promisify(execFile);
 
 const MIB = 1024 * 1024;
-const NO_OVERHEAD: RuntimeOverhead = { memoryBytes: 0, pids: 0 };
-/**
- * gVisor's kernel and its gofer live in the container's cgroup: 40 to 60 MiB at rest, and for each thread of a guest one or two threads of the
- * host (docs/docker.md, gVisor).
- */
-const GVISOR_OVERHEAD: RuntimeOverhead = { memoryBytes: 96 * MIB, pids: 256 };
+const NO_OVERHEAD: RuntimeOverhead = { memoryBytes: 0, pids: 0, threadsPerTask: 1 };
+/** gVisor's kernel lives in the container's cgroup: 23 MiB and 35 threads at rest, two threads per task of the guest (docs/docker.md). */
+const GVISOR_OVERHEAD: RuntimeOverhead = { memoryBytes: 64 * MIB, pids: 64, threadsPerTask: 2 };
 
 /** The runtime that sandboxes are made with, and what it can do. */
 export interface ChosenRuntime {

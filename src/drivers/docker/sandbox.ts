@@ -13,6 +13,8 @@ import { killLocally, type LocalEvidence, readStats } from "./evidence.ts";
 
 /** After an engine's kill has not ended the container for so long, its first process is killed from here. */
 const ENGINE_KILL_MS = 2000;
+/** Exit status of a Go program that its runtime ends. */
+const GVISOR_FATAL = 2;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2000;
 
@@ -22,6 +24,7 @@ export interface SandboxParts {
   readonly isolation: Isolation;
   /** Absent where the container runs on another machine. */
   readonly evidence: LocalEvidence | undefined;
+  readonly isGvisor: boolean;
   /** Absent for an adopted container. */
   readonly stdio: ContainerStdio | undefined;
   /** The channel goes over `stdio`. */
@@ -164,7 +167,7 @@ export class DockerSandbox implements DriverSandbox {
     this.#oomKilled = after?.oomKilled ?? false;
     this.#parts.evidence?.usage.read();
     const status = code ?? after?.exitCode;
-    this.#end(this.#describe(status === undefined ? "the container is gone" : `exit status ${status}`));
+    this.#end(this.#describe(describeStatus(status, this.#parts.isGvisor)));
   }
 
   #isGoneHere(): boolean {
@@ -192,6 +195,12 @@ export class DockerSandbox implements DriverSandbox {
       await sleep(LAST_RETRY_MS, undefined, { ref: false });
     }
   }
+}
+
+function describeStatus(status: number | undefined, isGvisor: boolean): string {
+  if (status === undefined) return "the container is gone";
+  if (!isGvisor || status !== GVISOR_FATAL) return `exit status ${status}`;
+  return "gVisor's kernel gave up (exit status 2), as it does when the pids limit refuses it a thread";
 }
 
 const REMOVAL_MS = 15_000;

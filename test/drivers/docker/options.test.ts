@@ -28,7 +28,7 @@ const PLAN: ContainerPlan = {
   fleet: "fleet-1",
   image: "sha256:11",
   runtime: "runc",
-  overhead: { memoryBytes: 0, pids: 0 },
+  overhead: { memoryBytes: 0, pids: 0, threadsPerTask: 1 },
   cgroupVersion: 1,
   seccomp: "{}",
   user: "200007:200007",
@@ -57,6 +57,12 @@ test("limits stand where the engine reads them", () => {
     CpuQuota: 25_000,
   });
   expect(Object.keys(HostConfig)).not.toContain("Resources");
+});
+
+test("gVisor's kernel has room beside the guest", () => {
+  const overhead = { memoryBytes: 1024, pids: 64, threadsPerTask: 2 };
+  const { HostConfig } = makeContainerBody({ ...PLAN, overhead });
+  expect(HostConfig).toMatchObject({ Memory: 512 * 1024 ** 2 + 1024, PidsLimit: 128 * 2 + 64 });
 });
 
 test("cgroup v2 has no swappiness, and an engine elsewhere is shown nothing of this machine", () => {
