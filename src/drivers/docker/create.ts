@@ -155,6 +155,7 @@ export async function makeSandbox(setup: Setup, spec: SandboxSpec, signal: Abort
       evidence,
       stdio,
       usesStdio: !usesSocket,
+      isGvisor: runtime.kind === "gvisor",
       release,
     }).watch();
   } catch (error) {
