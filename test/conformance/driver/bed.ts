@@ -45,11 +45,13 @@ export class Bed implements AsyncDisposable {
   readonly specs = new Map<string, SandboxSpec>();
 
   readonly #listRemains: DriverSubject["listRemains"];
+  readonly #before: ReadonlySet<string>;
 
   private constructor(driver: Driver, home: Home, listRemains: DriverSubject["listRemains"]) {
     this.driver = driver;
     this.home = home;
     this.#listRemains = listRemains;
+    this.#before = new Set(listRemains?.([]));
   }
 
   static async open(subject: Pick<DriverSubject, "open" | "homeRoot" | "listRemains">): Promise<Bed> {
@@ -61,7 +63,12 @@ export class Bed implements AsyncDisposable {
 
   /** What of these sandboxes is on the host, wherever it may be. */
   remains(ids: readonly string[]): readonly string[] {
-    return [...livingRemains(ids), ...storedRemains(ids, this.home), ...(this.#listRemains?.(ids) ?? [])];
+    return [...livingRemains(ids), ...storedRemains(ids, this.home), ...this.#listAtEngine(ids)];
+  }
+
+  /** Without what was there before: an engine's leftovers do not all carry the id of their sandbox. */
+  #listAtEngine(ids: readonly string[]): readonly string[] {
+    return (this.#listRemains?.(ids) ?? []).filter((item) => !this.#before.has(item));
   }
 
   /** Waits for the sandboxes to be gone with everything; resolves with what is left. */

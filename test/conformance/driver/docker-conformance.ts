@@ -10,7 +10,12 @@ import { testDriverConformance } from "./suite.ts";
 const BUILD_MS = 290_000;
 
 /** The suite for the docker driver under one runtime of the tests' engine. */
-export function testDockerConformance(runtime: string, open: DriverSubject["open"], module: URL): void {
+export function testDockerConformance(
+  runtime: string,
+  open: DriverSubject["open"],
+  module: URL,
+  more: Pick<DriverSubject, "isolation"> = {},
+): void {
   describe.skipIf(lacksEngine(runtime))("conformance", () => {
     // The driver starts from the image tagged last; this tags the current one.
     beforeAll(async () => {
@@ -24,6 +29,7 @@ export function testDockerConformance(runtime: string, open: DriverSubject["open
       listRemains: engineRemains,
       skips: SKIPS[name] ?? {},
       homeRoot: TEST_HOME,
+      ...more,
     });
   });
 }

@@ -1,4 +1,6 @@
 const NO_PAUSE = "bubblewrap has nothing that stops a sandbox where it is";
+const OWN_KERNEL = "gVisor counts its guest's processes itself, and tells the host of no fork that it refuses";
+const STREAM_ENDS = "over standard streams the channel ends with the owner, and the sandbox with the channel";
 const DIES_WITH_OWNER = "a bubblewrap sandbox ends with its owner";
 
 /** Every check that a driver of ours leaves out, with the reason. Under CI one that is not listed fails. */
@@ -9,5 +11,12 @@ export const SKIPS: Readonly<Record<string, Readonly<Record<string, string>>>> =
     "a sandbox outlives its owner and goes on under the next, with its processes and files": DIES_WITH_OWNER,
     "of two adopters one gets the sandbox": DIES_WITH_OWNER,
     "what has a living owner, or does not exist, is not adopted": DIES_WITH_OWNER,
+  },
+  "docker+runsc": { "pids: the host's counter shows refused forks": OWN_KERNEL },
+  "docker+runsc-stdio": {
+    "pids: the host's counter shows refused forks": OWN_KERNEL,
+    "a sandbox outlives its owner and goes on under the next, with its processes and files": STREAM_ENDS,
+    "of two adopters one gets the sandbox": STREAM_ENDS,
+    "what has a living owner, or does not exist, is not adopted": STREAM_ENDS,
   },
 };

@@ -47,7 +47,7 @@ function spoilCreate(
 export const FLAWS: readonly Flaw[] = [
   {
     name: "forgets the pids limit",
-    caughtBy: "pids: forks are refused at the limit, and the host's counter shows it",
+    caughtBy: "pids: forks are refused at the limit, and the sandbox lives on",
     spoil: withLimits({ pids: 1000 }),
   },
   {
