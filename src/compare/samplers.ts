@@ -10,7 +10,7 @@ import { timeTransfer } from "./transfer.ts";
 const MIB = 1024 ** 2;
 const IDLE_MS = 2000;
 /** Time for the supervisor to have its next spare Node ready. */
-const SPARE_MS = 300;
+const SPARE_MS = 500;
 
 /** Create to supervisor ready, to the end of the first command, and destroy. */
 export function sampleLife(subject: Subject): Sampler {

@@ -28,10 +28,13 @@ interface Row {
 export class Samples {
   readonly #rows = new Map<string, Row>();
 
-  /** One sample of each sampler in turn, so that the noise of a shared machine meets all alike. Throws the signal's reason only. */
+  /**
+   * One sample of each sampler per round, so that the noise of a shared machine meets all alike; in another order each round, so
+   * that what one sample leaves running burdens no other one more than the rest. Throws the signal's reason only.
+   */
   async run({ samplers, n, warmUp, signal }: Rounds): Promise<void> {
     for (let round = 0; round < n + warmUp; round++) {
-      for (const sampler of samplers) {
+      for (const sampler of shuffle(samplers)) {
         signal.throwIfAborted();
         if (!this.#hasFailed(sampler)) await this.#take(sampler, round >= warmUp, signal);
       }
@@ -73,4 +76,11 @@ export class Samples {
     this.#rows.set(name, row);
     return row;
   }
+}
+
+function shuffle<Value>(values: readonly Value[]): Value[] {
+  return values
+    .map((value) => ({ value, place: Math.random() }))
+    .toSorted((a, b) => a.place - b.place)
+    .map(({ value }) => value);
 }
