@@ -64,7 +64,7 @@ export async function adoptSandbox(
       isGvisor: setup.runtime.kind === "gvisor",
       release: (options) => holder.remove(id, options),
     });
-    return { host: host.watch(), socketDir, key, state };
+    return { host: host.watch(), socketDir, socketOwner: { uid: held.uid, gid: held.gid }, key, state };
   } catch (error) {
     const containerRemoved = await removeWholly(engine, facts.containerId).then(
       () => true,

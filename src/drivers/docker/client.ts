@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { PaddockError } from "../../errors/error.ts";
 import { type Endpoint, formatAddress } from "./endpoint.ts";
@@ -72,4 +73,28 @@ export async function makeClient(endpoint: Endpoint): Promise<Docker> {
   } catch (error) {
     throw toEngineError(error, `use the engine at ${formatAddress(endpoint.address)} (${endpoint.origin})`);
   }
+}
+
+/**
+ * A POST whose answer is read as it comes. docker-modem's own reading of a whole answer never settles when the engine goes away in the middle
+ * of it; a stream fails.
+ */
+export async function postForStream(
+  client: Docker,
+  path: string,
+  query: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Readable> {
+  const { promise, resolve, reject } = Promise.withResolvers<Readable>();
+  const options = {
+    path: `${path}?`,
+    options: { ...query },
+    method: "POST",
+    isStream: true,
+    abortSignal: signal,
+    statusCodes: { 200: true, 400: "bad parameter", 404: "no such container", 500: "server error" },
+  };
+  const done = (error: unknown, stream: Readable): void => (error === null ? resolve(stream) : reject(error));
+  (client.modem as Modem).dial(options, done);
+  return promise;
 }

@@ -1,5 +1,6 @@
 import { PaddockError } from "../../errors/error.ts";
 import { isTimeout } from "../../lib/deadline.ts";
+import { announceStep } from "../../lib/steps.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import type { SandboxSpec } from "../driver.ts";
 import type { Held } from "../host/holder.ts";
@@ -42,7 +43,8 @@ async function hold({ holder, engine, storage }: Setup, spec: SandboxSpec): Prom
     limits,
     storage,
     container: { name: nameContainer(id), socket: address.kind === "unix" ? address.path : null },
-    adoption: adoption === undefined ? null : { graceMs: adoption.graceMs, payload },
+    adoption:
+      adoption === undefined ? null : { graceMs: adoption.graceMs, lifetimeMs: adoption.lifetimeMs ?? null, payload },
   });
 }
 
@@ -105,11 +107,13 @@ interface Started {
 async function start(setup: Setup, spec: SandboxSpec, body: ContainerBody, signal: AbortSignal): Promise<Started> {
   const { engine, usesSocket } = setup;
   const id = await engine.createContainer(nameContainer(spec.id), body, UNCUT);
+  announceStep("container made", spec.id);
   assertWanted(spec.id, signal);
   const stdio = new ContainerStdio(await engine.attach(id, UNCUT));
   stdio.on("error", () => undefined);
   try {
     await engine.start(id, UNCUT);
+    announceStep("container started", spec.id);
     handOverKey(stdio, spec.key, usesSocket);
     const container = await engine.inspectContainer(id);
     assertWanted(spec.id, signal);
@@ -130,6 +134,7 @@ export async function makeSandbox(setup: Setup, spec: SandboxSpec, signal: Abort
   const image = await resolveImage(setup, spec.image);
   assertWanted(spec.id, signal);
   const held = await hold(setup, spec);
+  announceStep("held", spec.id);
   let stdio: ContainerStdio | undefined;
   try {
     const body = await describeContainer(setup, spec, held, image);
@@ -145,9 +150,13 @@ export async function makeSandbox(setup: Setup, spec: SandboxSpec, signal: Abort
       pid: evidence?.process.pid ?? null,
       cgroups: evidence?.cgroups ?? [],
     });
+    announceStep("container recorded", spec.id);
     assertWanted(spec.id, signal);
     const isolation = withTemplate(describeIsolation(setup, held, image.id, evidence), spec);
-    const release = (options: ReleaseOptions): Promise<void> => holder.remove(spec.id, options);
+    const release = async (options: ReleaseOptions): Promise<void> => {
+      announceStep("container removed", spec.id);
+      await holder.remove(spec.id, options);
+    };
     return new DockerSandbox({
       engine,
       container,

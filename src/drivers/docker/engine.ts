@@ -1,8 +1,9 @@
 import type { Duplex, Readable } from "node:stream";
+import { json } from "node:stream/consumers";
 import type Docker from "dockerode";
 import { PaddockError } from "../../errors/error.ts";
 import { raceSignal } from "../../lib/deadline.ts";
-import { makeClient } from "./client.ts";
+import { makeClient, postForStream } from "./client.ts";
 import { type Endpoint, formatAddress, listEndpoints } from "./endpoint.ts";
 import { readStatus, toEngineError } from "./engine-error.ts";
 import { type EngineFacts, readFacts } from "./facts.ts";
@@ -153,11 +154,9 @@ export class Engine {
   /** Resolves once the container does not run, however long that takes. Undefined where there is none. */
   async waitContainer(id: string, signal: AbortSignal): Promise<number | undefined> {
     try {
-      const answer: unknown = await this.#client
-        .getContainer(id)
-        .wait({ condition: "not-running", abortSignal: signal });
-      const code = (answer as { readonly StatusCode?: unknown }).StatusCode;
-      return typeof code === "number" ? code : undefined;
+      const stream = await postForStream(this.#client, `/containers/${id}/wait`, { condition: "not-running" }, signal);
+      const answer = (await json(stream)) as { readonly StatusCode?: unknown };
+      return typeof answer.StatusCode === "number" ? answer.StatusCode : undefined;
     } catch (error) {
       const coded = toEngineError(error, `wait for the container ${id}`);
       if (readStatus(coded) === 404) return undefined;
