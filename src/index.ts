@@ -1,10 +1,13 @@
 import { type App, type AppOptions, closeLostTasks, createApp } from "./app.ts";
 import type { Config } from "./config/config.ts";
 import type { ProbeFinding } from "./drivers/driver.ts";
+import { PaddockError } from "./errors/error.ts";
 import { compileLimits } from "./executor/compile.ts";
 import type { RunTaskOptions, TaskEvent } from "./executor/executor.ts";
 import { checkInput } from "./executor/input-check.ts";
 import type { Lease } from "./fleet/fleet.ts";
+import { readDuration } from "./lib/duration.ts";
+import { isSandboxId } from "./model/ids.ts";
 import type { NodeType } from "./model/node-type.ts";
 import type { TaskResult } from "./model/result.ts";
 import { type LimitsInput, TaskInput, type TaskRequest } from "./model/task.ts";
@@ -43,6 +46,11 @@ export interface SandboxOptions {
   readonly network?: string | readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly bare?: boolean;
+  /**
+   * How long the sandbox waits for another process to adopt it when this one dies without closing it: milliseconds or `10m`, at most 7 days.
+   * Default: it ends with this process. `unsupported` where the driver cannot (bubblewrap).
+   */
+  readonly survive?: string | number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (message: string) => void;
 }
@@ -56,6 +64,11 @@ export interface Paddock extends AsyncDisposable {
   run(task: TaskRequest, options?: RunOptions): Promise<TaskResult>;
   /** A sandbox to use step by step: `lease.sandbox` has processes, code, files and ports. */
   open(options?: SandboxOptions): Promise<Lease>;
+  /**
+   * Takes over a sandbox that `open({survive})` of a dead process left: processes, files and egress policy go on. Of several adopters one
+   * gets it. Throws `not_found`, `unsupported`, `adoption_refused` (it has an owner, or is not fit to go on; then it is removed).
+   */
+  adopt(sandboxId: string, options?: { readonly signal?: AbortSignal }): Promise<Lease>;
   /** What tasks stored; closed with the fleet. */
   readonly artifacts: ArtifactStore;
   /** What `paddock doctor` shows. */
@@ -91,12 +104,28 @@ export async function createPaddock(options: PaddockOptions = {}): Promise<Paddo
         bare: given.bare ?? false,
         signal: sandbox.signal ?? new AbortController().signal,
         onProgress: sandbox.onProgress ?? (() => undefined),
+        ...(sandbox.survive === undefined ? {} : { survive: { graceMs: readGrace(sandbox.survive) } }),
       });
     },
+    adopt: async (sandboxId, { signal } = {}) => {
+      if (!isSandboxId(sandboxId)) throw new PaddockError("not_found", `there is no sandbox ${sandboxId}`);
+      tidyOnce();
+      return await app.fleet.adopt(sandboxId, signal ?? new AbortController().signal);
+    },
     artifacts: app.artifacts,
-    doctor: () => app.driver.probe(),
+    doctor: () => app.fleet.probe(),
     [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
   };
+}
+
+const MAX_GRACE_MS = 7 * 24 * 60 * 60 * 1000;
+
+function readGrace(survive: string | number): number {
+  const graceMs = typeof survive === "number" ? survive : readDuration(survive);
+  if (graceMs !== undefined && graceMs >= 1 && graceMs <= MAX_GRACE_MS) return graceMs;
+  throw new PaddockError("invalid_request", `survive is ${survive}`, {
+    hint: "Give milliseconds, or a duration such as 30s, 10m or 1h; at most 7 days.",
+  });
 }
 
 /** An error of the caller's own `onEvent` cancels the task and is thrown as it is. */

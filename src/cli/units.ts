@@ -1,11 +1,10 @@
 import { PaddockError } from "../errors/error.ts";
+import { readDuration } from "../lib/duration.ts";
 
 /** `500ms`, `30s`, `5m`, `1h`, or seconds as a plain number, to milliseconds. */
 export function parseDuration(text: string, option: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
-  const factor: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-  const value = match === null ? Number.NaN : Number(match[1]) * (factor[match[2] ?? "s"] ?? Number.NaN);
-  if (value >= 1 && value <= 86_400_000) return Math.round(value);
+  const value = readDuration(text);
+  if (value !== undefined && value >= 1 && value <= 86_400_000) return value;
   throw new PaddockError("invalid_request", `${option} is ${text}`, {
     hint: "Use a duration from 1ms to 24h, such as 500ms, 30s, 5m or 1h.",
   });

@@ -59,6 +59,8 @@ export interface SandboxSpec {
 export interface Adoption {
   /** How long the sandbox waits without an owner before it is reaped. */
   readonly graceMs: number;
+  /** An orphan is reaped this long after it was made, whatever is left of its grace. Default: only grace decides. */
+  readonly lifetimeMs?: number;
   /** Opaque to the driver: what the fleet needs to lease the sandbox again. Kept in the owner file, mode 0600. */
   readonly state: unknown;
 }
@@ -67,6 +69,8 @@ export interface Adoption {
 export interface AdoptedSandbox {
   readonly host: SandboxHost;
   readonly socketDir: string;
+  /** Whom the socket must belong to, so that the supervisor may dial it. */
+  readonly socketOwner: { readonly uid: number; readonly gid: number };
   readonly key: string;
   readonly state: unknown;
 }

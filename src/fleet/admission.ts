@@ -47,9 +47,14 @@ export class Admission {
     if (pids > this.#pids) throw full("requested processes", pids, this.#pids);
     if (limitMemory > this.#memoryBytes * this.#overcommit)
       throw full("memory limits", limitMemory, this.#memoryBytes * this.#overcommit);
-    this.#requestedMemory = memory;
-    this.#requestedPids = pids;
-    this.#limitMemory = limitMemory;
+    return this.count(requests, limits);
+  }
+
+  /** Counts a sandbox that lives already; those that want to be made have to make do with the rest. */
+  count(requests: Requests, limits: Limits): () => void {
+    this.#requestedMemory += requests.memoryBytes;
+    this.#requestedPids += requests.pids;
+    this.#limitMemory += limits.memoryBytes;
     this.#sandboxes += 1;
     let held = true;
     return () => {

@@ -2,16 +2,16 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Home } from "../config/home.ts";
-import type { Driver, Mount, WorkspaceSource } from "../drivers/driver.ts";
+import type { Adoption, Driver, Mount, SandboxSpec, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { identifyProcess } from "../lib/process-identity.ts";
+import { announceStep } from "../lib/steps.ts";
 import { makeSandboxId, type SandboxId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { EgressProxy } from "../network/proxy.ts";
-import { Channel, type ChannelEvents } from "../sandbox/channel.ts";
-import type { SandboxHost } from "../sandbox/host.ts";
 import { Sandbox, type SandboxSettings } from "../sandbox/sandbox.ts";
+import { Wiring } from "./wiring.ts";
 
 export interface CreateRequest {
   readonly limits: Limits;
@@ -25,6 +25,8 @@ export interface CreateRequest {
   readonly image?: string | undefined;
   /** Folder name of the template, so that pruning leaves it alone. */
   readonly templateName?: string;
+  /** Lets another process take the sandbox over. */
+  readonly adoption?: Adoption | undefined;
   readonly proxy: EgressProxy;
   readonly settings: (id: SandboxId) => SandboxSettings;
   readonly signal: AbortSignal;
@@ -35,10 +37,16 @@ export interface CreateParts {
   readonly driver: Driver;
 }
 
-/** Names the process that makes and owns the sandbox, so that its folder goes when that process is gone. */
+/** Names the process that owns the sandbox, so that its folder goes when that process is gone. */
 export const MAKER_MARK = "maker.json";
 /** Names the template a live sandbox uses, so that pruning leaves it alone. */
 export const TEMPLATE_MARK = "template";
+
+/** Says in a sandbox's run folder who owns it and what it uses. */
+export function markRunFolder(runDir: string, templateName: string | undefined): void {
+  writeFileSync(join(runDir, MAKER_MARK), JSON.stringify(identifyProcess(process.pid)), { mode: 0o600 });
+  if (templateName !== undefined) writeFileSync(join(runDir, TEMPLATE_MARK), templateName);
+}
 
 /**
  * Makes a sandbox and waits for its supervisor. Leaves nothing behind when it throws; a sandbox that comes up after the caller
@@ -47,56 +55,47 @@ export const TEMPLATE_MARK = "template";
 export async function createSandbox(parts: CreateParts, request: CreateRequest): Promise<Sandbox> {
   const id = makeSandboxId();
   const runDir = join(parts.home.run, id);
+  const removeRunDir = (): void => rmSync(runDir, { recursive: true, force: true });
   const socketDir = join(runDir, "socket");
   mkdirSync(socketDir, { recursive: true, mode: 0o711 });
-  writeFileSync(join(runDir, MAKER_MARK), JSON.stringify(identifyProcess(process.pid)), { mode: 0o600 });
-  if (request.templateName !== undefined) writeFileSync(join(runDir, TEMPLATE_MARK), request.templateName);
+  announceStep("run folder", id);
   const key = randomBytes(16).toString("hex");
-  let sandbox: Sandbox | undefined;
-  let host: SandboxHost | undefined;
-  let earlyBreach: PaddockError | undefined;
-  const channel = await listen(runDir, socketDir, key, {
-    relay: (tunnel, callId) => request.proxy.handle(tunnel, callId),
-    breach: (error) => {
-      earlyBreach = toPaddockError(error);
-      if (sandbox) void sandbox.kill(earlyBreach);
-      else void host?.kill(earlyBreach.message);
-    },
-  });
+  let wiring: Wiring | undefined;
   try {
-    const { limits, workspace, workspacePath, mounts, nodeType, image, templateHash, signal } = request;
-    const spec = {
-      id,
-      limits,
-      workspace,
-      workspacePath,
-      mounts,
-      socketDir,
-      key,
-      ...(nodeType === undefined ? {} : { nodeType }),
-      ...(image === undefined ? {} : { image }),
-      ...(templateHash === undefined ? {} : { templateHash }),
-    };
-    host = await parts.driver.create(spec, signal);
-    if (host.stdio) channel.attach(host.stdio);
-    const afterClose = (): void => rmSync(runDir, { recursive: true, force: true });
-    sandbox = await Sandbox.open({ id, channel, host, afterClose }, request.settings(id), signal);
-    return sandbox;
+    markRunFolder(runDir, request.templateName);
+    wiring = await Wiring.listen(socketDir, key, request.proxy);
+    announceStep("listening", id);
+    const host = await parts.driver.create(describeSandbox(id, socketDir, key, request), request.signal);
+    wiring.host = host;
+    announceStep("driver made it", id);
+    if (host.stdio) wiring.channel.attach(host.stdio);
+    const made = { id, channel: wiring.channel, host, afterClose: removeRunDir };
+    wiring.sandbox = await Sandbox.open(made, request.settings(id), request.signal);
+    announceStep("supervisor answered", id);
+    return wiring.sandbox;
   } catch (error) {
-    await host?.destroy();
-    await channel[Symbol.asyncDispose]();
-    rmSync(runDir, { recursive: true, force: true });
-    throw explainFailure(request.signal, earlyBreach ?? error);
+    await wiring?.host?.destroy();
+    await wiring?.channel[Symbol.asyncDispose]();
+    removeRunDir();
+    throw explainFailure(request.signal, wiring?.breach ?? error);
   }
 }
 
-async function listen(runDir: string, socketDir: string, key: string, events: ChannelEvents): Promise<Channel> {
-  try {
-    return await Channel.listen(socketDir, key, events);
-  } catch (cause) {
-    rmSync(runDir, { recursive: true, force: true });
-    throw new PaddockError("create_failed", `no socket could be opened in ${socketDir}`, { cause });
-  }
+function describeSandbox(id: SandboxId, socketDir: string, key: string, request: CreateRequest): SandboxSpec {
+  const { limits, workspace, workspacePath, mounts, nodeType, image, templateHash, adoption } = request;
+  return {
+    id,
+    limits,
+    workspace,
+    workspacePath,
+    mounts,
+    socketDir,
+    key,
+    ...(nodeType === undefined ? {} : { nodeType }),
+    ...(image === undefined ? {} : { image }),
+    ...(templateHash === undefined ? {} : { templateHash }),
+    ...(adoption === undefined ? {} : { adoption }),
+  };
 }
 
 /** What stopped a create: the caller's signal keeps its own reason, everything else is a coded error. */

@@ -1,29 +1,39 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
-import type { Driver, ReapReport, WorkspaceSource } from "../drivers/driver.ts";
-import { PaddockError } from "../errors/error.ts";
-import { isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
+import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport, WorkspaceSource } from "../drivers/driver.ts";
+import { PaddockError, toPaddockError } from "../errors/error.ts";
+import type { SandboxId } from "../model/ids.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { EgressProxy } from "../network/proxy.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
 import { Admission } from "./admission.ts";
+import { readLease, refuse, resumeSandbox, saveLease } from "./adopt.ts";
 import { makeTemplateBuilder } from "./builder.ts";
-import { createSandbox, MAKER_MARK } from "./create.ts";
+import { createSandbox } from "./create.ts";
 import { EgressPolicies } from "./egress.ts";
 import type { Environment, Environments, Template } from "./environments.ts";
 import { ImageStore } from "./images.ts";
 import { describeInterpreters } from "./interpreters.ts";
 import { makeSettings } from "./nodes.ts";
 import { ENV_DIR, WORKSPACE } from "./places.ts";
+import { describeSweep, SWEEP_MS, Sweeper } from "./sweep.ts";
 import { TemplateStore } from "./templates.ts";
 import { watchWorkspaceSize } from "./workspace-size.ts";
 
 /** Template trees belong to a uid that no task's sandbox ever gets. */
 const TREE_UID = 199_999;
-/** A run folder whose maker is not named yet is left alone this long. */
-const RUN_GRACE_MS = 60_000;
+
+/** Lets a sandbox outlive this process, for another one that adopts it. */
+export interface Survival {
+  /** How long the sandbox waits without an owner before it is removed. */
+  readonly graceMs: number;
+  /** Without an owner it is removed this long after it was made, whatever is left of its grace. Default: no such limit. */
+  readonly lifetimeMs?: number;
+  /** For the next owner, as JSON; `Lease.note` gives it back. */
+  readonly note?: unknown;
+}
 
 export interface LeaseRequest {
   readonly nodeType: NodeType;
@@ -36,6 +46,8 @@ export interface LeaseRequest {
   readonly signal: AbortSignal;
   readonly onProgress: (message: string) => void;
   readonly workspace?: WorkspaceSource;
+  /** Default: the sandbox ends with this process. `unsupported` where the driver's sandboxes always do. */
+  readonly survive?: Survival | undefined;
   /** Refuse with `template_missing` or `image_missing` instead of building a template or an image. */
   readonly buildTemplates?: boolean;
 }
@@ -47,6 +59,8 @@ export interface Lease extends AsyncDisposable {
   readonly nodeType: NodeType;
   readonly limits: Limits;
   readonly template: Template | undefined;
+  /** What the sandbox's first owner left for the next one; null where it left nothing. */
+  readonly note: unknown;
   close(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
 }
 
@@ -61,11 +75,14 @@ export class Fleet implements AsyncDisposable {
   readonly #policies: EgressPolicies;
   readonly #environments: Environments;
   readonly #leases = new Set<Lease>();
+  readonly #sweeper: Sweeper;
   #started: Promise<void> | undefined;
 
-  constructor(config: Config, driver: Driver, env: NodeJS.ProcessEnv) {
+  /** Sweeps every `sweepMs` (default a minute) once it has started. */
+  constructor(config: Config, driver: Driver, env: NodeJS.ProcessEnv, options: { readonly sweepMs?: number } = {}) {
     this.#config = config;
     this.#driver = driver;
+    this.#sweeper = new Sweeper(driver, config.home, options.sweepMs ?? SWEEP_MS);
     this.#admission = new Admission({ overcommit: config.overcommit });
     this.#policies = new EgressPolicies(config.trustedUpstreams, env);
     const uid = process.getuid?.() ?? 0;
@@ -96,23 +113,36 @@ export class Fleet implements AsyncDisposable {
     );
   }
 
-  /** Starts the driver and removes what dead owners left. Called by the first lease; idempotent. */
+  /** Whether sandboxes may outlive this process. Known for sure after `start`. */
+  get survivesOwner(): boolean {
+    return this.#driver.capabilities.survivesOwner && this.#driver.adopt !== undefined;
+  }
+
+  /** Starts the driver and removes what dead owners left, now and in an interval. Called by the first lease; idempotent. */
   async start(): Promise<void> {
     this.#started ??= this.#driver.start().then(async () => {
       await this.reap();
+      this.#sweeper.start();
     });
     await this.#started;
   }
 
+  /** Removes what dead owners left, and nothing that is owned or being made. */
   async reap(): Promise<ReapReport> {
-    const report = await this.#driver.reap();
-    removeUnownedRuns(this.#config.home.run, this.#config.home.owners);
-    return report;
+    return await this.#sweeper.sweep();
+  }
+
+  /** The driver's findings and, where it can be used, those of a sweep. */
+  async probe(): Promise<readonly ProbeFinding[]> {
+    const findings = await this.#driver.probe();
+    if (findings.some(({ status }) => status === "failed")) return findings;
+    return [...findings, describeSweep(await this.reap())];
   }
 
   /** A sandbox of a node type. Throws `capacity`, `invalid_policy`, template and driver errors; leaves nothing behind when it throws. */
   async lease(request: LeaseRequest): Promise<Lease> {
     await this.start();
+    if (request.survive !== undefined) this.#assertSurvival();
     const policy = await this.#policies.compile(request.network);
     const environment = await this.#environments.open(request.bare ? "base" : request.nodeType, {
       signal: request.signal,
@@ -123,12 +153,46 @@ export class Fleet implements AsyncDisposable {
     const proxy = this.#policies.makeProxy(policy);
     try {
       const sandbox = await this.#create(request, environment, proxy);
-      return this.#track(sandbox, proxy, request, environment.template, release);
+      return this.#track({
+        ...request,
+        sandbox,
+        proxy,
+        template: environment.template,
+        note: request.survive?.note ?? null,
+        release,
+      });
     } catch (error) {
       this.#environments.forget();
       release();
       await proxy[Symbol.asyncDispose]();
       throw error;
+    }
+  }
+
+  /**
+   * Takes over a living sandbox whose owner died: its processes, files and policy go on. It counts for admission, which cannot refuse
+   * it. Throws `unsupported`, `not_found`, `adoption_refused`; a sandbox that was free to take but not fit to go on is removed, also when `signal` aborts.
+   */
+  async adopt(id: SandboxId, signal: AbortSignal): Promise<Lease> {
+    await this.start();
+    this.#assertSurvival();
+    signal.throwIfAborted();
+    const adopted = await this.#driver.adopt?.(id, signal).catch(async (error: unknown) => {
+      await this.reap().catch(() => undefined);
+      throw error;
+    });
+    if (adopted === undefined) throw new PaddockError("not_found", `there is no sandbox ${id}`);
+    const closing = new AsyncDisposableStack();
+    closing.defer(() => rmSync(dirname(adopted.socketDir), { recursive: true, force: true }));
+    closing.defer(() => adopted.host.destroy());
+    try {
+      const lease = await this.#resume(id, adopted, closing, signal);
+      closing.move();
+      return lease;
+    } catch (error) {
+      await closing.disposeAsync().catch(() => undefined);
+      if (signal.aborted || (error instanceof PaddockError && error.code === "adoption_refused")) throw error;
+      throw refuse(id, toPaddockError(error).message, error);
     }
   }
 
@@ -152,15 +216,23 @@ export class Fleet implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#sweeper[Symbol.dispose]();
     const results = await Promise.allSettled([...this.#leases].map((lease) => lease.close()));
     await this.#driver[Symbol.asyncDispose]();
     const failed = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
     if (failed.length > 0) throw new AggregateError(failed, "some sandboxes could not be closed");
   }
 
+  #assertSurvival(): void {
+    if (this.survivesOwner) return;
+    throw new PaddockError("unsupported", `sandboxes of the ${this.#driver.name} driver end with their owner here`);
+  }
+
   async #create(request: LeaseRequest, { template, image }: Environment, proxy: EgressProxy): Promise<Sandbox> {
     const folder = template?.folder;
-    const registryEnv = await this.#policies.registryEnv(request.network);
+    const settings = await this.#describe(request, template);
+    const { survive } = request;
+    const lifetime = survive?.lifetimeMs === undefined ? {} : { lifetimeMs: survive.lifetimeMs };
     return await createSandbox(
       { home: this.#config.home, driver: this.#driver },
       {
@@ -171,30 +243,50 @@ export class Fleet implements AsyncDisposable {
         nodeType: request.nodeType,
         image,
         ...(template === undefined ? {} : { templateHash: template.contentHash, templateName: template.hash }),
+        adoption: survive && { graceMs: survive.graceMs, ...lifetime, state: saveLease(request, template) },
         proxy,
-        settings: (sandboxId) =>
-          makeSettings({
-            sandboxId,
-            nodeType: request.nodeType,
-            limits: request.limits,
-            template,
-            env: request.env,
-            registryEnv,
-            hasCaBundle: this.#config.caBundle !== undefined,
-          }),
+        settings,
         signal: request.signal,
       },
     );
   }
 
-  #track(
-    sandbox: Sandbox,
-    proxy: EgressProxy,
-    request: LeaseRequest,
+  /** What is taken is pushed on `closing`, which the caller empties when this throws. */
+  async #resume(
+    id: SandboxId,
+    adopted: AdoptedSandbox,
+    closing: AsyncDisposableStack,
+    signal: AbortSignal,
+  ): Promise<Lease> {
+    const state = readLease(id, adopted.state);
+    const policy = await this.#policies.compile(state.network);
+    const release = this.#admission.count(DEFAULT_REQUESTS, state.limits);
+    closing.defer(release);
+    const proxy = closing.use(this.#policies.makeProxy(policy));
+    const template = state.template ?? undefined;
+    const describe = await this.#describe(state, template);
+    const sandbox = await resumeSandbox({
+      id,
+      adopted,
+      templateName: template?.hash,
+      proxy,
+      settings: describe(id),
+      signal,
+    });
+    return this.#track({ ...state, sandbox, proxy, template, release });
+  }
+
+  async #describe(
+    { nodeType, limits, env, network }: Pick<LeaseRequest, "nodeType" | "limits" | "env" | "network">,
     template: Template | undefined,
-    release: () => void,
-  ): Lease {
-    const stopWatching = watchWorkspaceSize(sandbox, request.limits.workspaceBytes);
+  ): Promise<(sandboxId: SandboxId) => SandboxSettings> {
+    const registryEnv = await this.#policies.registryEnv(network);
+    const hasCaBundle = this.#config.caBundle !== undefined;
+    return (sandboxId) => makeSettings({ sandboxId, nodeType, limits, template, env, registryEnv, hasCaBundle });
+  }
+
+  #track({ sandbox, proxy, nodeType, limits, template, note, release }: Leased): Lease {
+    const stopWatching = watchWorkspaceSize(sandbox, limits.workspaceBytes);
     let closing: Promise<void> | undefined;
     const close = async (options: { readonly keepWorkspace?: boolean } = {}): Promise<void> => {
       stopWatching();
@@ -206,15 +298,20 @@ export class Fleet implements AsyncDisposable {
     const lease: Lease = {
       sandbox,
       proxy,
-      nodeType: request.nodeType,
-      limits: request.limits,
+      nodeType,
+      limits,
       template,
+      note,
       close: (options) => (closing ??= close(options)),
       [Symbol.asyncDispose]: () => lease.close(),
     };
     this.#leases.add(lease);
     return lease;
   }
+}
+
+interface Leased extends Omit<Lease, "close" | typeof Symbol.asyncDispose> {
+  readonly release: () => void;
 }
 
 const PORTER_LIMITS: Limits = {
@@ -229,20 +326,3 @@ const PORTER_LIMITS: Limits = {
   callTimeoutMs: 600_000,
   taskTimeoutMs: 600_000,
 };
-
-function removeUnownedRuns(run: string, owners: string): void {
-  if (!existsSync(run)) return;
-  for (const id of readdirSync(run)) {
-    const path = join(run, id);
-    if (!existsSync(join(owners, id)) && hasLostItsMaker(path)) rmSync(path, { recursive: true, force: true });
-  }
-}
-
-function hasLostItsMaker(path: string): boolean {
-  try {
-    return !isAlive(JSON.parse(readFileSync(join(path, MAKER_MARK), "utf8")) as ProcessIdentity);
-  } catch {
-    const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-    return age > RUN_GRACE_MS;
-  }
-}

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { z } from "zod";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { raceSignal } from "../lib/deadline.ts";
+import { announceStep } from "../lib/steps.ts";
 import type { SandboxId, ToolCallId } from "../model/ids.ts";
 import { makeToolCallId } from "../model/ids.ts";
 import { Call, type CallSinks } from "./call.ts";
@@ -219,9 +220,12 @@ export class Sandbox implements AsyncDisposable {
     this.#end ??= new PaddockError("sandbox_closed", `sandbox ${this.id} was closed`);
     this.#silence[Symbol.dispose]();
     this.#pause?.resolve();
+    announceStep("closing", this.id);
     await this.host.destroy(options);
+    announceStep("driver removed it", this.id);
     await this.#channel[Symbol.asyncDispose]();
     this.#afterClose?.();
+    announceStep("run folder removed", this.id);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -14,7 +14,7 @@ export function doctorCommand(): Command {
     .option("--json", "as JSON")
     .action(async (options: { json?: boolean }) => {
       await using app = await createApp();
-      const findings = await app.driver.probe();
+      const findings = await app.fleet.probe();
       const failed = findings.some((finding) => finding.status === "failed");
       if (options.json)
         process.stdout.write(`${JSON.stringify({ driver: app.driver.name, usable: !failed, findings }, null, 2)}\n`);

@@ -21,6 +21,8 @@ export interface ContainerName {
 export interface HoldAdoption {
   /** How long the sandbox waits without an owner before any reaper removes it. */
   readonly graceMs: number;
+  /** Without an owner it is removed this long after it was held, whatever is left of its grace. Null: only grace decides. */
+  readonly lifetimeMs?: number | null;
   /** Opaque JSON, at most 256 KiB (channel key, fleet state). */
   readonly payload: unknown;
 }

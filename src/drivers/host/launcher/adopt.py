@@ -55,6 +55,8 @@ def _find_problem(context: Context, record: dict[str, object], remains: Remains)
         return f"driver {record.get('driver')} made it"
     if not container.is_adoptable:
         return "it was not made for adoption, or had not started when its owner died"
+    if container.lifetime_is_over:
+        return "its time is over"
     if record.get("uid") is not None and remains.uid is None:
         return "its uid is in use"
     if remains.processes and not any(same_process(pid, start) for pid, start in remains.processes):

@@ -22,13 +22,15 @@ class Container:
     """owner.json of an ended workspace that is in use, and whether readers share it."""
     shares_lock: bool
     adoption: dict[str, Any] | None
-    """`graceMs` and `payload`; None when the container goes with its owner."""
+    """`graceMs`, `lifetimeMs` and `payload`; None when the container goes with its owner."""
     orphaned_at: float | None = None
     """Seconds since boot when a sweep first found its owner dead: no clock that people set decides about its life."""
     id: str | None = None
     """None until the owner has said that it runs."""
     started_at: str | None = None
     cgroups: list[str] = field(default_factory=list)
+    held_at: float | None = None
+    """Seconds since boot when it was first held."""
 
     @property
     def is_adoptable(self) -> bool:
@@ -38,8 +40,18 @@ class Container:
     def grace_is_over(self) -> bool:
         if self.adoption is None or self.orphaned_at is None:
             return False
-        waited = seconds_since_boot() - self.orphaned_at
-        return waited < 0 or waited * 1000 >= float(self.adoption["graceMs"])
+        return self._is_over(self.orphaned_at, self.adoption["graceMs"]) or self.lifetime_is_over
+
+    @property
+    def lifetime_is_over(self) -> bool:
+        lifetime = None if self.adoption is None else self.adoption.get("lifetimeMs")
+        return lifetime is not None and self.held_at is not None and self._is_over(self.held_at, lifetime)
+
+    @staticmethod
+    def _is_over(since: float, limit_ms: object) -> bool:
+        """A moment ahead of now lies before the last boot."""
+        waited = seconds_since_boot() - since
+        return waited < 0 or waited * 1000 >= float(str(limit_ms))
 
     def start(self, id: str, started_at: str, cgroups: list[str]) -> None:
         if not _CONTAINER_ID.fullmatch(id):

@@ -186,6 +186,7 @@ def make_held(context: Context, plan: Hold, forget: Callable[[str], None]) -> tu
         ended_lock=workspace["lock"],
         shares_lock=workspace["readOnly"],
         adoption=plan["adoption"],
+        held_at=seconds_since_boot(),
     )
     remains, identity = make.make_remains(context, as_launch(plan), container)
     return Held(context, remains, container, forget), identity

@@ -1,0 +1,123 @@
+import { chmodSync, chownSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import type { AdoptedSandbox } from "../drivers/driver.ts";
+import { PaddockError, toPaddockError } from "../errors/error.ts";
+import type { SandboxId } from "../model/ids.ts";
+import { NODE_TYPES } from "../model/node-type.ts";
+import type { EgressProxy } from "../network/proxy.ts";
+import { Sandbox, type SandboxSettings } from "../sandbox/sandbox.ts";
+import { markRunFolder } from "./create.ts";
+import type { Template } from "./environments.ts";
+import type { LeaseRequest } from "./fleet.ts";
+import { Wiring } from "./wiring.ts";
+
+const amount = z.number().positive();
+
+const SavedTemplate = z.strictObject({
+  nodeType: z.enum(NODE_TYPES),
+  hash: z.string().regex(/^[0-9a-f]{16,128}$/),
+  contentHash: z.string(),
+  folder: z.string().exactOptional(),
+  hasPython: z.boolean(),
+  hasJavascript: z.boolean(),
+  pythonPreload: z.array(z.string()),
+  env: z.record(z.string(), z.string()),
+  versions: z.record(z.string(), z.string()),
+  bytes: z.number(),
+});
+
+/** What a fleet needs to lease a sandbox again after its owner died. Lies in the owner's record, mode 0600. */
+const LeaseState = z.strictObject({
+  version: z.literal(1),
+  nodeType: z.enum(NODE_TYPES),
+  limits: z.strictObject({
+    memoryBytes: amount,
+    cpus: amount,
+    pids: amount,
+    workspaceBytes: amount,
+    tmpBytes: amount,
+    openFiles: amount,
+    outputBytes: amount,
+    spillBytes: z.number().min(0),
+    callTimeoutMs: amount,
+    taskTimeoutMs: amount,
+  }),
+  network: z.union([z.string(), z.array(z.string())]),
+  env: z.record(z.string(), z.string()),
+  bare: z.boolean(),
+  template: SavedTemplate.nullable(),
+  /** What the owner left for the next one; JSON. */
+  note: z.unknown(),
+});
+export type LeaseState = z.infer<typeof LeaseState>;
+
+/** Template folders are not saved by path but by hash: `folder` is only there where nodes start from folders. */
+export function saveLease(request: LeaseRequest, template: Template | undefined): LeaseState {
+  const { nodeType, limits, network, env, bare, survive } = request;
+  return {
+    version: 1,
+    nodeType,
+    limits: { ...limits },
+    network: typeof network === "string" ? network : [...network],
+    env: { ...env },
+    bare,
+    template:
+      template === undefined
+        ? null
+        : {
+            ...template,
+            pythonPreload: [...template.pythonPreload],
+            env: { ...template.env },
+            versions: { ...template.versions },
+          },
+    note: survive?.note ?? null,
+  };
+}
+
+/** Throws `adoption_refused` for what this version did not write. */
+export function readLease(id: SandboxId, state: unknown): LeaseState {
+  const parsed = LeaseState.safeParse(state);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw refuse(id, `its record does not say how it was leased (${issue?.path.join(".")}: ${issue?.message})`);
+}
+
+export function refuse(id: string, why: string, cause?: unknown): PaddockError {
+  return new PaddockError("adoption_refused", `sandbox ${id} cannot be adopted: ${why}`, { cause });
+}
+
+export interface Resumption {
+  readonly id: SandboxId;
+  readonly adopted: AdoptedSandbox;
+  readonly templateName: string | undefined;
+  readonly proxy: EgressProxy;
+  readonly settings: SandboxSettings;
+  readonly signal: AbortSignal;
+}
+
+/** Listens again where the sandbox dials, and sends its settings anew. The caller removes the sandbox when this throws. */
+export async function resumeSandbox(resumption: Resumption): Promise<Sandbox> {
+  const { id, adopted, templateName, proxy, settings, signal } = resumption;
+  const { host, socketDir, socketOwner, key } = adopted;
+  const runDir = dirname(socketDir);
+  const wiring = await Wiring.listen(socketDir, key, proxy);
+  wiring.host = host;
+  try {
+    markRunFolder(runDir, templateName);
+    giveSocket(join(socketDir, "host.sock"), socketOwner);
+    const afterClose = (): void => rmSync(runDir, { recursive: true, force: true });
+    wiring.sandbox = await Sandbox.open({ id, channel: wiring.channel, host, afterClose }, settings, signal);
+    return wiring.sandbox;
+  } catch (error) {
+    await wiring.channel[Symbol.asyncDispose]();
+    if (signal.aborted) throw error;
+    throw refuse(id, toPaddockError(wiring.breach ?? error).message, error);
+  }
+}
+
+/** Whatever an owner that died in the middle of this left there. */
+function giveSocket(path: string, { uid, gid }: AdoptedSandbox["socketOwner"]): void {
+  if (process.getuid?.() === 0) chownSync(path, uid, gid);
+  chmodSync(path, 0o600);
+}
