@@ -16,7 +16,7 @@ const ENGINE_KILL_MS = 2000;
 /** Exit status of a Go program that its runtime ends. */
 const GVISOR_FATAL = 2;
 const FIRST_RETRY_MS = 100;
-const LAST_RETRY_MS = 2000;
+const LAST_RETRY_MS = 500;
 
 export interface SandboxParts {
   readonly engine: Engine;
@@ -114,11 +114,11 @@ export class DockerSandbox implements DriverSandbox {
   /** Asks the engine; an engine that does not answer, or not in time, is not waited for where we can kill by ourselves. */
   async #kill(): Promise<void> {
     const { engine, container, evidence } = this.#parts;
-    const asked = this.#resumeToEnd()
-      .then(() => engine.kill(container.id))
-      .catch(() => false);
-    const timer = sleep(ENGINE_KILL_MS, undefined, { ref: false });
-    await Promise.race([Promise.all([asked, this.ended]), timer]);
+    const asked = engine.kill(container.id).then(
+      () => this.ended,
+      () => undefined,
+    );
+    await Promise.race([asked, sleep(ENGINE_KILL_MS, undefined, { ref: false })]);
     if (!this.#hasEnded && evidence !== undefined) killLocally(evidence);
   }
 
