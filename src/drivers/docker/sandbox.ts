@@ -114,10 +114,12 @@ export class DockerSandbox implements DriverSandbox {
   /** Asks the engine; an engine that does not answer, or not in time, is not waited for where we can kill by ourselves. */
   async #kill(): Promise<void> {
     const { engine, container, evidence } = this.#parts;
-    const asked = engine.kill(container.id).then(
-      () => this.ended,
-      () => undefined,
-    );
+    const asked = this.#resumeToEnd()
+      .then(() => engine.kill(container.id))
+      .then(
+        () => this.ended,
+        () => undefined,
+      );
     await Promise.race([asked, sleep(ENGINE_KILL_MS, undefined, { ref: false })]);
     if (!this.#hasEnded && evidence !== undefined) killLocally(evidence);
   }
