@@ -91,7 +91,7 @@ function factRows(ran: readonly RanTier[]): CellRow[] {
   const row = (title: string, tell: (tier: RanTier) => string): CellRow => ({ title, cells: ran.map(tell) });
   const yes = (value: boolean): string => (value ? "yes" : "no");
   return [
-    row("version", ({ isolation }) => isolation.version),
+    row("version", ({ isolation: { driver, version } }) => (/^\d/.test(version) ? `${driver} ${version}` : version)),
     row("kernel the guest sees", ({ kernel_boundary, guest_kernel }) =>
       kernel_boundary === "shared" ? "the host's" : `its own (${guest_kernel})`,
     ),
