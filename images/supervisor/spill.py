@@ -72,4 +72,5 @@ def _open_folder(name: str, parent: int) -> int:
         os.mkdir(name, 0o755, dir_fd=parent)
     except FileExistsError:
         pass
-    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    # With O_PATH: without it gVisor follows a link all the same.
+    return os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)

@@ -13,7 +13,8 @@ from itertools import islice
 
 from .contract import STEP, TYPE_CHECKING
 from .trees import BATCH_ENTRIES, FOLDER_COST, Measure, is_tree
-from .walk import CHILD_FLAGS, MAX_OPEN_FOLDERS
+from .paths import open_child
+from .walk import MAX_OPEN_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -171,7 +172,7 @@ class Scan:
     def open_folder(self, fd: int, prefix: str, name: str, depth: int) -> int | None:
         if depth < MAX_OPEN_FOLDERS:
             try:
-                return os.open(name, CHILD_FLAGS, dir_fd=fd)
+                return open_child(name, fd)
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                     # Replaced since it was listed: the next diff compares what is there with what was known.

@@ -6,8 +6,7 @@ import errno
 import os
 
 from .clib import Long, load
-from .paths import ENTRY_FLAGS
-from .walk import CHILD_FLAGS
+from .paths import ENTRY_FLAGS, open_child
 
 FCHMODAT2 = Long(452)
 AT_EMPTY_PATH = 0x1000
@@ -19,10 +18,10 @@ _syscall = load("syscall")
 def open_own_folder(parent_fd: int, name: str, device: int) -> int:
     """The folder, readable and writable by its owner; one on another file system is refused."""
     try:
-        fd = os.open(name, CHILD_FLAGS, dir_fd=parent_fd)
+        fd = open_child(name, parent_fd)
     except PermissionError:
         unlock(parent_fd, name)
-        fd = os.open(name, CHILD_FLAGS, dir_fd=parent_fd)
+        fd = open_child(name, parent_fd)
     info = os.fstat(fd)
     if info.st_dev != device:
         os.close(fd)

@@ -27,6 +27,7 @@ COMMON = os.O_CLOEXEC | os.O_NOCTTY
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | COMMON
 ANCHOR_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 ENTRY_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+CHILD_FLAGS = ENTRY_FLAGS | os.O_DIRECTORY
 
 _anchors: dict[bytes, int] = {}
 _has_openat2 = True
@@ -49,6 +50,18 @@ class Place:
 
     def at(self, path: bytes) -> Place:
         return Place(self.base_fd, path, self.root, self.last)
+
+
+def open_child(name: str | bytes, parent_fd: int) -> int:
+    """A folder by its name, to be read; a link is `ENOTDIR`.
+
+    In two steps: gVisor follows a link when it is opened with O_DIRECTORY and O_NOFOLLOW, unless O_PATH is among them.
+    """
+    held = os.open(name, CHILD_FLAGS, dir_fd=parent_fd)
+    try:
+        return os.open(".", FOLDER_FLAGS, dir_fd=held)
+    finally:
+        os.close(held)
 
 
 def anchor(path: bytes) -> int:

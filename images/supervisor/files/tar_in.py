@@ -13,7 +13,7 @@ from .contract import STEP, TYPE_CHECKING, OpError
 from .errors import describe, fail
 from .folders import FOLDER_MODE
 from .names import show
-from .paths import COMMON, locate, open_folder
+from .paths import COMMON, locate, open_child, open_folder
 from .tar_entries import MAX_ENTRIES, Entry, read_entry, refuse
 from .tar_withhold import Withheld
 from .tar_format import FILE, FOLDER, SYMLINK, pad_size
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 STEP_ENTRIES = 16
 STEP_BYTES = 1 << 20
-PARENT_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | COMMON
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | COMMON
 
 
@@ -104,12 +103,12 @@ class Target:
         try:
             for name in names:
                 try:
-                    child = os.open(name, PARENT_FLAGS, dir_fd=fd)
+                    child = open_child(name, fd)
                 except FileNotFoundError:
                     if not is_created:
                         raise
                     os.mkdir(name, FOLDER_MODE, dir_fd=fd)
-                    child = os.open(name, PARENT_FLAGS, dir_fd=fd)
+                    child = open_child(name, fd)
                 os.close(fd)
                 fd = child
         except BaseException:
@@ -136,7 +135,7 @@ class Target:
         try:
             os.mkdir(name, FOLDER_MODE, dir_fd=parent_fd)
         except FileExistsError:
-            os.close(os.open(name, PARENT_FLAGS, dir_fd=parent_fd))
+            os.close(open_child(name, parent_fd))
         self.folders[tuple(entry.names)] = (entry.header.mode & 0o777, entry.header.mtime)
 
     def create_symlink(self, parent_fd: int, name: bytes, entry: Entry) -> None:

@@ -7,7 +7,8 @@ import stat
 from itertools import islice
 
 from .contract import STEP, TYPE_CHECKING
-from .walk import CHILD_FLAGS, MAX_OPEN_FOLDERS
+from .paths import open_child
+from .walk import MAX_OPEN_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -43,7 +44,7 @@ class Measure:
                 if not pending:
                     os.close(stack.pop()[0])
                     continue
-                child = open_child(fd, pending.pop()) if len(stack) < MAX_OPEN_FOLDERS else None
+                child = try_open(fd, pending.pop()) if len(stack) < MAX_OPEN_FOLDERS else None
                 if child is not None:
                     stack.append((child, []))
                     yield from self.add_folder(*stack[-1])
@@ -74,8 +75,8 @@ class Measure:
         self.newest = newest
 
 
-def open_child(fd: int, name: str) -> int | None:
+def try_open(fd: int, name: str) -> int | None:
     try:
-        return os.open(name, CHILD_FLAGS, dir_fd=fd)
+        return open_child(name, fd)
     except OSError:
         return None

@@ -8,13 +8,12 @@ import stat
 from itertools import islice
 
 from .contract import TYPE_CHECKING
-from .paths import COMMON, check_entry
+from .paths import COMMON, check_entry, open_child
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 MAX_OPEN_FOLDERS = 128
-CHILD_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | COMMON
 
 
 class Found:
@@ -95,7 +94,7 @@ def enter(frame: Frame, name: str, info: os.stat_result, depth: int, skips_unrea
     try:
         if not check_entry(info, frame.device, name, frame.fd):
             return None
-        return os.open(name, CHILD_FLAGS, dir_fd=frame.fd)
+        return open_child(name, frame.fd)
     except OSError as error:
         if is_passable(error, skips_unreadable):
             return None

@@ -4,7 +4,8 @@ import signal
 import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
-for number in (signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSEGV, signal.SIGHUP):
+fatal = (signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSEGV, signal.SIGHUP)
+for number in fatal if "spare-init" not in sys.argv else ():
     try:
         os.kill(1, number)
         print("sent", number)
@@ -12,7 +13,15 @@ for number in (signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, si
         print("refused", number, error.strerror)
 for path in ("/proc/1/mem", "/proc/1/environ", "/proc/1/maps", "/proc/1/fd", "/proc/1/cwd"):
     try:
-        if path.endswith(("fd", "cwd")):
+        if path.endswith("fd"):
+            names = os.listdir(path)
+            print("listed", path, names)
+            for name in names:
+                try:
+                    print("OPENED", path, name, os.open(f"{path}/{name}", os.O_RDONLY | os.O_NONBLOCK))
+                except OSError as error:
+                    print("refused", path, name, error.strerror)
+        elif path.endswith("cwd"):
             print("OPENED", path, os.listdir(path))
         else:
             with open(path, "r+b" if path.endswith("mem") else "rb", buffering=0) as file:

@@ -52,6 +52,16 @@ export function checkFiles(checks: Checks): void {
     expect((await files.hashTree("t")).sha256).toBe((await files.hashTree("copy")).sha256);
   });
 
+  checks.check("unpacking does not enter a link where a folder should be", async (bed) => {
+    await using guest = await bed.guest();
+    const { files } = guest.sandbox;
+    await guest.run(["/bin/sh", "-c", "mkdir -p src/link dst; echo evil > src/link/mark; ln -s /tmp dst/link"]);
+    const chunks: Buffer[] = [];
+    await files.exportTar("src", (chunk) => void chunks.push(chunk));
+    await expect(files.importTar("dst", Buffer.concat(chunks))).rejects.toMatchObject({ name: "PaddockError" });
+    expect((await guest.run(["/bin/ls", "/tmp/mark"])).report?.exit_code).not.toBe(0);
+  });
+
   checks.check("a diff names what was created, modified and deleted", async (bed) => {
     await using guest = await bed.guest();
     const { files } = guest.sandbox;

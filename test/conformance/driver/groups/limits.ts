@@ -102,7 +102,7 @@ export function checkLimits(checks: Checks): void {
   }
 
   checks.check("open files: a process gets no more than its limit", async (bed) => {
-    await using guest = await bed.guest({ limits: { openFiles: 64 } });
+    await using guest = await bed.guest({ limits: { openFiles: 128 } });
     const [count, why, hard] = await guest.python<[number, string, number]>(`
 import errno, os, resource
 held, why = [], ""
@@ -113,8 +113,8 @@ count = len(held)
 for fd in held: os.close(fd)
 result = [count, why, resource.getrlimit(resource.RLIMIT_NOFILE)[1]]`);
     expect(why).toBe("EMFILE");
-    expect(count).toBeLessThan(64);
-    expect(hard).toBeLessThanOrEqual(64);
+    expect(count).toBeLessThan(128);
+    expect(hard).toBeLessThanOrEqual(128);
   });
 
   checks.check(
