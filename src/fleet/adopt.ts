@@ -47,14 +47,11 @@ const LeaseState = z.strictObject({
   env: z.record(z.string(), z.string()),
   bare: z.boolean(),
   template: SavedTemplate.nullable(),
-  /** What the owner left for the next one; JSON. */
-  note: z.unknown(),
 });
 export type LeaseState = z.infer<typeof LeaseState>;
 
-/** Template folders are not saved by path but by hash: `folder` is only there where nodes start from folders. */
 export function saveLease(request: LeaseRequest, template: Template | undefined): LeaseState {
-  const { nodeType, limits, network, env, bare, survive } = request;
+  const { nodeType, limits, network, env, bare } = request;
   return {
     version: 1,
     nodeType,
@@ -71,7 +68,6 @@ export function saveLease(request: LeaseRequest, template: Template | undefined)
             env: { ...template.env },
             versions: { ...template.versions },
           },
-    note: survive?.note ?? null,
   };
 }
 

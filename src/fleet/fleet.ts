@@ -31,8 +31,6 @@ export interface Survival {
   readonly graceMs: number;
   /** Without an owner it is removed this long after it was made, whatever is left of its grace. Default: no such limit. */
   readonly lifetimeMs?: number;
-  /** For the next owner, as JSON; `Lease.note` gives it back. */
-  readonly note?: unknown;
 }
 
 export interface LeaseRequest {
@@ -59,8 +57,6 @@ export interface Lease extends AsyncDisposable {
   readonly nodeType: NodeType;
   readonly limits: Limits;
   readonly template: Template | undefined;
-  /** What the sandbox's first owner left for the next one; null where it left nothing. */
-  readonly note: unknown;
   close(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
 }
 
@@ -158,7 +154,6 @@ export class Fleet implements AsyncDisposable {
         sandbox,
         proxy,
         template: environment.template,
-        note: request.survive?.note ?? null,
         release,
       });
     } catch (error) {
@@ -191,7 +186,8 @@ export class Fleet implements AsyncDisposable {
       return lease;
     } catch (error) {
       await closing.disposeAsync().catch(() => undefined);
-      if (signal.aborted || (error instanceof PaddockError && error.code === "adoption_refused")) throw error;
+      if (error instanceof PaddockError && error.code === "adoption_refused") throw error;
+      if (signal.aborted) throw new PaddockError("cancelled", `sandbox ${id} was not needed any more`, { cause: error });
       throw refuse(id, toPaddockError(error).message, error);
     }
   }
@@ -285,7 +281,7 @@ export class Fleet implements AsyncDisposable {
     return (sandboxId) => makeSettings({ sandboxId, nodeType, limits, template, env, registryEnv, hasCaBundle });
   }
 
-  #track({ sandbox, proxy, nodeType, limits, template, note, release }: Leased): Lease {
+  #track({ sandbox, proxy, nodeType, limits, template, release }: Leased): Lease {
     const stopWatching = watchWorkspaceSize(sandbox, limits.workspaceBytes);
     let closing: Promise<void> | undefined;
     const close = async (options: { readonly keepWorkspace?: boolean } = {}): Promise<void> => {
@@ -301,7 +297,6 @@ export class Fleet implements AsyncDisposable {
       nodeType,
       limits,
       template,
-      note,
       close: (options) => (closing ??= close(options)),
       [Symbol.asyncDispose]: () => lease.close(),
     };

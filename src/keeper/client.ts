@@ -7,7 +7,7 @@ import { isSandboxId } from "../model/ids.ts";
 import { Connection } from "../sandbox/connection.ts";
 import { readControl } from "../sandbox/control.ts";
 import { FRAME, MAX_PAYLOAD_BYTES } from "../sandbox/frames.ts";
-import { KeeperCard, type KeeperRequest, toErrorCode } from "./protocol.ts";
+import { CARD, KeeperCard, type KeeperRequest, toErrorCode } from "./protocol.ts";
 
 export interface KeeperSinks {
   readonly stdout?: (chunk: Buffer) => void | Promise<void>;
@@ -17,18 +17,26 @@ export interface KeeperSinks {
 
 /** The cards of kept sandboxes whose keeper lives. */
 export function listKept(runFolder: string): readonly KeeperCard[] {
+  return listCards(runFolder).filter((card) => isAlive(card.keeper));
+}
+
+/** The cards of all keepers, living and dead. */
+export function listCards(runFolder: string): readonly KeeperCard[] {
   if (!existsSync(runFolder)) return [];
   return readdirSync(runFolder).flatMap((id) => {
-    const card = readCard(join(runFolder, id, "keeper.json"));
-    return card !== undefined && isAlive(card.keeper) ? [card] : [];
+    const card = readCard(join(runFolder, id, CARD));
+    return card === undefined ? [] : [card];
   });
 }
 
 /** A kept sandbox by its id or an unambiguous beginning of it. */
 export function findKept(runFolder: string, name: string): KeeperCard {
-  const matches = listKept(runFolder).filter(
-    (card) => card.sandbox_id.startsWith(name) || card.sandbox_id.startsWith(`sbx_${name}`),
-  );
+  return chooseCard(listKept(runFolder), name);
+}
+
+/** Throws `not_found` unless exactly one card is meant. */
+export function chooseCard(cards: readonly KeeperCard[], name: string): KeeperCard {
+  const matches = cards.filter((card) => card.sandbox_id.startsWith(name) || card.sandbox_id.startsWith(`sbx_${name}`));
   const [first, second] = matches;
   if (first !== undefined && second === undefined && name.length >= 1) return first;
   throw new PaddockError(

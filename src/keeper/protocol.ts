@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type ErrorCode, isErrorCode } from "../errors/codes.ts";
 import type { CopyBack } from "../fleet/workspace-folder.ts";
+import { isSandboxId } from "../model/ids.ts";
 import type { TaskResult } from "../model/result.ts";
 import { TaskInput } from "../model/task.ts";
 
@@ -43,7 +44,7 @@ export const ExecDone = z.object({
 export type ExecDone = z.infer<typeof ExecDone>;
 
 /** What `paddock run --keep` hands to the detached keeper on its standard input. */
-export const KeeperStart = z.strictObject({
+export const KeepStart = z.strictObject({
   task: TaskInput,
   ttl_ms: z
     .int()
@@ -51,6 +52,13 @@ export const KeeperStart = z.strictObject({
     .max(7 * 24 * 60 * 60 * 1000),
   workspace: z.string().optional(),
 });
+export type KeepStart = z.infer<typeof KeepStart>;
+
+/** The same for a keeper that goes on with the sandbox of a dead one. */
+export const AdoptStart = z.strictObject({ adopt: z.string().refine(isSandboxId) });
+export type AdoptStart = z.infer<typeof AdoptStart>;
+
+export const KeeperStart = z.union([KeepStart, AdoptStart]);
 export type KeeperStart = z.infer<typeof KeeperStart>;
 
 /** Lines a keeper prints on its standard output until its sandbox is ready. */
@@ -59,6 +67,22 @@ export type KeeperLine =
   | { readonly ready: string }
   | { readonly error: { readonly code: string; readonly message: string; readonly hint: string } };
 
+/** What chooses the driver of a keeper. The next keeper of the same sandbox gets exactly these. */
+export const DRIVER_VARIABLES = [
+  "PADDOCK_DRIVER",
+  "PADDOCK_RUNTIME",
+  "PADDOCK_LIMITS",
+  "DOCKER_HOST",
+  "DOCKER_CONTEXT",
+  "DOCKER_CONFIG",
+  "DOCKER_CERT_PATH",
+  "DOCKER_TLS",
+  "DOCKER_TLS_VERIFY",
+] as const;
+
+/** Its name in `run/<id>`. */
+export const CARD = "keeper.json";
+
 /** `run/<id>/keeper.json`. */
 export const KeeperCard = z.strictObject({
   sandbox_id: z.string(),
@@ -66,6 +90,9 @@ export const KeeperCard = z.strictObject({
   created: z.string(),
   expires: z.string(),
   keeper: z.strictObject({ pid: z.int(), startTicks: z.string(), bootId: z.string() }),
+  /** Host folder that tasks copy their changes back to. */
+  workspace: z.string().optional(),
+  driver: z.partialRecord(z.enum(DRIVER_VARIABLES), z.string()),
 });
 export type KeeperCard = z.infer<typeof KeeperCard>;
 

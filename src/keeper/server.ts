@@ -1,4 +1,4 @@
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,12 +17,15 @@ import { FRAME, type Frame } from "../sandbox/frames.ts";
 import { fail, finish, sendBytes, takeInput } from "./answer.ts";
 import { runExec } from "./exec.ts";
 import { OutputLog } from "./output-log.ts";
-import { type KeeperCard, KeeperRequest, type KeptResult } from "./protocol.ts";
+import { CARD, type KeeperCard, KeeperRequest, type KeptResult } from "./protocol.ts";
 
 /** A control connection has this long to send its request. */
 const REQUEST_MS = 5000;
 /** After the sandbox's end the last answers have this long to be read. */
 const SETTLE_MS = 1000;
+
+/** What stays the same from keeper to keeper. */
+export type KeeperTerm = Pick<KeeperCard, "created" | "expires" | "workspace" | "driver">;
 
 type TaskRequest = Extract<KeeperRequest, { op: "task" }>;
 
@@ -32,7 +35,8 @@ export class KeeperServer {
   readonly #lease: Lease;
   readonly #workspace: WorkspaceFolder | undefined;
   readonly #server: Server;
-  readonly #log = new OutputLog();
+  readonly #log: OutputLog;
+  readonly #folder: string;
   readonly #sockets = new Set<Socket>();
   /** Connections that asked for the end; answered once it came. */
   readonly #killers = new Set<Connection>();
@@ -45,15 +49,17 @@ export class KeeperServer {
     this.#app = app;
     this.#lease = lease;
     this.#workspace = workspace;
+    this.#folder = join(app.config.home.run, lease.sandbox.id);
+    this.#log = new OutputLog(app.fleet.survivesOwner ? join(this.#folder, "output.ring") : undefined);
     this.ended = this.#end.promise;
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
-  /** Opens the control socket and says so in `run/<id>/keeper.json`. The keeper's time begins. */
-  async listen(runFolder: string, ttlMs: number): Promise<void> {
+  /** Opens the control socket and says so in `run/<id>/keeper.json`. A dead keeper's socket and card are replaced. */
+  async listen(term: KeeperTerm): Promise<void> {
     const { sandbox } = this.#lease;
-    const folder = join(runFolder, sandbox.id);
-    const path = join(folder, "keeper.sock");
+    const path = join(this.#folder, "keeper.sock");
+    rmSync(path, { force: true });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const umask = process.umask(0o177);
     this.#server.once("error", reject);
@@ -61,9 +67,14 @@ export class KeeperServer {
     process.umask(umask);
     await promise;
     chmodSync(path, 0o600);
-    this.#card = makeCard(this.#lease, ttlMs);
-    writeFileSync(join(folder, "keeper.json"), JSON.stringify(this.#card), { mode: 0o600 });
-    setTimeout(() => this.#end.resolve("its time was over"), ttlMs).unref();
+    this.#card = makeCard(this.#lease, term);
+    const draft = join(this.#folder, ".keeper.json");
+    writeFileSync(draft, JSON.stringify(this.#card), { mode: 0o600 });
+    renameSync(draft, join(this.#folder, CARD));
+    setTimeout(
+      () => this.#end.resolve("its time was over"),
+      Math.max(0, Date.parse(term.expires) - Date.now()),
+    ).unref();
     void sandbox.ended.then(({ detail }) => this.#end.resolve(detail));
   }
 
@@ -77,6 +88,7 @@ export class KeeperServer {
     for (const connection of this.#killers) finish(connection, {});
     const closed = Promise.all([...this.#sockets].map((socket) => new Promise((done) => socket.once("close", done))));
     await Promise.race([closed, sleep(SETTLE_MS, undefined, { ref: false })]);
+    this.#log[Symbol.dispose]();
   }
 
   #accept(socket: Socket): void {
@@ -167,14 +179,13 @@ function storeOption({ store }: TaskRequest): { store?: StoreRequest } {
   return { store: store.prefix === undefined ? {} : { prefix: store.prefix } };
 }
 
-function makeCard(lease: Lease, ttlMs: number): KeeperCard {
+function makeCard(lease: Lease, term: KeeperTerm): KeeperCard {
   const keeper = identifyProcess(process.pid);
   if (keeper === undefined) throw new PaddockError("internal", "/proc does not show this process");
   return {
     sandbox_id: lease.sandbox.id,
     node_type: lease.nodeType,
-    created: new Date().toISOString(),
-    expires: new Date(Date.now() + ttlMs).toISOString(),
+    ...term,
     keeper,
   };
 }

@@ -4,18 +4,19 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Home } from "../config/home.ts";
 import { PaddockError } from "../errors/error.ts";
-import { type KeeperLine, type KeeperStart, toErrorCode } from "./protocol.ts";
+import { DRIVER_VARIABLES, type KeeperCard, type KeeperLine, type KeeperStart, toErrorCode } from "./protocol.ts";
 
 /** In the data folder: what keepers say when something breaks. */
 const KEEPERS_LOG = "keepers.log";
 
-/** Starts a detached keeper and waits until its sandbox is ready. Returns the sandbox's id. */
+/** Starts a detached keeper and waits until its sandbox is ready. Returns the sandbox's id. An abort ends a keeper that is not ready yet. */
 export async function spawnKeeper(
   home: Home,
   entry: string,
   start: KeeperStart,
   signal: AbortSignal,
   onProgress: (text: string) => void,
+  driver: KeeperCard["driver"] = pickDriver(process.env),
 ): Promise<string> {
   mkdirSync(home.root, { recursive: true, mode: 0o711 });
   const log = openSync(join(home.root, KEEPERS_LOG), "a", 0o600);
@@ -23,7 +24,7 @@ export async function spawnKeeper(
     detached: true,
     stdio: ["pipe", "pipe", log],
     cwd: "/",
-    env: { ...process.env, PADDOCK_HOME: home.root },
+    env: { ...withoutDriver(process.env), ...driver, PADDOCK_HOME: home.root },
   });
   closeSync(log);
   const { stdin, stdout } = child;
@@ -48,3 +49,13 @@ export async function spawnKeeper(
     child.unref();
   }
 }
+
+/** The variables that choose the driver, as far as they are set. */
+export function pickDriver(env: NodeJS.ProcessEnv): KeeperCard["driver"] {
+  return Object.fromEntries(
+    DRIVER_VARIABLES.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]] as const])),
+  );
+}
+
+const withoutDriver = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => !DRIVER_VARIABLES.some((variable) => variable === name)));

@@ -39,3 +39,15 @@ test("process identity - knows this process and not one with another start time"
   expect(me && isAlive({ ...me, startTicks: "1" })).toBe(false);
   expect(identifyProcess(2 ** 22 + 1)).toBeUndefined();
 });
+
+test("deadline - a race that was lost before it began leaves no unhandled rejection", async () => {
+  const { promise, reject } = Promise.withResolvers<void>();
+  await expect(raceSignal(promise, AbortSignal.abort(new Error("left")))).rejects.toThrow("left");
+  const unhandled: unknown[] = [];
+  const listen = (reason: unknown): void => void unhandled.push(reason);
+  process.on("unhandledRejection", listen);
+  reject(new Error("late"));
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("unhandledRejection", listen);
+  expect(unhandled).toEqual([]);
+});

@@ -3,8 +3,10 @@ import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import { ERROR_CODES } from "../../errors/codes.ts";
 import { PaddockError } from "../../errors/error.ts";
-import { findKept, KeeperCall } from "../../keeper/client.ts";
+import { KeeperCall } from "../../keeper/client.ts";
+import { reachKept } from "../../keeper/orphans.ts";
 import { ExecDone } from "../../keeper/protocol.ts";
+import { entryPoint } from "../entry.ts";
 import { signalExitCode } from "../exit-code.ts";
 import { outputLost } from "../output-loss.ts";
 import { writeOut } from "../terminal.ts";
@@ -34,7 +36,7 @@ async function exec(name: string, given: readonly string[], options: ExecOptions
   const command = given[0] === "--" ? given.slice(1) : given;
   const timeoutMs = options.timeout === undefined ? undefined : parseDuration(options.timeout, "--timeout");
   const { home } = loadConfig(process.env, process.getuid?.() ?? 0);
-  const card = findKept(home.run, name);
+  const card = await reachKept(home, entryPoint(), name);
   const terminal = options.tty !== false && process.stdin.isTTY === true && process.stdout.isTTY === true;
   const call = new KeeperCall(
     home.run,

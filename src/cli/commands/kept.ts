@@ -1,11 +1,15 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { Command } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import type { Home } from "../../config/home.ts";
 import { PaddockError } from "../../errors/error.ts";
 import type { ProcessListing, UsageSample } from "../../internal.ts";
-import { findKept, KeeperCall, listKept } from "../../keeper/client.ts";
+import { KeeperCall, listKept } from "../../keeper/client.ts";
+import { listOrphans, reachKept } from "../../keeper/orphans.ts";
 import type { KeeperCard } from "../../keeper/protocol.ts";
 import { formatBytes } from "../../report/format.ts";
+import { entryPoint } from "../entry.ts";
 import { GuestOutput } from "../guest-output.ts";
 import { printable, renderTable } from "../table.ts";
 import { say } from "../terminal.ts";
@@ -13,6 +17,8 @@ import { say } from "../terminal.ts";
 /** What a keeper says of its sandbox; only the card where it does not answer. */
 interface Status {
   readonly card: KeeperCard;
+  /** Its keeper died; `exec` and `logs` bring it back. */
+  readonly orphaned?: true;
   readonly usage?: UsageSample;
   readonly processes?: readonly ProcessListing[];
 }
@@ -27,8 +33,9 @@ export function psCommand(): Command {
     .description("list kept sandboxes and what runs in them")
     .option("--json", "as JSON")
     .action(async (options: { json?: boolean }) => {
-      const { run } = home();
-      const statuses = await Promise.all(listKept(run).map((card) => askStatus(run, card)));
+      const folders = home();
+      const kept = await Promise.all(listKept(folders.run).map((card) => askStatus(folders.run, card)));
+      const statuses = [...kept, ...listOrphans(folders).map((card): Status => ({ card, orphaned: true }))];
       if (options.json) process.stdout.write(`${JSON.stringify(statuses, null, 2)}\n`);
       else process.stdout.write(`${renderStatuses(statuses)}\n`);
     });
@@ -47,14 +54,16 @@ async function askStatus(run: string, card: KeeperCard): Promise<Status> {
 }
 
 function renderStatuses(statuses: readonly Status[]): string {
-  const rows = statuses.map(({ card, usage, processes }) => [
+  const rows = statuses.map(({ card, usage, processes, orphaned }) => [
     card.sandbox_id,
     card.node_type,
     card.created.slice(0, 19),
     card.expires.slice(0, 19),
     usage?.memoryBytes === undefined ? "" : formatBytes(usage.memoryBytes),
     processes === undefined
-      ? "does not answer"
+      ? orphaned
+        ? "orphaned: its keeper died; exec brings it back"
+        : "does not answer"
       : processes
           .filter(({ running }) => running)
           .map(oneProcess)
@@ -72,15 +81,26 @@ export function killCommand(): Command {
     .argument("[sandbox...]", "ids or the beginnings of them")
     .option("--all", "every kept sandbox")
     .action(async (names: string[], options: { all?: boolean }) => {
-      const { run } = home();
+      const folders = home();
       if (names.length === 0 && !options.all)
         throw new PaddockError("invalid_request", "no sandbox is named", { hint: "Give ids, or --all." });
-      const cards = options.all ? listKept(run) : names.map((name) => findKept(run, name));
-      for (const card of cards) {
-        await new KeeperCall(run, card.sandbox_id, { op: "kill" }).done;
-        say(`ended ${card.sandbox_id}`);
-      }
+      const all = (): string[] => [...listKept(folders.run), ...listOrphans(folders)].map((card) => card.sandbox_id);
+      for (const name of options.all ? all() : names) say(`ended ${await kill(folders, name)}`);
     });
+}
+
+/** An orphan gets a keeper that ends it. One that is not fit for that is removed on the way, which is what was asked for. */
+async function kill(folders: Home, name: string): Promise<string> {
+  const isThere = (id: string): boolean => existsSync(join(folders.owners, id));
+  const orphan = listOrphans(folders).find((card) => card.sandbox_id.includes(name))?.sandbox_id;
+  try {
+    const { sandbox_id: id } = await reachKept(folders, entryPoint(), name);
+    await new KeeperCall(folders.run, id, { op: "kill" }).done;
+    return id;
+  } catch (error) {
+    if (orphan !== undefined && !isThere(orphan)) return orphan;
+    throw error;
+  }
 }
 
 export function logsCommand(): Command {
@@ -88,11 +108,11 @@ export function logsCommand(): Command {
     .description("the last MiB of output of a kept sandbox")
     .argument("<sandbox>", "id or the beginning of it")
     .action(async (name: string) => {
-      const { run } = home();
-      const card = findKept(run, name);
+      const folders = home();
+      const card = await reachKept(folders, entryPoint(), name);
       const guest = new GuestOutput();
       await new KeeperCall(
-        run,
+        folders.run,
         card.sandbox_id,
         { op: "logs" },
         { stdout: (chunk) => guest.write(process.stdout, chunk) },

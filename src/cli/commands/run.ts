@@ -1,5 +1,4 @@
-import { extname, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
 import { Command } from "commander";
 import { type App, closeLostTasks, createApp } from "../../app.ts";
 import { loadConfig } from "../../config/config.ts";
@@ -10,6 +9,7 @@ import { spawnKeeper } from "../../keeper/spawn.ts";
 import type { TaskResult } from "../../model/result.ts";
 import type { TaskInput } from "../../model/task.ts";
 import { addDriverOptions } from "../driver-options.ts";
+import { entryPoint } from "../entry.ts";
 import { artifactsExitCode, exitCodeOf } from "../exit-code.ts";
 import { RunView } from "../run-view.ts";
 import { catchInterrupts } from "../signals.ts";
@@ -144,10 +144,4 @@ async function runKept(
   const { result, copied_back: copiedBack } = (await call.json()) as KeptResult;
   if (options.workspace !== undefined) view.copiedBack(copiedBack);
   return result;
-}
-
-/** The program itself, as sources or built. */
-function entryPoint(): string {
-  const self = fileURLToPath(import.meta.url);
-  return resolve(self, `../../main${extname(self)}`);
 }
