@@ -9,8 +9,11 @@ const run = promisify(execFile);
 
 const MIB = 1024 * 1024;
 const NO_OVERHEAD: RuntimeOverhead = { memoryBytes: 0, pids: 0, threadsPerTask: 1 };
-/** gVisor's kernel lives in the container's cgroup: 23 MiB and 35 threads at rest, two threads per task of the guest (docs/docker.md). */
-const GVISOR_OVERHEAD: RuntimeOverhead = { memoryBytes: 64 * MIB, pids: 64, threadsPerTask: 2 };
+/**
+ * gVisor's kernel lives in the container's cgroup: 23 MiB and 35 threads at rest, two threads and more per task of the guest. It counts the guest's
+ * tasks itself (`nproc`), so this limit only has to be one that it never meets: refused a thread, it gives up (docs/docker.md).
+ */
+const GVISOR_OVERHEAD: RuntimeOverhead = { memoryBytes: 64 * MIB, pids: 64, threadsPerTask: 4 };
 
 /** The runtime that sandboxes are made with, and what it can do. */
 export interface ChosenRuntime {
