@@ -1,14 +1,11 @@
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { makeSandboxId } from "../../../src/model/ids.ts";
 import { lacks } from "../../support/needs.ts";
 import {
   findInitProcess,
   type Harness,
   isRoot,
-  listen,
   listLeftovers,
-  makeSpec,
   NOTHING_LEFT,
   openHarness,
   readStatus,
@@ -50,44 +47,6 @@ describe.skipIf(lacks(isRoot, "root"))("creating and destroying", () => {
     expect(harness.listOwnGroups()).toEqual([]);
   });
 
-  test("ten sandboxes are made and destroyed at the same time", async () => {
-    const guests = await Promise.all(Array.from({ length: 10 }, () => harness.open()));
-    expect(new Set(guests.map(({ spec }) => spec.id)).size).toBe(10);
-    await Promise.all(guests.map((guest) => guest[Symbol.asyncDispose]()));
-    expect(listLeftovers(harness.home)).toEqual(NOTHING_LEFT);
-  });
-
-  test.each([0, 1, 3, 6, 10])("a create that is aborted after %i ms leaves nothing", async (delayMs) => {
-    const id = makeSandboxId();
-    const { server, socketDir } = await listen(harness.home, id);
-    const created = harness.driver.create(makeSpec(socketDir, { id }), AbortSignal.timeout(delayMs));
-    const outcome = await created.then(
-      async (sandbox) => {
-        await sandbox.destroy();
-        return "made before the abort";
-      },
-      (error: { code: string }) => error.code,
-    );
-    server.close();
-    rmSync(socketDir, { recursive: true, force: true });
-    expect(["timeout", "made before the abort"]).toContain(outcome);
-    expect(listLeftovers(harness.home)).toEqual(NOTHING_LEFT);
-  });
-
-  test("destroy and kill may be called again and at the same time", async () => {
-    await using guest = await harness.open();
-    await Promise.all([guest.sandbox.destroy(), guest.sandbox.kill("x"), guest.sandbox.destroy()]);
-    await guest.sandbox.destroy();
-    expect(guest.sandbox.usage().memoryPeakBytes).toBeGreaterThan(0);
-  });
-
-  test("an id that is in use is refused and its sandbox lives on", async () => {
-    await using guest = await harness.open();
-    const again = harness.driver.create({ ...guest.spec }, AbortSignal.timeout(5000));
-    await expect(again).rejects.toMatchObject({ code: "create_failed" });
-    expect(await guest.run("result = 5")).toBe(5);
-  });
-
   test("a kept workspace can be read by a later sandbox under the same uid, and written only if asked", async () => {
     const first = await harness.open();
     await first.run("open('/workspace/note', 'w').write('kept')");
@@ -109,18 +68,6 @@ describe.skipIf(lacks(isRoot, "root"))("creating and destroying", () => {
     }
     await using writer = await harness.open({ workspace: { kind: "ended", sandboxId, writable: true } });
     expect(await writer.run(look)).toEqual(["kept", true]);
-  });
-
-  test("a workspace that was not kept cannot be opened", async () => {
-    const open = harness.open({ workspace: { kind: "ended", sandboxId: makeSandboxId() } });
-    await expect(open).rejects.toMatchObject({ code: "not_found" });
-  });
-
-  test("a workspace in memory is a tmpfs of its size", async () => {
-    await using guest = await harness.open({ workspace: { kind: "memory" }, limits: { workspaceBytes: 1 << 24 } });
-    expect(guest.sandbox.isolation.limits.workspace).toBe("memory");
-    expect(await guest.run("import os\ns = os.statvfs('/workspace')\nresult = s.f_blocks * s.f_frsize")).toBe(1 << 24);
-    expect(await guest.run("open('/workspace/x', 'w').write('y')\nresult = True")).toBe(true);
   });
 
   test("the isolation says what is true of this sandbox", async () => {
