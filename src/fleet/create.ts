@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Home } from "../config/home.ts";
 import type { Adoption, Driver, Mount, SandboxSpec, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
-import { identifyProcess } from "../lib/process-identity.ts";
+import { identifyProcess, type ProcessIdentity } from "../lib/process-identity.ts";
 import { announceStep } from "../lib/steps.ts";
 import { makeSandboxId, type SandboxId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
@@ -42,6 +42,19 @@ export const MAKER_MARK = "maker.json";
 /** Names the template a live sandbox uses, so that pruning leaves it alone. */
 export const TEMPLATE_MARK = "template";
 
+const DRAFT = /^\.new-(\d+)-(\d+)-([0-9a-f-]{36})-sbx_/;
+
+function nameDraft(id: SandboxId): string {
+  const { pid, startTicks, bootId } = identifyProcess(process.pid) ?? {};
+  return `.new-${pid}-${startTicks}-${bootId}-${id}`;
+}
+
+/** Who makes the run folder of this name; undefined for one that has its own. */
+export function readDraft(name: string): ProcessIdentity | undefined {
+  const [, pid, startTicks = "", bootId = ""] = DRAFT.exec(name) ?? [];
+  return pid === undefined ? undefined : { pid: Number(pid), startTicks, bootId };
+}
+
 /** Says in a sandbox's run folder who owns it and what it uses. */
 export function markRunFolder(runDir: string, templateName: string | undefined): void {
   writeFileSync(join(runDir, MAKER_MARK), JSON.stringify(identifyProcess(process.pid)), { mode: 0o600 });
@@ -57,12 +70,10 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
   const runDir = join(parts.home.run, id);
   const removeRunDir = (): void => rmSync(runDir, { recursive: true, force: true });
   const socketDir = join(runDir, "socket");
-  mkdirSync(socketDir, { recursive: true, mode: 0o711 });
-  announceStep("run folder", id);
   const key = randomBytes(16).toString("hex");
   let wiring: Wiring | undefined;
   try {
-    markRunFolder(runDir, request.templateName);
+    makeRunFolder(parts.home.run, id, request.templateName);
     wiring = await Wiring.listen(socketDir, key, request.proxy);
     announceStep("listening", id);
     const host = await parts.driver.create(describeSandbox(id, socketDir, key, request), request.signal);
@@ -79,6 +90,21 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
     removeRunDir();
     throw explainFailure(request.signal, wiring?.breach ?? error);
   }
+}
+
+/** It has its name only once it says whose it is; until then its name does, so that a sweep never has to guess. */
+function makeRunFolder(run: string, id: SandboxId, templateName: string | undefined): void {
+  const draft = join(run, nameDraft(id));
+  try {
+    mkdirSync(join(draft, "socket"), { recursive: true, mode: 0o711 });
+    announceStep("run folder begun", id);
+    markRunFolder(draft, templateName);
+    renameSync(draft, join(run, id));
+  } catch (error) {
+    rmSync(draft, { recursive: true, force: true });
+    throw error;
+  }
+  announceStep("run folder", id);
 }
 
 function describeSandbox(id: SandboxId, socketDir: string, key: string, request: CreateRequest): SandboxSpec {

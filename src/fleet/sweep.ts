@@ -4,9 +4,9 @@ import { join } from "node:path";
 import type { Home } from "../config/home.ts";
 import type { Driver, ProbeFinding, ReapReport } from "../drivers/driver.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
-import { MAKER_MARK } from "./create.ts";
+import { MAKER_MARK, readDraft } from "./create.ts";
 
-/** A run folder whose maker is not named yet is left alone this long. */
+/** A run folder that names no maker is left alone this long. */
 const RUN_GRACE_MS = 60_000;
 export const SWEEP_MS = 60_000;
 
@@ -85,7 +85,7 @@ function removeUnownedRuns({ run, owners }: Home): ReapReport["failed"] {
   return readdirSync(run).flatMap((id) => {
     const path = join(run, id);
     try {
-      if (hasLostItsMaker(path) && !existsSync(join(owners, id))) rmSync(path, { recursive: true, force: true });
+      if (hasLostItsMaker(id, path) && !existsSync(join(owners, id))) rmSync(path, { recursive: true, force: true });
       return [];
     } catch (error) {
       return [{ id, detail: error instanceof Error ? error.message : String(error) }];
@@ -93,7 +93,9 @@ function removeUnownedRuns({ run, owners }: Home): ReapReport["failed"] {
   });
 }
 
-function hasLostItsMaker(path: string): boolean {
+function hasLostItsMaker(name: string, path: string): boolean {
+  const maker = readDraft(name);
+  if (maker !== undefined) return !isAlive(maker);
   try {
     return !isAlive(JSON.parse(readFileSync(join(path, MAKER_MARK), "utf8")) as ProcessIdentity);
   } catch {

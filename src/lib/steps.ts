@@ -2,6 +2,7 @@ import { channel } from "node:diagnostics_channel";
 
 /** The steps of making and removing a sandbox, in their order. */
 export const STEPS = [
+  "run folder begun",
   "run folder",
   "listening",
   "held",

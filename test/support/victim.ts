@@ -1,10 +1,47 @@
-import { createPaddock } from "../../src/index.ts";
+import { subscribe } from "node:diagnostics_channel";
+import { writeSync } from "node:fs";
+import { createPaddock, type SandboxOptions, type TaskRequest } from "../../src/index.ts";
+import type { StepTaken } from "../../src/lib/steps.ts";
+import { listNames, readText } from "../conformance/driver/scan.ts";
 
-/** A library process with work in two sandboxes, for tests that kill it. */
+/**
+ * A library process for tests that kill it. It says the ids of its sandboxes.
+ *   work              a call that sleeps in one sandbox, and another sandbox: to be killed in the middle of it
+ *   churn             makes and removes sandboxes until it is killed
+ *   step NAME [HOW]   runs a task and kills itself right after the named step (src/lib/steps.ts); HOW is `launcher`: kills its launcher just
+ *                     before, or `survive`: with a sandbox that outlives it for a millisecond
+ */
+const [mode, step, how] = process.argv.slice(2);
+
+subscribe("paddock:step", (message) => {
+  const taken = message as StepTaken;
+  if (taken.step === "run folder begun") writeSync(1, `${taken.sandboxId}\n`);
+  if (mode !== "step" || taken.step !== step) return;
+  if (how === "launcher") for (const pid of listChildren()) process.kill(pid, "SIGKILL");
+  process.kill(process.pid, "SIGKILL");
+});
+
+function listChildren(): number[] {
+  const tasks = `/proc/${process.pid}/task`;
+  const children = listNames(tasks).map((task) => readText(`${tasks}/${task}/children`));
+  return children.flatMap((text) => text.split(" ").filter(Boolean).map(Number));
+}
+
+const sleeper = (seconds: number): TaskRequest => ({
+  code: { language: "python", source: `import time\nprint('on', flush=True)\ntime.sleep(${seconds})` },
+  bare: true,
+});
+const bare: SandboxOptions = { nodeType: "file", bare: true };
+
 await using paddock = await createPaddock();
-const idle = paddock.open({ nodeType: "file", bare: true });
-const task = paddock.run(
-  { code: { language: "python", source: "import time\nprint('on', flush=True)\ntime.sleep(60)" }, bare: true },
-  { onEvent: (event) => (event.type === "output" ? void process.stdout.write(event.chunk) : undefined) },
-);
-await Promise.all([idle, task]);
+if (mode === "work") {
+  const onEvent = (event: { type: string; chunk?: unknown }): void => {
+    if (event.type === "output") writeSync(1, event.chunk as Buffer);
+  };
+  await Promise.all([paddock.open(bare), paddock.run(sleeper(60), { onEvent })]);
+} else if (how === "survive") {
+  await using _lease = await paddock.open({ ...bare, survive: 1 });
+} else {
+  do await paddock.run(sleeper(0));
+  while (mode === "churn");
+}
