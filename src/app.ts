@@ -29,7 +29,7 @@ export interface AppOptions {
 export async function createApp(options: AppOptions = {}): Promise<App> {
   const env = options.env ?? process.env;
   const config: Config = { ...loadConfig(env, process.getuid?.() ?? 0), ...options.config };
-  const driver = await openDriver(config);
+  const driver = await openDriver(config, env);
   const fleet = new Fleet(config, driver, env);
   const store = new TaskStore(config.home.tasks);
   const artifacts = openArtifactStore(config.artifacts, config.home.artifacts);

@@ -9,6 +9,7 @@ import type { RenderedImage } from "../setup/dockerfile.ts";
 import type { SetupPlan } from "../setup/plan.ts";
 import { hashCanonical } from "../setup/plan-hash.ts";
 import { BOOTSTRAP_VERSION, bootstrapImage, type HostDistribution } from "./bootstrap.ts";
+import { describeBuildStep } from "./build-progress.ts";
 import type { Tree, TreeReader } from "./builder.ts";
 import { type BaseContext, type ContextPart, describeNode, packContext } from "./image-context.ts";
 import type { ImageEntry, LockedName } from "./image-lock.ts";
@@ -180,7 +181,10 @@ async function build({ engine, home }: ImageParts, order: BuildOrder, options: I
     buildArguments: order.below === undefined ? {} : { BASE: order.below },
     labels: { [IDENTITY_LABEL]: order.identity, [HOME_LABEL]: nameHome(home) },
     noCache: options.noCache ?? false,
-    onProgress: options.onProgress,
+    onProgress: (line) => {
+      const step = describeBuildStep(line);
+      if (step !== undefined) options.onProgress(step);
+    },
     signal: AbortSignal.any([options.signal, broken.signal]),
   });
 }

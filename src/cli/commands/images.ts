@@ -1,4 +1,3 @@
-import { stripVTControlCharacters } from "node:util";
 import { Command } from "commander";
 import { type App, createApp } from "../../app.ts";
 import { PaddockError } from "../../errors/error.ts";
@@ -79,7 +78,7 @@ async function build(names: readonly Name[], flags: BuildFlags): Promise<void> {
       signal: interrupts.signal,
       bootstrap: flags.bootstrap ?? false,
       noCache: !flags.cache,
-      onProgress: (line) => progress.update(printable(`${name}: ${stripVTControlCharacters(line).trim()}`)),
+      onProgress: (line) => progress.update(printable(`${name}: ${line}`)),
     });
     progress.clear();
     built.push(image);

@@ -26,7 +26,7 @@ function emptyAttachBodies(modem: Modem): void {
 }
 
 /** docker-modem fills what is absent from the environment, so everything it could read there is given, if only as undefined. */
-function makeOptions({ address }: Endpoint): Docker.DockerOptions {
+function makeOptions({ address }: Endpoint, env: NodeJS.ProcessEnv): Docker.DockerOptions {
   const nothing = { host: undefined, port: undefined, socketPath: undefined, username: undefined };
   const unsecured = { ca: undefined, cert: undefined, key: undefined, pathPrefix: "/" };
   const all = { ...nothing, ...unsecured, protocol: "http" as const, timeout: undefined, headers: {} };
@@ -41,8 +41,8 @@ function makeOptions({ address }: Endpoint): Docker.DockerOptions {
       return { ...all, host, port, protocol: "https", ca, cert, key, ...accept } as Docker.DockerOptions;
     }
     case "ssh": {
-      const { host, port = 22, user = process.env["USER"] ?? "root" } = address;
-      const sshOptions = { agent: process.env["SSH_AUTH_SOCK"] };
+      const { host, port = 22, user = env["USER"] ?? "root" } = address;
+      const sshOptions = { agent: env["SSH_AUTH_SOCK"] };
       return { ...all, protocol: "ssh", host, port, username: user, sshOptions } as Docker.DockerOptions;
     }
   }
@@ -63,11 +63,11 @@ async function loadDockerode(): Promise<typeof Docker> {
   }
 }
 
-/** A client that speaks to one endpoint and to no other, whatever the environment says. Nothing is sent yet. */
-export async function makeClient(endpoint: Endpoint): Promise<Docker> {
+/** A client that speaks to one endpoint and to no other; `env` tells user and agent of ssh. Nothing is sent yet. */
+export async function makeClient(endpoint: Endpoint, env: NodeJS.ProcessEnv): Promise<Docker> {
   const Client = await loadDockerode();
   try {
-    const client = new Client(makeOptions(endpoint));
+    const client = new Client(makeOptions(endpoint, env));
     emptyAttachBodies(client.modem as Modem);
     return client;
   } catch (error) {

@@ -64,7 +64,7 @@ export class Engine {
     const tried: TriedEndpoint[] = [];
     for (const endpoint of listEndpoints(env)) {
       try {
-        const client = await makeClient(endpoint);
+        const client = await makeClient(endpoint, env);
         const facts = await askFacts(client);
         return new Engine(endpoint, facts, tried, client);
       } catch (error) {

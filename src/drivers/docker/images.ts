@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline";
+import { stripVTControlCharacters } from "node:util";
 import type Docker from "dockerode";
 import { PaddockError } from "../../errors/error.ts";
 import { parseUntrustedJson } from "../../lib/json.ts";
@@ -28,18 +29,21 @@ function findId(value: unknown): string | undefined {
   return typeof candidate === "string" && /^sha256:[0-9a-f]{64}$/.test(candidate) ? candidate : undefined;
 }
 
+/** Tools in a build colour their words; colours are nothing to a reader of errors. */
+const clean = (text: string): string => stripVTControlCharacters(text).trimEnd().slice(0, MAX_LINE_CHARACTERS);
+
 function readProgress(line: string): Progress {
   let value: unknown;
   try {
     value = parseUntrustedJson(line);
   } catch {
-    return { text: line.slice(0, MAX_LINE_CHARACTERS), error: undefined, id: undefined };
+    return { text: clean(line), error: undefined, id: undefined };
   }
   const text = readField(value, "stream") ?? readField(value, "status");
   const error = readField(value, "error");
   return {
-    text: typeof text === "string" ? text.trimEnd().slice(0, MAX_LINE_CHARACTERS) : undefined,
-    error: typeof error === "string" ? error : undefined,
+    text: typeof text === "string" ? clean(text) : undefined,
+    error: typeof error === "string" ? clean(error) : undefined,
     id: findId(value),
   };
 }

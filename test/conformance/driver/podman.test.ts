@@ -16,7 +16,7 @@ if (socket === undefined) {
     name: "podman",
     open: async (home) => {
       const env = { PADDOCK_HOME: home.root, PADDOCK_DRIVER: "docker", DOCKER_HOST: `unix://${socket}` };
-      return await openDriver({ ...loadConfig(env, process.getuid?.() ?? 0), env } as Parameters<typeof openDriver>[0]);
+      return await openDriver(loadConfig(env, process.getuid?.() ?? 0), env);
     },
     skips: SKIPS["podman"] ?? {},
   });

@@ -5,5 +5,5 @@ import { openDriver } from "../../../../src/drivers/registry.ts";
 
 export async function open(home: Home): Promise<Driver> {
   const env = { PADDOCK_HOME: home.root, PADDOCK_DRIVER: "bubblewrap" };
-  return await openDriver(loadConfig(env, process.getuid?.() ?? 0));
+  return await openDriver(loadConfig(env, process.getuid?.() ?? 0), env);
 }

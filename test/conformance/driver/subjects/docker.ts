@@ -6,5 +6,5 @@ import { openDriver } from "../../../../src/drivers/registry.ts";
 /** The docker driver over the engine that DOCKER_HOST names, under one of its runtimes. */
 export async function openDocker(home: Home, runtime: string): Promise<Driver> {
   const env = { ...process.env, PADDOCK_HOME: home.root, PADDOCK_DRIVER: "docker", PADDOCK_RUNTIME: runtime };
-  return await openDriver(loadConfig(env, process.getuid?.() ?? 0));
+  return await openDriver(loadConfig(env, process.getuid?.() ?? 0), env);
 }
