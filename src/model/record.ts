@@ -1,6 +1,7 @@
 import type { SandboxId, TaskId, ToolCallId } from "./ids.ts";
 import type { Isolation } from "./isolation.ts";
 import type { NodeType } from "./node-type.ts";
+import type { RemoteIsolation, RemoteRecord } from "./remote.ts";
 import type { Verdict } from "./verdict.ts";
 
 export const CATEGORIES = ["file", "subprocess", "package", "network"] as const;
@@ -113,7 +114,9 @@ export interface ToolCallRecord {
   readonly attribution: "exclusive" | "shared";
   /** True when the call could only be ended by killing its whole sandbox. */
   readonly sandbox_killed: boolean;
-  readonly isolation: Isolation | null;
+  readonly isolation: Isolation | RemoteIsolation | null;
+  /** Present when the call ran on a remote server (docs/remote.md). */
+  readonly remote?: RemoteRecord;
   /** Set when warm code was forked from a template's interpreter (shared address layout and hash seed). */
   readonly memory_shared?: "template";
   readonly error?: RecordedError;
