@@ -60,7 +60,9 @@ export function checkAdoption(checks: Checks): void {
       };
       await other.driver.start();
       const signal = AbortSignal.timeout(ADOPT_MS);
-      const results = await Promise.allSettled([bed.driver, other.driver].map((driver) => driver.adopt?.(id, signal)));
+      const results = await Promise.allSettled(
+        [bed.driver, other.driver].map(async (driver) => await driver.adopt?.(id, signal)),
+      );
       const won = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       const lost = results.flatMap((result) =>
         result.status === "rejected" ? [result.reason as { code: string }] : [],
