@@ -177,6 +177,15 @@ describe.skipIf(lacksEngine())("the death of an owner of containers", () => {
     await expectNothingLeft(owner);
   });
 
+  test.each(["runc", "runsc"])("SIGKILL of the owner of a paused container (%s) leaves nothing", async (runtime) => {
+    const owner = await startOwner(home, socket, "started", undefined, runtime);
+    const { pid } = readRunning(home, owner.id);
+    expect((await askEngine(socket, "POST", `/containers/paddock-${owner.id}/pause`)).status).toBe(204);
+    await killOwner(owner);
+    await expectNothingLeft(owner);
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+  });
+
   for (const runtime of ["runc", "runsc"]) {
     test.skipIf(lacksEngine(runtime))(
       `a silent engine (${runtime}): everything is killed, the record stays, and goes once the engine answers`,

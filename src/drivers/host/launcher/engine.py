@@ -15,8 +15,13 @@ Verdict = dict[str, str]
 def remove_container(path: str, name: str, wait_seconds: float) -> Verdict:
     """Removes container and anonymous volumes. For `wait_seconds` a missing container is one whose creation may still be under way."""
     began = time.monotonic()
+    resumed = False
     while True:
         try:
+            if not resumed:
+                # gVisor refuses signals to a paused sandbox, and its shim then stays; a container that is not paused answers with an error.
+                _request(path, "POST", f"/containers/{name}/unpause")
+                resumed = True
             status, body = _request(path, "DELETE", f"/containers/{name}?force=1&v=1")
         except OSError as error:
             return {"error": f"the engine at {path} does not answer: {error}"}
