@@ -8,7 +8,7 @@ from evidence import same_process
 from held import Held
 from locks import LockedFile, parse_record, try_lock
 from make import CreateError
-from records import read_remains
+from records import UNREADABLE, read_remains
 from remains import Remains
 from retention import SANDBOX_ID
 
@@ -24,7 +24,11 @@ def adopt(context: Context, id: str, forget: Callable[[str], None], done: Done, 
     if not SANDBOX_ID.fullmatch(id) or not os.path.lexists(path):
         done(CreateError("not_found", "adopt", f"there is no sandbox {id}"))
         return
-    lock = try_lock(path)
+    try:
+        lock = try_lock(path)
+    except OSError as error:
+        done(_refuse(f"its owner file cannot be read: {error}"))
+        return
     if lock is not None:
         done(_take(context, id, lock, forget))
     elif attempts > 1:
@@ -37,7 +41,7 @@ def _take(context: Context, id: str, lock: LockedFile, forget: Callable[[str], N
     try:
         record = parse_record(lock) or {}
         remains = read_remains(context, id, lock)
-    except (ValueError, TypeError, KeyError) as error:
+    except UNREADABLE as error:
         lock.release(unlink=False)
         return _refuse(f"its owner file cannot be read: {error}")
     problem = _find_problem(context, record, remains)

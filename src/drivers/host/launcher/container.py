@@ -94,11 +94,32 @@ def parse_container(record: object, name: str) -> Container | None:
     if not isinstance(record, dict):
         raise TypeError("container is not an object")
     container = Container(**record)
+    _check_types(container)
     if container.name != container_name(name):
         raise ValueError("it names another container")
     if container.id is not None:
         container.start(container.id, str(container.started_at), container.cgroups)
     return container
+
+
+def _check_types(container: Container) -> None:
+    """What is reckoned with later, when nobody expects an error any more."""
+    adoption = container.adoption
+    if adoption is not None:
+        _check(adoption, dict)
+        _check(adoption["graceMs"], int, float)
+        _check(adoption.get("lifetimeMs"), int, float, type(None))
+    for moment in (container.orphaned_at, container.held_at):
+        _check(moment, int, float, type(None))
+    for text in (container.socket, container.ended_lock, container.id, container.started_at):
+        _check(text, str, type(None))
+    if not isinstance(container.cgroups, list) or (container.id is None and container.cgroups):
+        raise TypeError("it has cgroups of no container")
+
+
+def _check(value: object, *types: type) -> None:
+    if not isinstance(value, types):
+        raise TypeError(f"{value!r:.100} does not belong there")
 
 
 def container_name(id: str) -> str:

@@ -1,8 +1,10 @@
 """Files whose `flock` proves a living owner."""
 
+import errno
 import fcntl
 import json
 import os
+import stat
 from typing import Any
 
 _DRAFT_ATTEMPTS = 20
@@ -45,8 +47,8 @@ class LockedFile:
 
 
 def try_lock(path: str, create: bool = False, shared: bool = False) -> LockedFile | None:
-    """Locks the file, or returns None: it is missing, held by a living process, or was removed meanwhile."""
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+    """Locks the file, or returns None: it is missing, held by a living process, or was removed meanwhile. Raises OSError for what is no file."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
     try:
         fd = os.open(path, flags, 0o600)
     except FileNotFoundError:
@@ -54,6 +56,9 @@ def try_lock(path: str, create: bool = False, shared: bool = False) -> LockedFil
     try:
         fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         ours, named = os.fstat(fd), os.stat(path, follow_symlinks=False)
+        if not stat.S_ISREG(ours.st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, f"{path} is no file")
         if ours.st_ino == named.st_ino:
             return LockedFile(path, fd)
     except (BlockingIOError, FileNotFoundError):
@@ -92,6 +97,6 @@ def _lock_draft(path: str) -> LockedFile:
 def parse_record(lock: LockedFile) -> dict[str, Any] | None:
     try:
         record = json.loads(lock.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

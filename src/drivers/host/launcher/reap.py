@@ -11,7 +11,7 @@ from evidence import same_process
 from held import remove_container
 from jobs import Answer, run_in_child
 from locks import LockedFile, parse_record, try_lock
-from records import guess_remains, read_remains
+from records import UNREADABLE, guess_remains, read_remains
 from remains import Remains
 from retention import SANDBOX_ID, read_ended, sweep_workspaces
 
@@ -39,14 +39,16 @@ class Reaper:
         self._finish_one()
 
     def _reap_one(self, name: str, path: str, may_wait: bool) -> None:
-        lock = try_lock(path)
-        if lock is None:
-            return
+        lock = None
         try:
+            lock = try_lock(path)
+            if lock is None:
+                return
             remains = read_remains(self._context, name, lock)
-        except (ValueError, TypeError, KeyError) as error:
+        except UNREADABLE as error:
             self._failed.append([name, f"its owner file cannot be read: {error}"])
-            lock.release(unlink=False)
+            if lock is not None:
+                lock.release(unlink=False)
             return
         container = remains.container
         if container is None:
@@ -144,6 +146,9 @@ def _is_older(folder: str, moment: float) -> bool:
 
 def _remove_unfinished_record(path: str) -> None:
     """A creator that died before its record had its name has made nothing yet."""
-    lock = try_lock(path)
+    try:
+        lock = try_lock(path)
+    except OSError:
+        return
     if lock is not None:
         lock.release(unlink=True)

@@ -10,6 +10,10 @@ from locks import LockedFile, parse_record, try_lock
 from remains import Remains
 
 
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError)
+"""What reading an owner file may raise that says something else than a record of ours."""
+
+
 def make_record(context: Context, remains: Remains) -> dict[str, Any]:
     record = {
         "id": remains.id,
@@ -28,7 +32,7 @@ def make_record(context: Context, remains: Remains) -> dict[str, Any]:
 
 
 def read_remains(context: Context, name: str, lock: LockedFile) -> Remains:
-    """Takes the uid's lock too, where it is free. Raises ValueError, TypeError or KeyError for what is no record of this sandbox."""
+    """Takes the uid's lock too, where it is free. Raises one of UNREADABLE for what is no record of this sandbox."""
     record = parse_record(lock)
     if record is None:
         return guess_remains(context, name, lock)
@@ -37,14 +41,16 @@ def read_remains(context: Context, name: str, lock: LockedFile) -> Remains:
     rooms, pool = context.rooms, context.pool
     container = parse_container(record.get("container"), name)
     image = record.get("image")
+    group_paths = [path for path in record["groups"] if _is_group_of(path, name)]
+    processes = [(int(pid), int(start)) for pid, start in record["processes"]]
     uid = record["uid"]
     uid_lock = None
     if isinstance(uid, int) and pool is not None and pool.owns(uid):
         uid_lock = try_lock(pool.lock_path(uid), create=True)
     return Remains(
         id=name,
-        group_paths=[path for path in record["groups"] if _is_group_of(path, name)],
-        processes=[(int(pid), int(start)) for pid, start in record["processes"]],
+        group_paths=group_paths,
+        processes=processes,
         uid=uid if uid_lock is not None else None,
         workspace=_only(record["workspace"], os.path.join(rooms.workspaces, name)),
         run_dir=_only(record["runDir"], *run_folders(context, name)),

@@ -153,11 +153,15 @@ def remove_workspace(events: Events, folder: str, done: Done) -> None:
 def _remove_flat_folder(folder: str) -> None:
     """The socket's folder: it holds no folders, and no guest can write to it."""
     try:
-        for name in os.listdir(folder):
-            os.unlink(os.path.join(folder, name))
-        os.rmdir(folder)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        pass
+        return
+    try:
+        for name in os.listdir(fd):
+            os.unlink(name, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(folder)
 
 
 def _replace_file(path: str, text: str) -> None:

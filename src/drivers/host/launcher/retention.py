@@ -24,7 +24,10 @@ def sweep_workspaces(context: Context) -> None:
     for ended_at, size, folder in ended:
         if time.time() - ended_at <= context.retention_seconds and total <= context.retention_bytes:
             continue
-        lock = try_lock(os.path.join(folder, "owner.json"))
+        try:
+            lock = try_lock(os.path.join(folder, "owner.json"))
+        except OSError:
+            continue
         if lock is not None:
             total -= size
             _remove_ended(context, folder, lock)
@@ -47,11 +50,16 @@ def _remove_ended(context: Context, folder: str, lock: LockedFile) -> None:
 def read_ended(folder: str) -> float | None:
     """When the workspace ended; None for one that is alive or was never kept."""
     try:
-        with open(os.path.join(folder, "owner.json"), encoding="utf-8") as file:
+        with open(os.path.join(folder, "owner.json"), encoding="utf-8", opener=_open_file) as file:
             ended = json.load(file).get("ended")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return float(ended) if isinstance(ended, int | float) else None
+
+
+def _open_file(path: str, flags: int) -> int:
+    """What is no file is neither waited for nor followed."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def _list_ended(workspaces: str) -> list[tuple[float, int, str]]:

@@ -1,5 +1,6 @@
 """Host uids: one per living sandbox, and one that stays reserved per ended workspace."""
 
+import errno
 import os
 import random
 import time
@@ -7,6 +8,7 @@ import time
 from locks import LockedFile, try_lock
 
 _SCAN_LIFETIME_SECONDS = 1.0
+_NO_FILE = (errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 
 
 class PoolExhausted(Exception):
@@ -34,7 +36,7 @@ class UidPool:
             self._next = uid + 1 if uid < self._last else self._first
             if uid in self._in_use:
                 continue
-            lock = try_lock(self.lock_path(uid), create=True)
+            lock = _try_lock(self.lock_path(uid), create=True)
             if lock is None:
                 continue
             if not self._is_reserved(lock):
@@ -51,12 +53,12 @@ class UidPool:
     def sweep(self) -> None:
         """Removes lock files that nobody holds and no workspace needs."""
         for name in os.listdir(self._folder):
-            lock = try_lock(os.path.join(self._folder, name))
+            lock = _try_lock(os.path.join(self._folder, name))
             if lock is not None:
                 lock.release(unlink=not self._is_reserved(lock))
 
     def _is_reserved(self, lock: LockedFile) -> bool:
-        sandbox = lock.read().decode()
+        sandbox = lock.read().decode(errors="replace")
         return sandbox != "" and any(os.path.lexists(os.path.join(room, sandbox)) for room in (self._workspaces, self._owners))
 
     def _scan_processes(self) -> None:
@@ -66,6 +68,16 @@ class UidPool:
             return
         self._scanned_at = now
         self._in_use = {uid for _, uid in list_processes() if self.owns(uid)}
+
+
+def _try_lock(path: str, create: bool = False) -> LockedFile | None:
+    """A name that is no file locks nothing."""
+    try:
+        return try_lock(path, create)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        return None
 
 
 def list_processes() -> list[tuple[int, int]]:
