@@ -75,6 +75,17 @@ export async function makeClient(endpoint: Endpoint, env: NodeJS.ProcessEnv): Pr
   }
 }
 
+/** A POST that dockerode has no word for. Resolves with the answer's fields. */
+export async function postJson(client: Docker, path: string, body: object, signal: AbortSignal): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const statusCodes = { 200: true, 201: true, 400: "bad parameter", 404: "not found", 500: "server error" };
+  const options = { path, options: body, method: "POST", abortSignal: signal, statusCodes };
+  (client.modem as Modem).dial(options, (error: unknown, answer: unknown) =>
+    error === null ? resolve(answer) : reject(error),
+  );
+  return promise;
+}
+
 /**
  * A POST whose answer is read as it comes. docker-modem's own reading of a whole answer never settles when the engine goes away in the middle
  * of it; a stream fails.

@@ -10,6 +10,7 @@ import type { ContainerFacts } from "./engine.ts";
 import { assertConfined, findLocalEvidence, type LocalEvidence, runsUnder } from "./evidence.ts";
 import { installUserFiles } from "./inside-files.ts";
 import { type ContainerBody, makeContainerBody } from "./options.ts";
+import { adaptBody } from "./podman.ts";
 import { DockerSandbox, removeWholly } from "./sandbox.ts";
 import { type ResolvedImage, resolveImage, type Setup } from "./setup.ts";
 
@@ -57,7 +58,7 @@ async function describeContainer(
   const { engine, runtime, isLocal, usesSocket, fleet, seccomp, caBundle, options } = setup;
   const { uid, gid } = held;
   const files = isLocal ? await installUserFiles(options.home.bin, uid, gid, spec.workspacePath) : {};
-  return makeContainerBody({
+  const body = makeContainerBody({
     spec,
     held,
     fleet,
@@ -75,6 +76,7 @@ async function describeContainer(
     ...(caBundle === undefined ? {} : { caBundle }),
     command: options.command ?? COMMAND,
   });
+  return engine.facts.name === "Podman" ? adaptBody(body, engine.facts) : body;
 }
 
 /** The key goes in before any byte of a guest runs; where the supervisor dials, that is all it ever reads there. */

@@ -26,11 +26,15 @@ const START_HINTS: Readonly<Record<string, string>> = {
 const read = (value: unknown, field: string): unknown =>
   typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[field] : undefined;
 
-/** What the engine itself said, else the error's text. */
+const MAX_MESSAGE_CHARACTERS = 2000;
+
+/** What the engine itself said, else the error's text. Engines repeat whole requests in their errors, so it is cut in the middle. */
 function readMessage(error: unknown): string {
   const said = read(read(error, "json"), "message");
-  if (typeof said === "string") return said.trim();
-  return error instanceof Error ? error.message.trim() : String(error);
+  const message = (typeof said === "string" ? said : error instanceof Error ? error.message : String(error)).trim();
+  if (message.length <= MAX_MESSAGE_CHARACTERS) return message;
+  const half = MAX_MESSAGE_CHARACTERS / 2;
+  return `${message.slice(0, half)} ... ${message.slice(-half)}`;
 }
 
 /** The engine tells these apart by text only, so this is the one place that reads it. */

@@ -3,7 +3,7 @@ import { json } from "node:stream/consumers";
 import type Docker from "dockerode";
 import { PaddockError } from "../../errors/error.ts";
 import { raceSignal } from "../../lib/deadline.ts";
-import { makeClient, postForStream } from "./client.ts";
+import { makeClient, postForStream, postJson } from "./client.ts";
 import { type Endpoint, formatAddress, listEndpoints } from "./endpoint.ts";
 import { readStatus, toEngineError } from "./engine-error.ts";
 import { type EngineFacts, readFacts } from "./facts.ts";
@@ -100,6 +100,19 @@ export class Engine {
       this.#client.createContainer({ ...body, name, abortSignal }),
     );
     return container.id;
+  }
+
+  /** Podman only: a container whose root is a folder of the engine's machine. Returns the id. */
+  async createFromFolder(name: string, rootfs: string): Promise<string> {
+    const answer = await this.#ask(`make the container ${name}`, undefined, (abortSignal) =>
+      postJson(
+        this.#client,
+        "/v4.0.0/libpod/containers/create",
+        { name, rootfs, command: ["/none"], netns: { nsmode: "none" } },
+        abortSignal,
+      ),
+    );
+    return String((answer as { readonly Id?: unknown }).Id);
   }
 
   /** The container's standard streams: writes reach its input, reads are multiplexed frames (demux.ts). */

@@ -54,6 +54,12 @@ function findComponent(version: Fields, pattern: RegExp): string | undefined {
   return readText(components.find(({ Name }) => pattern.test(String(Name)))?.["Version"]);
 }
 
+/** Docker names runc and its version; Podman gives what `runc --version` prints. */
+function findRuncVersion(version: Fields): string | undefined {
+  const text = findComponent(version, /^(runc|OCI Runtime \(runc\))$/);
+  return text === undefined ? undefined : /\d+\.\d+\.\d+(-rc\.?\d+)?/.exec(text)?.[0];
+}
+
 /** Reads the answers of `/version` and `/info`; a field that an engine leaves out takes the value that promises least. */
 export function readFacts(versionAnswer: Docker.DockerVersion, infoAnswer: unknown): EngineFacts {
   const version: Fields = { ...versionAnswer };
@@ -75,7 +81,7 @@ export function readFacts(versionAnswer: Docker.DockerVersion, infoAnswer: unkno
     storageDriver: readText(info["Driver"]) ?? "unknown",
     defaultRuntime: readText(info["DefaultRuntime"]) ?? "runc",
     runtimes: runtimes.map(([name, value]) => readRuntime(name, value)),
-    runcVersion: findComponent(version, /^runc$/)?.replace(/[~+].*$/, ""),
+    runcVersion: findRuncVersion(version),
     seccomp: hasOption("seccomp"),
     rootless: hasOption("rootless"),
     userNamespace: hasOption("userns"),

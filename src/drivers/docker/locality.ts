@@ -3,6 +3,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
 import type { Engine } from "./engine.ts";
+import { podmanSeesOurFiles } from "./podman.ts";
 
 const PROOF_MS = 10_000;
 /** No such image exists, so nothing is ever made; the engine checks mounts before images. */
@@ -31,6 +32,7 @@ async function seesFile(engine: Engine, path: string): Promise<boolean> {
  */
 export async function seesOurFiles(engine: Engine, folder: string): Promise<boolean> {
   if (engine.endpoint.address.kind !== "unix") return false;
+  if (engine.facts.name === "Podman") return podmanSeesOurFiles(engine, folder);
   const path = join(folder, `.proof-${randomBytes(16).toString("hex")}`);
   try {
     if (await seesFile(engine, path)) return false;

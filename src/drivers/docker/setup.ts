@@ -7,6 +7,7 @@ import type { Engine } from "./engine.ts";
 import { readFleetId } from "./fleet-id.ts";
 import { LABEL } from "./labels.ts";
 import { seesOurFiles } from "./locality.ts";
+import { assertRuntimeIsDefault, assertTakesProfile, installProfile } from "./podman.ts";
 import { type ChosenRuntime, chooseRuntime, readGvisorVersion } from "./runtime.ts";
 import { makeGvisorProfile, makeSeccompProfile } from "./seccomp-json.ts";
 
@@ -72,7 +73,8 @@ async function describeVersion({ facts }: Engine, runtime: ChosenRuntime, isLoca
 export async function openSetup(options: DockerOptions, engine: Engine): Promise<Setup> {
   const { home, retentionMs, retentionBytes, python } = options;
   const runtime = chooseRuntime(engine.facts, options.runtime);
-  const seccomp = options.seccomp ?? makeProfile(runtime, engine.facts.arch);
+  assertRuntimeIsDefault(engine.facts, runtime.name);
+  const profile = options.seccomp ?? makeProfile(runtime, engine.facts.arch);
   const holder = await Holder.open({
     home,
     driver: "docker",
@@ -82,6 +84,9 @@ export async function openSetup(options: DockerOptions, engine: Engine): Promise
   });
   try {
     const [fleet, isLocal] = await Promise.all([readFleetId(home.root), seesOurFiles(engine, home.run)]);
+    assertTakesProfile(engine.facts, isLocal);
+    const seccomp =
+      engine.facts.name === "Podman" && profile !== "unconfined" ? await installProfile(home.bin, profile) : profile;
     const caBundle =
       options.caBundle === undefined || !isLocal ? undefined : await installCaBundle(home.bin, options.caBundle);
     const isRoot = process.getuid?.() === 0 && !engine.facts.rootless;

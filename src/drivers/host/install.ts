@@ -93,7 +93,7 @@ async function markUsed(target: string): Promise<void> {
 export async function sweepOldCopies(bin: string): Promise<void> {
   const oldest = Date.now() - UNUSED_MS;
   for (const name of await readdir(bin)) {
-    if (!/^(node|supervisor|launcher|ca|users)-/.test(name)) continue;
+    if (!/^(node|supervisor|launcher|ca|users|seccomp)-/.test(name)) continue;
     const path = join(bin, name);
     const info = await lstat(path).catch(() => undefined);
     if (info !== undefined && info.mtimeMs < oldest) await rm(path, { recursive: true, force: true });
