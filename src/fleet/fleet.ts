@@ -187,7 +187,8 @@ export class Fleet implements AsyncDisposable {
     } catch (error) {
       await closing.disposeAsync().catch(() => undefined);
       if (error instanceof PaddockError && error.code === "adoption_refused") throw error;
-      if (signal.aborted) throw new PaddockError("cancelled", `sandbox ${id} was not needed any more`, { cause: error });
+      if (signal.aborted)
+        throw new PaddockError("cancelled", `sandbox ${id} was not needed any more`, { cause: error });
       throw refuse(id, toPaddockError(error).message, error);
     }
   }
@@ -287,9 +288,15 @@ export class Fleet implements AsyncDisposable {
     const close = async (options: { readonly keepWorkspace?: boolean } = {}): Promise<void> => {
       stopWatching();
       this.#leases.delete(lease);
-      await sandbox.close(options);
-      await proxy[Symbol.asyncDispose]();
-      release();
+      try {
+        await sandbox.close(options);
+      } catch (error) {
+        this.#sweeper.owe(sandbox.id, () => sandbox.close(options));
+        throw error;
+      } finally {
+        await proxy[Symbol.asyncDispose]();
+        release();
+      }
     };
     const lease: Lease = {
       sandbox,

@@ -22,6 +22,7 @@ export class Sweeper implements Disposable {
   readonly #driver: Driver;
   readonly #home: Home;
   readonly #everyMs: number;
+  readonly #owed = new Map<string, () => Promise<void>>();
   #running: Promise<ReapReport> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -42,6 +43,11 @@ export class Sweeper implements Disposable {
     clearInterval(this.#timer);
   }
 
+  /** Removing this sandbox of our own has failed; each sweep tries again. */
+  owe(id: string, remove: () => Promise<void>): void {
+    this.#owed.set(id, remove);
+  }
+
   /** One sweep; callers that come while it runs get its report. */
   async sweep(): Promise<ReapReport> {
     this.#running ??= this.#sweep().finally(() => {
@@ -59,8 +65,27 @@ export class Sweeper implements Disposable {
   }
 
   async #sweep(): Promise<ReapReport> {
+    const owed = await this.#removeOwed();
     const { reaped, failed } = await this.#driver.reap();
-    return { reaped, failed: [...failed, ...removeUnownedRuns(this.#home)] };
+    return {
+      reaped: [...owed.reaped, ...reaped],
+      failed: [...owed.failed, ...failed, ...removeUnownedRuns(this.#home)],
+    };
+  }
+
+  async #removeOwed(): Promise<ReapReport> {
+    const reaped: string[] = [];
+    const failed: { id: string; detail: string }[] = [];
+    for (const [id, remove] of this.#owed) {
+      try {
+        await remove();
+        this.#owed.delete(id);
+        reaped.push(id);
+      } catch (error) {
+        failed.push({ id, detail: error instanceof Error ? error.message : String(error) });
+      }
+    }
+    return { reaped, failed };
   }
 }
 

@@ -35,6 +35,6 @@ export interface SandboxHost {
   resume?(): Promise<void>;
   /** Kills everything in the sandbox; resolves with `ended`. Idempotent. */
   kill(detail: string): Promise<void>;
-  /** Kills, then removes everything the driver made but the workspace when `keepWorkspace`. Idempotent. */
+  /** Kills, then removes everything the driver made but the workspace when `keepWorkspace`. Idempotent; after a failure it may be tried again. */
   destroy(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
 }

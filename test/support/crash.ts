@@ -23,6 +23,8 @@ export class CrashSite {
   /** Every sandbox that a victim has made. */
   readonly ids = new Set<string>();
   readonly #before: ReadonlySet<string>;
+  /** Containers of others, by the beginnings of their ids. */
+  readonly #foreign = new Set<string>();
 
   constructor(driver: "bubblewrap" | "docker") {
     this.#usesEngine = driver === "docker";
@@ -33,6 +35,10 @@ export class CrashSite {
     // The images of the test home are at the same engine.
     if (this.#usesEngine && existsSync(images)) copyFileSync(images, join(this.home.root, "images.json"));
     this.#before = new Set(this.#listTasks());
+    for (const item of this.#usesEngine ? listEngineState() : []) {
+      const id = /^(?:shim|cgroup) .*?([0-9a-f]{12})[0-9a-f]*$/.exec(item)?.[1];
+      if (id !== undefined) this.#foreign.add(id);
+    }
   }
 
   /** What every start does: sweeps, and closes the tasks of dead owners. */
@@ -52,11 +58,8 @@ export class CrashSite {
 
   /** What still runs, is mounted or is at the engine of any victim. */
   listLiving(): string[] {
-    const ids = [...this.ids];
-    const engine = this.#usesEngine
-      ? listEngineState().filter((item) => /^(shim|cgroup) /.test(item) || ids.some((id) => item.includes(id)))
-      : [];
-    return [...livingRemains([this.home.root, ...ids]), ...this.listProcesses(), ...this.#listMounts(), ...engine];
+    const living = livingRemains([this.home.root, ...this.ids]);
+    return [...living, ...this.listProcesses(), ...this.#listMounts(), ...this.#listAtEngine()];
   }
 
   /** Processes that were started from the data folder: launchers and supervisors. */
@@ -104,6 +107,20 @@ export class CrashSite {
       const lines = readFileSync(join(this.home.tasks, name), "utf8").trim().split("\n");
       return JSON.parse(lines.at(-1) ?? "") as { line: string };
     });
+  }
+
+  /** Shims and cgroups bear the id of a container only: those of others are known by their containers, or were there before. */
+  #listAtEngine(): string[] {
+    if (!this.#usesEngine) return [];
+    const state = listEngineState();
+    const isOurs = (item: string): boolean => [...this.ids].some((id) => item.includes(id));
+    for (const item of state)
+      if (item.startsWith("container ") && !isOurs(item)) this.#foreign.add(item.split(" ").at(-1) ?? "");
+    return state.filter(
+      (item) =>
+        isOurs(item) ||
+        (/^(shim|cgroup) /.test(item) && ![...this.#foreign].some((container) => item.includes(container))),
+    );
   }
 
   #listTasks(): string[] {

@@ -14,6 +14,8 @@ import { killLocally, type LocalEvidence, readStats } from "./evidence.ts";
 /** After an engine's kill has not ended the container for so long, its first process is killed from here. */
 const ENGINE_KILL_MS = 2000;
 /** Exit status of a Go program that its runtime ends. */
+/** The same where nothing can be killed from here: the sandbox is given up. */
+const REMOTE_KILL_MS = 10_000;
 const GVISOR_FATAL = 2;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 500;
@@ -101,7 +103,11 @@ export class DockerSandbox implements DriverSandbox {
   }
 
   destroy(options: { readonly keepWorkspace?: boolean } = {}): Promise<void> {
-    this.#destroyed ??= this.#destroy(options.keepWorkspace ?? false);
+    // What an engine that was silent still has can be asked for again.
+    this.#destroyed ??= this.#destroy(options.keepWorkspace ?? false).catch((error: unknown) => {
+      this.#destroyed = undefined;
+      throw error;
+    });
     return this.#destroyed;
   }
 
@@ -120,8 +126,17 @@ export class DockerSandbox implements DriverSandbox {
         () => this.ended,
         () => undefined,
       );
-    await Promise.race([asked, sleep(ENGINE_KILL_MS, undefined, { ref: false })]);
-    if (!this.#hasEnded && evidence !== undefined) killLocally(evidence);
+    const limitMs = evidence === undefined ? REMOTE_KILL_MS : ENGINE_KILL_MS;
+    await Promise.race([asked, sleep(limitMs, undefined, { ref: false })]);
+    if (this.#hasEnded) return;
+    if (evidence === undefined) this.#giveUp();
+    else killLocally(evidence);
+  }
+
+  /** Its supervisor ends when its standard input does; what an unreachable engine keeps is the next start's to sweep. */
+  #giveUp(): void {
+    this.#parts.stdio?.destroy();
+    this.finish("the engine does not answer");
   }
 
   async #destroy(keepWorkspace: boolean): Promise<void> {
