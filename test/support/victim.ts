@@ -42,6 +42,8 @@ if (mode === "work") {
 } else if (how === "survive") {
   await using _lease = await paddock.open({ ...bare, survive: 1 });
 } else {
-  do await paddock.run(sleeper(0));
-  while (mode === "churn");
+  do {
+    const { error } = await paddock.run(sleeper(0));
+    if (error !== undefined) throw new Error(`the victim's task failed: ${error.code}: ${error.message}`);
+  } while (mode === "churn");
 }
