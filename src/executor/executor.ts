@@ -5,16 +5,16 @@ import { makeTaskId, type TaskId, type ToolCallId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { ToolCallRecord } from "../model/record.ts";
-import type { CallValue, TaskResult, TaskStatus } from "../model/result.ts";
+import type { CallValue, TaskResult } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
 import type { ArtifactStore } from "../store/artifact-store.ts";
 import type { TaskJournal, TaskStore } from "../store/task-store.ts";
 import { findTool } from "../tools/registry.ts";
 import type { ObjectAccess, PlannedCall } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
-import { round, sumMetrics } from "./metrics.ts";
 import { planTask, type TaskPlan } from "./planner.ts";
 import { type StoreRequest, TaskArtifactWriter } from "./task-artifacts.ts";
+import { describeTask, makeResult } from "./task-result.ts";
 import { runToolCall } from "./tool-call.ts";
 
 /** What happens while a task runs, in order. */
@@ -115,7 +115,7 @@ export class Executor {
     } catch (thrown) {
       error = toPaddockError(thrown);
     }
-    const result = finish(run, startTime, performance.now() - begun, error);
+    const result = makeResult({ ...run, startTime, durationMs: performance.now() - begun, error });
     const { tool_calls: _calls, values: _values, ...end } = result;
     journal.append({ line: "end", result: end });
     journal.close();
@@ -168,20 +168,6 @@ export class Executor {
   }
 }
 
-/** What the journal keeps of a task: names and sizes, no contents, headers or values, which may hold secrets. */
-function describeTask(task: TaskInput, plan: TaskPlan): object {
-  return {
-    node_type: plan.nodeType,
-    source: plan.source,
-    calls: plan.calls.map((call) => ({ tool: call.tool, title: call.title })),
-    files: Object.keys(task.files ?? {}),
-    env: Object.keys(task.env ?? {}),
-    network: task.network ?? plan.network,
-    limits: task.limits ?? {},
-    description_bytes: Buffer.byteLength(task.description ?? ""),
-  };
-}
-
 async function prepareWorkspace(run: Run, lease: Lease): Promise<void> {
   for (const [path, text] of Object.entries(run.task.files ?? {})) await lease.sandbox.files.write(path, text);
   await lease.sandbox.files.snapshot();
@@ -231,47 +217,4 @@ async function runOne(
 
 function emit(run: Run, event: TaskEvent): void | Promise<void> {
   return run.options.onEvent?.(event);
-}
-
-function finish(run: Run, startTime: string, durationMs: number, error: PaddockError | undefined): TaskResult {
-  const last = run.records.at(-1);
-  const allDone = run.records.length === run.plan.calls.length;
-  const failed = run.records.some((record, index) => !record.success && !run.plan.calls[index]?.continueOnFailure);
-  const cancelled = run.deadline.signal.aborted && !run.deadline.timedOut;
-  const status: TaskStatus = cancelled ? "cancelled" : error || failed || !allDone ? "failed" : "completed";
-  const shown = status === "completed" ? undefined : explain(run, last, error);
-  const exitCode = run.records.findLast((record) => record.return_code !== undefined)?.return_code;
-  return {
-    task_id: run.taskId,
-    status,
-    node_type: run.plan.nodeType,
-    start_time: startTime,
-    end_time: new Date().toISOString(),
-    duration_ms: round(durationMs),
-    tool_calls: run.records,
-    values: run.values,
-    metrics: sumMetrics(run.records),
-    ...(exitCode === undefined ? {} : { exit_code: exitCode }),
-    ...(shown === undefined ? {} : { error: shown }),
-  };
-}
-
-function explain(
-  run: Run,
-  last: ToolCallRecord | undefined,
-  error: PaddockError | undefined,
-): NonNullable<TaskResult["error"]> {
-  if (run.deadline.signal.aborted) {
-    const timedOut = run.deadline.timedOut;
-    const message = timedOut ? `the task was ended after ${run.limits.taskTimeoutMs} ms` : "the task was cancelled";
-    return new PaddockError(timedOut ? "timeout" : "cancelled", message).toJSON();
-  }
-  if (error) return error.toJSON();
-  if (last?.error) return last.error;
-  return {
-    code: "nonzero",
-    message: `${last?.operation ?? "the task"} ended with ${last?.signal ? `signal ${last.signal}` : `exit code ${last?.return_code ?? "unknown"}`}`,
-    hint: "The call's stderr says why.",
-    retryable: false,
-  };
 }
