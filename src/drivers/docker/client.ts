@@ -1,3 +1,4 @@
+import { Agent } from "node:https";
 import type { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { PaddockError } from "../../errors/error.ts";
@@ -37,7 +38,7 @@ function makeOptions({ address }: Endpoint, env: NodeJS.ProcessEnv): Docker.Dock
       const { host, port, tls } = address;
       if (tls === undefined) return { ...all, host, port };
       const { ca, cert, key } = tls;
-      const accept = tls.verify ? {} : { checkServerIdentity: () => undefined };
+      const accept = tls.verify ? {} : { agent: new Agent({ rejectUnauthorized: false }) };
       return { ...all, host, port, protocol: "https", ca, cert, key, ...accept } as Docker.DockerOptions;
     }
     case "ssh": {

@@ -9,8 +9,10 @@ import { ContainerStdio } from "./demux.ts";
 import type { ContainerFacts } from "./engine.ts";
 import { assertConfined, findLocalEvidence, type LocalEvidence, runsUnder } from "./evidence.ts";
 import { installUserFiles } from "./inside-files.ts";
+import { LABEL } from "./labels.ts";
 import { type ContainerBody, makeContainerBody } from "./options.ts";
 import { adaptBody } from "./podman.ts";
+import { assertNeedsNoHostFolder, ETC, listEtcFiles, packEtc } from "./remote-etc.ts";
 import { DockerSandbox, removeWholly } from "./sandbox.ts";
 import { type ResolvedImage, resolveImage, type Setup } from "./setup.ts";
 
@@ -101,16 +103,28 @@ export function describeIsolation(setup: Setup, held: Held, image: string, evide
   };
 }
 
+/** What an engine on this machine is shown as mounts. */
+async function fillEtc({ engine, options }: Setup, spec: SandboxSpec, held: Held, id: string): Promise<void> {
+  await engine.putArchive(id, packEtc(await listEtcFiles(held, spec.workspacePath, options.caBundle)), ETC);
+}
+
+interface Start {
+  readonly spec: SandboxSpec;
+  readonly held: Held;
+  readonly body: ContainerBody;
+}
+
 interface Started {
   readonly container: ContainerFacts;
   readonly stdio: ContainerStdio;
 }
 
-async function start(setup: Setup, spec: SandboxSpec, body: ContainerBody, signal: AbortSignal): Promise<Started> {
-  const { engine, usesSocket } = setup;
+async function start(setup: Setup, { spec, held, body }: Start, signal: AbortSignal): Promise<Started> {
+  const { engine, usesSocket, isLocal } = setup;
   const id = await engine.createContainer(nameContainer(spec.id), body, UNCUT);
   announceStep("container made", spec.id);
   assertWanted(spec.id, signal);
+  if (!isLocal) await fillEtc(setup, spec, held, id);
   const stdio = new ContainerStdio(await engine.attach(id, UNCUT));
   stdio.on("error", () => undefined);
   try {
@@ -133,6 +147,7 @@ async function start(setup: Setup, spec: SandboxSpec, body: ContainerBody, signa
 
 export async function makeSandbox(setup: Setup, spec: SandboxSpec, signal: AbortSignal): Promise<DockerSandbox> {
   const { engine, holder, isLocal, usesSocket, runtime } = setup;
+  if (!isLocal) assertNeedsNoHostFolder(spec);
   const image = await resolveImage(setup, spec.image);
   assertWanted(spec.id, signal);
   const held = await hold(setup, spec);
@@ -141,7 +156,7 @@ export async function makeSandbox(setup: Setup, spec: SandboxSpec, signal: Abort
   try {
     const body = await describeContainer(setup, spec, held, image);
     assertWanted(spec.id, signal);
-    const started = await start(setup, spec, body, signal);
+    const started = await start(setup, { spec, held, body }, signal);
     stdio = started.stdio;
     const { container } = started;
     const evidence = isLocal ? findLocalEvidence(container) : undefined;
@@ -184,9 +199,17 @@ interface ReleaseOptions {
 const withTemplate = (isolation: Isolation, { templateHash }: SandboxSpec): Isolation =>
   templateHash === undefined ? isolation : { ...isolation, template: templateHash };
 
+/** A container of ours by its labels: the name may have been taken by somebody else's. */
+async function removeNamed({ engine, fleet }: Setup, id: string): Promise<void> {
+  const found = await engine.inspectContainer(nameContainer(id));
+  if (found === undefined || found.labels[LABEL.fleet] !== fleet || found.labels[LABEL.sandbox] !== id) return;
+  await removeWholly(engine, found.id);
+}
+
 /** Leaves nothing of a create that failed; what an engine that is silent still has is the sweep's. */
-async function abandon({ engine, holder }: Setup, { id }: SandboxSpec): Promise<void> {
-  const containerRemoved = await removeWholly(engine, nameContainer(id)).then(
+async function abandon(setup: Setup, { id }: SandboxSpec): Promise<void> {
+  const { holder } = setup;
+  const containerRemoved = await removeNamed(setup, id).then(
     () => true,
     () => false,
   );

@@ -50,6 +50,15 @@ function readTls(folder: string, verify: boolean): EndpointTls {
   };
 }
 
+/** As the docker client does it: what the environment asks for must be there. */
+function readVerifiedTls(folder: string): EndpointTls {
+  const tls = readTls(folder, true);
+  if (tls.ca !== undefined) return tls;
+  throw new PaddockError("invalid_config", `DOCKER_TLS_VERIFY is set, and ${folder} holds no ca.pem`, {
+    hint: "Name the folder with ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH.",
+  });
+}
+
 function makeHostError(origin: string, text: string, cause?: unknown): PaddockError {
   return new PaddockError("invalid_config", `${origin} is ${text}, which names no container engine`, {
     ...(cause === undefined ? {} : { cause }),
@@ -92,7 +101,11 @@ function findFromEnvironment(env: NodeJS.ProcessEnv, home: string): Endpoint | u
   const verify = (env["DOCKER_TLS_VERIFY"] ?? "") !== "";
   const folder = env["DOCKER_CERT_PATH"] ?? join(home, ".docker");
   const wantsTls = verify || (env["DOCKER_TLS"] ?? "") !== "";
-  return parseHost("DOCKER_HOST", host, wantsTls ? readTls(folder, verify) : undefined);
+  return parseHost(
+    "DOCKER_HOST",
+    host,
+    verify ? readVerifiedTls(folder) : wantsTls ? readTls(folder, false) : undefined,
+  );
 }
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -15,6 +15,14 @@ const CONNECTION_CODES = new Set([
   "EAI_AGAIN",
 ]);
 
+const USE_TLS = "If it speaks TLS, set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH.";
+const CHECK_CERTIFICATES =
+  "DOCKER_CERT_PATH must hold the ca.pem that signed the engine's certificate, and a cert.pem and key.pem that the engine accepts.";
+
+const isTlsProblem = (code: unknown, message: string): boolean =>
+  /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|ERR_OSSL|EPROTO/.test(String(code)) ||
+  /certificate|TLS|SSL/.test(message);
+
 const START_HINTS: Readonly<Record<string, string>> = {
   ENOENT: "No socket is there: start the engine, or name it with DOCKER_HOST.",
   EACCES: "This user may not use the engine's socket; whoever may is as good as root on that machine.",
@@ -49,7 +57,18 @@ function classify(status: number | undefined, message: string): { code: PaddockE
     const hint = "Register the runtime with the engine (daemon.json, `runtimes`) and reload it; docs/docker.md.";
     return { code: "driver_unavailable", hint };
   }
+  if (status === 400 && /HTTP request to an HTTPS server/i.test(message)) {
+    return { code: "engine_unavailable", hint: USE_TLS };
+  }
   return { code: "engine_failed" };
+}
+
+/** The hint for a request that never reached the engine. */
+function hintConnection(code: unknown, message: string): string | undefined {
+  if (isTlsProblem(code, message)) return CHECK_CERTIFICATES;
+  return code === "ECONNRESET" && /socket hang up/.test(message)
+    ? `${START_HINTS["ECONNRESET"]} ${USE_TLS}`
+    : START_HINTS[String(code)];
 }
 
 /** Anything that a request to the engine threw, as a coded error. `action` says what was asked: "make the container of sbx_…". */
@@ -68,8 +87,8 @@ export function toEngineError(error: unknown, action: string): PaddockError {
   }
   const code = read(error, "code");
   const isConnection = typeof code === "string" && CONNECTION_CODES.has(code);
-  if (typeof status !== "number" && (isConnection || /socket hang up/.test(message))) {
-    const hint = START_HINTS[String(code)];
+  if (typeof status !== "number" && (isConnection || isTlsProblem(code, message) || /socket hang up/.test(message))) {
+    const hint = hintConnection(code, message);
     return new PaddockError("engine_unavailable", `could not ${action}: ${message}`, {
       cause: error,
       ...(hint === undefined ? {} : { hint }),

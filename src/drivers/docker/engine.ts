@@ -124,6 +124,13 @@ export class Engine {
     return stream as Duplex;
   }
 
+  /** Unpacks a tar in a folder of a container. */
+  async putArchive(id: string, tar: NodeJS.ReadableStream, path: string): Promise<void> {
+    await this.#ask(`put files into the container ${id}`, undefined, (abortSignal) =>
+      this.#client.getContainer(id).putArchive(tar, { path, abortSignal }),
+    );
+  }
+
   async start(id: string, signal: AbortSignal): Promise<void> {
     await this.#ask(`start the container ${id}`, signal, (abortSignal) =>
       this.#client.getContainer(id).start({ abortSignal }),

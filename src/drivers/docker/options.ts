@@ -15,6 +15,7 @@ import {
   SUPERVISOR_TARGET,
 } from "../host/inside.ts";
 import { LABEL, type Labels } from "./labels.ts";
+import { ETC } from "./remote-etc.ts";
 
 /** What a runtime needs on top of a sandbox's own limits: gVisor's kernel runs inside the container's cgroup and is counted there. */
 export interface RuntimeOverhead {
@@ -103,12 +104,27 @@ function mountWorkspace(plan: ContainerPlan): Docker.MountSettings[] {
   }
 }
 
+/**
+ * Where nothing of this machine can be shown, /etc is a volume that starts as a copy of the image's, so that files can be put into it before the
+ * container starts: the engine refuses that for a read-only root. All of it is root's, and the guest is not root.
+ */
+function mountEtc(plan: ContainerPlan): Docker.MountSettings[] {
+  if (plan.isLocal) return [];
+  const VolumeOptions = {
+    NoCopy: false,
+    Labels: { ...makeLabels(plan) },
+    DriverConfig: { Name: "local", Options: {} },
+  };
+  return [{ Type: "volume", Source: "", Target: ETC, VolumeOptions }];
+}
+
 function listMounts(plan: ContainerPlan): Docker.MountSettings[] {
   const { spec, files, supervisor, node, caBundle, usesSocket } = plan;
   const show = (source: string | undefined, target: string): Docker.MountSettings[] =>
     source === undefined ? [] : [showFile(source, target, false)];
   const extra = ({ source, target, writable }: Mount): Docker.MountSettings => showFile(source, target, writable);
   return [
+    ...mountEtc(plan),
     ...Object.entries(files).flatMap(([target, source]) => show(source, target)),
     ...show(supervisor, SUPERVISOR_TARGET),
     ...show(node, NODE_TARGET),

@@ -129,7 +129,7 @@ describe.skipIf(cannot)("the life of a container", () => {
 
   test("what no record owns is swept by label after its grace; what is not ours stays", async () => {
     const engine = await openEngine();
-    const fleet = readFileSync(`${harness.home.root}/fleet-id`, "utf8");
+    const fleet = readFileSync(`${harness.home.root}/fleet-id`, "utf8").slice(0, 32);
     const signal = AbortSignal.timeout(20_000);
     const body = (label: string) => ({
       Image: harness.image,
