@@ -81,6 +81,7 @@ export async function createContainer(socket: string, id: string, held: Held, ru
   const body = await expectStatus(
     askEngine(socket, "POST", `/containers/create?name=paddock-${id}`, {
       Image: IMAGE,
+      Labels: { "paddock.sandbox": id },
       Cmd: ["/bin/sleep", "1000"],
       User: `${held.uid}:${held.gid}`,
       HostConfig: { Runtime: runtime, NetworkMode: "none", Mounts: [makeMount(id, held)], LogConfig: { Type: "none" } },

@@ -12,17 +12,26 @@ Verdict = dict[str, str]
 """`{"state": "gone" | "running" | "stopped"}`, or `{"error": text}` when the engine does not answer or refuses."""
 
 
-def remove_container(path: str, name: str, wait_seconds: float) -> Verdict:
-    """Removes container and anonymous volumes. For `wait_seconds` a missing container is one whose creation may still be under way."""
+SANDBOX_LABEL = "paddock.sandbox"
+
+
+def remove_container(path: str, name: str, sandbox: str, known_id: str | None, wait_seconds: float) -> Verdict:
+    """Removes container and anonymous volumes: the one of this id, or the one of this name if its label says that it is the sandbox's. For
+    `wait_seconds` a missing container is one whose creation may still be under way."""
     began = time.monotonic()
     resumed = False
     while True:
         try:
-            if not resumed:
-                # gVisor refuses signals to a paused sandbox, and its shim then stays; a container that is not paused answers with an error.
-                _request(path, "POST", f"/containers/{name}/unpause")
-                resumed = True
-            status, body = _request(path, "DELETE", f"/containers/{name}?force=1&v=1")
+            status, body = (200, b"") if known_id is not None else _request(path, "GET", f"/containers/{name}/json")
+            if status == 200:
+                id = known_id or _read_id(body, sandbox)
+                if id is None:
+                    return {"state": "gone"}
+                if not resumed:
+                    # gVisor refuses signals to a paused sandbox, and its shim then stays; a container that is not paused answers with an error.
+                    _request(path, "POST", f"/containers/{id}/unpause")
+                    resumed = True
+                status, body = _request(path, "DELETE", f"/containers/{id}?force=1&v=1")
         except OSError as error:
             return {"error": f"the engine at {path} does not answer: {error}"}
         elapsed = time.monotonic() - began
@@ -31,6 +40,13 @@ def remove_container(path: str, name: str, wait_seconds: float) -> Verdict:
         if status != 404 and elapsed >= _BUSY_SECONDS:
             return {"error": f"the engine at {path} does not remove {name}: {status} {_message(body)}"}
         time.sleep(_RETRY_SECONDS)
+
+
+def _read_id(body: bytes, sandbox: str) -> str | None:
+    """None for a container that somebody else gave our name."""
+    facts = json.loads(body)
+    labels = facts["Config"]["Labels"] or {}
+    return str(facts["Id"]) if labels.get(SANDBOX_LABEL) == sandbox else None
 
 
 def look_at_container(path: str, name: str) -> Verdict:

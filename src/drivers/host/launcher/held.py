@@ -216,7 +216,7 @@ def remove_container(context: Context, remains: Remains, done: Callable[[], None
     if container.socket is None:
         done()
         return
-    path, name = container.socket, container.name
+    path, name, id = container.socket, container.name, container.id
     wait_seconds = _CREATION_SECONDS if container.id is None else 0.0
 
     def answered(answer: Answer) -> None:
@@ -226,7 +226,7 @@ def remove_container(context: Context, remains: Remains, done: Callable[[], None
         else:
             done()
 
-    run_in_child(context.events, lambda: dict(engine.remove_container(path, name, wait_seconds)), answered)
+    run_in_child(context.events, lambda: dict(engine.remove_container(path, name, remains.id, id, wait_seconds)), answered)
 
 
 def _next_generation(context: Context, id: str) -> int:

@@ -12,7 +12,7 @@ from held import remove_container
 from jobs import Answer, run_in_child
 from locks import LockedFile, parse_record, try_lock
 from records import UNREADABLE, guess_remains, read_remains
-from remains import Remains
+from remains import Remains, is_running
 from retention import SANDBOX_ID, read_ended, sweep_workspaces
 
 Report = Callable[[list[str], list[list[str]]], None]
@@ -44,6 +44,9 @@ class Reaper:
             lock = try_lock(path)
             if lock is None:
                 return
+            if self._is_copy(lock):
+                lock.release(unlink=False)
+                return
             remains = read_remains(self._context, name, lock)
         except UNREADABLE as error:
             self._failed.append([name, f"its owner file cannot be read: {error}"])
@@ -57,6 +60,14 @@ class Reaper:
             remains.release_locks()
         else:
             self._remove_container(name, remains)
+
+    def _is_copy(self, lock: LockedFile) -> bool:
+        """Whoever wrote the record lives and does not hold its lock: the data folder was copied, or that one is just leaving."""
+        launcher = (parse_record(lock) or {}).get("launcher")
+        if not isinstance(launcher, dict):
+            return False
+        pid, start = int(launcher["pid"]), int(launcher["start"])
+        return pid != self._context.pid and is_running(pid, start)
 
     def _spare(self, name: str, path: str, lock: LockedFile, remains: Remains, container: Container) -> bool:
         """An adoptable container that runs waits for its next owner, from the first sweep that misses the old one until its grace is over."""
@@ -81,7 +92,7 @@ class Reaper:
                 self._reap_one(name, path, may_wait=False)
             self._finish_one()
 
-        run_in_child(self._context.events, lambda: dict(engine.look_at_container(socket, container.name)), answered)
+        run_in_child(self._context.events, lambda: dict(engine.look_at_container(socket, container.id or container.name)), answered)
 
     def _remove_container(self, name: str, remains: Remains) -> None:
         self._open += 1

@@ -78,7 +78,7 @@ class Remains:
     def _living(self) -> list[int]:
         if self.group_paths:
             return []
-        found = [pid for pid, start in self.processes if same_process(pid, start) and not _is_zombie(pid)]
+        found = [pid for pid, start in self.processes if is_running(pid, start)]
         if self.container is not None:
             found += [pid for pid in groups.list_members(self.container.cgroups) if not _is_zombie(pid)]
         if self.uid is not None:
@@ -168,6 +168,10 @@ def _replace_file(path: str, text: str) -> None:
     with open(f"{path}.new", "w", encoding="utf-8") as file:
         file.write(text)
     os.rename(f"{path}.new", path)
+
+
+def is_running(pid: int, start: int) -> bool:
+    return same_process(pid, start) and not _is_zombie(pid)
 
 
 def _is_zombie(pid: int) -> bool:
