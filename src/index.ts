@@ -1,4 +1,6 @@
 import { type App, type AppOptions, closeLostTasks, createApp } from "./app.ts";
+import { runRemotely } from "./client/remote-executor.ts";
+import type { RemoteOptions } from "./client/remote-run.ts";
 import type { Config } from "./config/config.ts";
 import type { ProbeFinding } from "./drivers/driver.ts";
 import { PaddockError } from "./errors/error.ts";
@@ -19,6 +21,7 @@ export { PaddockError } from "./errors/error.ts";
 export type { Isolation } from "./model/isolation.ts";
 export type { NodeType } from "./model/node-type.ts";
 export type { ToolCallRecord } from "./model/record.ts";
+export type { RemoteIsolation, RemoteRecord, WireRequest } from "./model/remote.ts";
 export type { TaskMetrics, TaskResult } from "./model/result.ts";
 export type { Verdict } from "./model/verdict.ts";
 export type {
@@ -30,7 +33,7 @@ export type {
 } from "./sandbox/process.ts";
 export type { Sandbox } from "./sandbox/sandbox.ts";
 export type { ArtifactStore } from "./store/artifact-store.ts";
-export type { Lease, ProbeFinding, TaskEvent, TaskInput, TaskRequest };
+export type { Lease, ProbeFinding, RemoteOptions, TaskEvent, TaskInput, TaskRequest };
 
 export interface PaddockOptions {
   /** Over what environment and `config.json` say. */
@@ -76,7 +79,10 @@ export interface Paddock extends AsyncDisposable {
 }
 
 /** `lease` runs the task in that sandbox and leaves it alive; `store` keeps what it made as artifacts (docs/artifacts.md). */
-export type RunOptions = Pick<RunTaskOptions, "signal" | "onEvent" | "lease" | "store">;
+export type RunOptions = Pick<RunTaskOptions, "signal" | "onEvent" | "lease" | "store"> & {
+  /** Run on a Ractor server instead (docs/remote.md). `unsupported` together with `lease` or `store`. */
+  readonly remote?: RemoteOptions;
+};
 
 /** Makes a fleet from environment, `config.json` and options. Starts nothing until the first task or sandbox. */
 export async function createPaddock(options: PaddockOptions = {}): Promise<Paddock> {
@@ -130,15 +136,15 @@ function readGrace(survive: string | number): number {
 
 /** An error of the caller's own `onEvent` cancels the task and is thrown as it is. */
 async function runTask(app: App, task: TaskInput, { onEvent, signal, ...options }: RunOptions): Promise<TaskResult> {
-  if (onEvent === undefined) return await app.executor.runTask(task, signal ? { ...options, signal } : options);
+  const run = chooseRunner(app, task, options);
+  if (onEvent === undefined) return await run(signal ? { signal } : {});
   const failed = new AbortController();
   const thrown: unknown[] = [];
   const fail = (error: unknown): void => {
     thrown.push(error);
     failed.abort();
   };
-  const result = await app.executor.runTask(task, {
-    ...options,
+  const result = await run({
     signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
     onEvent: (event) => {
       if (thrown.length > 0) return undefined;
@@ -152,4 +158,15 @@ async function runTask(app: App, task: TaskInput, { onEvent, signal, ...options 
   });
   if (thrown.length > 0) throw thrown[0];
   return result;
+}
+
+type Runner = (options: Pick<RunTaskOptions, "signal" | "onEvent">) => Promise<TaskResult>;
+
+function chooseRunner(app: App, task: TaskInput, { remote, ...local }: Omit<RunOptions, "signal" | "onEvent">): Runner {
+  if (remote === undefined) return (options) => app.executor.runTask(task, { ...local, ...options });
+  if (local.lease !== undefined || local.store !== undefined)
+    throw new PaddockError("unsupported", "a remote task has no lease and stores no artifacts", {
+      hint: "Leave out lease and store, or run the task locally.",
+    });
+  return (options) => runRemotely(task, remote, app.store, options);
 }

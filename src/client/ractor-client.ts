@@ -56,6 +56,7 @@ export interface ClientOptions {
 export interface AgentRequest {
   readonly name: string;
   readonly setup?: string;
+  readonly env?: Readonly<Record<string, string>>;
   readonly instructions?: string;
   readonly metadata?: unknown;
   readonly tags?: readonly string[];

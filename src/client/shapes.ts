@@ -8,7 +8,6 @@ import type { WireReply } from "./wire.ts";
  * needs must be right. Every value comes from a foreign server.
  */
 
-const text = z.string().max(16 * 1024 * 1024);
 const name = z.string().max(256);
 const looseList = <Item extends z.ZodType>(item: Item) =>
   z

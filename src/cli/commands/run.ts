@@ -2,7 +2,14 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { type App, closeLostTasks, createApp } from "../../app.ts";
 import { loadConfig } from "../../config/config.ts";
-import { type RunTaskOptions, type TaskEvent, WorkspaceFolder } from "../../internal.ts";
+import {
+  type RemoteOptions,
+  type RunTaskOptions,
+  runRemotely,
+  type TaskEvent,
+  TaskStore,
+  WorkspaceFolder,
+} from "../../internal.ts";
 import { KeeperCall } from "../../keeper/client.ts";
 import type { KeptResult } from "../../keeper/protocol.ts";
 import { spawnKeeper } from "../../keeper/spawn.ts";
@@ -11,12 +18,13 @@ import type { TaskInput } from "../../model/task.ts";
 import { addDriverOptions } from "../driver-options.ts";
 import { entryPoint } from "../entry.ts";
 import { artifactsExitCode, exitCodeOf } from "../exit-code.ts";
+import { addRemoteOptions, type RemoteFlags, readRemote } from "../remote-options.ts";
 import { RunView } from "../run-view.ts";
 import { catchInterrupts } from "../signals.ts";
 import { readTask, type TaskOptions } from "../task-input.ts";
 import { parseDuration } from "../units.ts";
 
-interface RunOptions extends TaskOptions {
+interface RunOptions extends TaskOptions, RemoteFlags {
   readonly workspace?: string;
   readonly keep?: boolean;
   readonly ttl: string;
@@ -30,7 +38,7 @@ interface RunOptions extends TaskOptions {
 const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
 
 export function runCommand(): Command {
-  return addDriverOptions(new Command("run"))
+  return addRemoteOptions(addDriverOptions(new Command("run")))
     .description("run a file, code, a task JSON or a description in a new sandbox")
     .argument("[source]", "file (.py .js .sh .json .md), a quoted description, or - for standard input")
     .option("-c, --code <code>", "code to run instead of a file")
@@ -59,12 +67,15 @@ export function runCommand(): Command {
 
 async function run(source: string | undefined, options: RunOptions): Promise<number> {
   const ttlMs = parseDuration(options.ttl, "--ttl");
+  const remote = await readRemote(options, options.code === undefined ? source : "-c", process.stdin);
   const task = await readTask(source, options, process.stdin);
   using interrupts = catchInterrupts();
   const view = new RunView(options);
-  const result = options.keep
-    ? await runKept(task, ttlMs, options, interrupts.signal, view)
-    : await runOnce(task, options, interrupts.signal, view);
+  const result = await (remote
+    ? runOnServer(task, remote, interrupts.signal, view)
+    : options.keep
+      ? runKept(task, ttlMs, options, interrupts.signal, view)
+      : runOnce(task, options, interrupts.signal, view));
   view.finish(result);
   return exitCodeOf(result) || artifactsExitCode(result);
 }
@@ -73,6 +84,16 @@ async function run(source: string | undefined, options: RunOptions): Promise<num
 function storeOption({ upload }: RunOptions): Pick<RunTaskOptions, "store"> {
   if (upload === undefined) return {};
   return { store: upload === true ? {} : { prefix: upload } };
+}
+
+async function runOnServer(
+  task: TaskInput,
+  remote: RemoteOptions,
+  signal: AbortSignal,
+  view: RunView,
+): Promise<TaskResult> {
+  const store = new TaskStore(loadConfig(process.env, process.getuid?.() ?? 0).home.tasks);
+  return await runRemotely(task, remote, store, { signal, onEvent: (event) => view.event(event) });
 }
 
 async function runOnce(task: TaskInput, options: RunOptions, signal: AbortSignal, view: RunView): Promise<TaskResult> {

@@ -1,0 +1,168 @@
+import { PaddockError, toPaddockError } from "../errors/error.ts";
+import type { RemoteRecord } from "../model/remote.ts";
+import { textOutput } from "../tools/outcome.ts";
+import type { ToolOutcome } from "../tools/tool.ts";
+import type { WireAccount } from "./account.ts";
+import { AgentFiles } from "./agent-files.ts";
+import { type RemoteStep, runTool, type StepInput, timeoutOf } from "./capture.ts";
+import { BASE } from "./paths.ts";
+import { sendTask } from "./posting.ts";
+import type { RactorClient } from "./ractor-client.ts";
+import { kindOf } from "./refusal.ts";
+import { askForCommand } from "./remote-agent.ts";
+import { RunResult } from "./run-spec.ts";
+import { findSegmentResult, type SegmentResult } from "./segments.ts";
+import { type Response, tryJson } from "./shapes.ts";
+import { awaitResponse } from "./waiting.ts";
+
+/** How often a model is asked for one attempt. The runner runs it once, however often. */
+const MAX_ASKS = 3;
+const NO_OUTPUT = textOutput("", 1);
+
+export interface RemoteAttemptInput extends StepInput {
+  readonly client: RactorClient;
+  readonly agent: string;
+  readonly step: RemoteStep;
+  readonly index: number;
+  readonly attempt: number;
+  readonly account: WireAccount;
+  /** What the model and the server may take beside the call's own time. */
+  readonly overheadMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface RemoteAttempt {
+  readonly outcome: ToolOutcome;
+  readonly source: RemoteRecord["source"];
+  readonly result?: RunResult;
+}
+
+/** One try of one call. Never throws for what went wrong on the way: that is `lost` with the error. */
+export async function attemptRemotely(input: RemoteAttemptInput): Promise<RemoteAttempt> {
+  try {
+    return await dispatch(input);
+  } catch (thrown) {
+    return { outcome: failedOnTheWay(input, thrown), source: "none" };
+  }
+}
+
+async function dispatch(input: RemoteAttemptInput): Promise<RemoteAttempt> {
+  const { step } = input;
+  if (step.kind === "refused") return { outcome: inside(step.error), source: "none" };
+  const files = new AgentFiles(input.client, input.agent, input.signal);
+  const backend = {
+    run: () => Promise.reject(new PaddockError("internal", `${input.tool.name} runs more than was staged`)),
+    readFile: (path: string) => files.readFile(path),
+    list: (path: string, depth: number, limit: number) => files.list(path, depth, limit),
+  };
+  if (step.kind === "files")
+    return { outcome: await guard(() => runTool(input, backend, timeoutOf(input), input.signal)), source: "files" };
+  const reached = await reachResult(input, files);
+  if (!("ended" in reached)) return { outcome: fromSegment(input, reached), source: "segments" };
+  const answered = {
+    ...backend,
+    run: () => Promise.resolve(reached),
+    // What the runner collected is gone from its place.
+    readFile: (path: string) =>
+      reached.collected == null ? files.readFile(path) : Promise.resolve(Buffer.from(reached.collected)),
+  };
+  return {
+    outcome: await guard(() => runTool(input, answered, timeoutOf(input), input.signal)),
+    source: "runner",
+    result: reached,
+  };
+}
+
+/** The runner's result, asking again while the model did something else; else what the server's own segments say. */
+async function reachResult(input: RemoteAttemptInput, files: AgentFiles): Promise<RunResult | SegmentResult> {
+  const name = `${input.index}-${input.attempt}`;
+  let last: Response | undefined;
+  for (let ask = 1; ask <= MAX_ASKS; ask++) {
+    last = await askOnce(input, name, ask);
+    const result = await readResult(files, name);
+    if (result !== undefined) return result;
+    const segment = findSegmentResult(last, name);
+    if (segment !== undefined) return segment;
+    if (last.status !== "completed") break;
+  }
+  throw new PaddockError(
+    "remote_failed",
+    `the server ended the task as ${last?.status ?? "unknown"} without running call ${name}`,
+    {
+      context: { kind: "not_run" },
+      hint: "The model behind the server did not do what it was asked; run the task again or on another server.",
+    },
+  );
+}
+
+async function askOnce(input: RemoteAttemptInput, name: string, ask: number): Promise<Response> {
+  const { client, agent, account, signal } = input;
+  const command = `/usr/bin/python3 -I -B ${BASE}/run_call.py ${BASE} ${input.index} ${input.attempt}`;
+  const content = askForCommand(command, `${input.callId} ${name} ask ${ask}`);
+  const row = await sendTask(client, agent, content, {
+    signal,
+    mayClearContext: true,
+    onBackOff: (delayMs) => account.backoffMs.push(delayMs),
+  });
+  account.responseIds.push(row.id);
+  return await awaitResponse(client, agent, row.id, { stallMs: timeoutOf(input) + input.overheadMs, signal });
+}
+
+async function readResult(files: AgentFiles, name: string): Promise<RunResult | undefined> {
+  let text: string;
+  try {
+    text = (await files.readFile(`${BASE}/results/${name}.json`)).toString("utf8");
+  } catch (error) {
+    if (error instanceof PaddockError && error.code !== "unauthorized") return undefined;
+    throw error;
+  }
+  const parsed = RunResult.safeParse(tryJson(text));
+  return parsed.success && parsed.data.call === name ? parsed.data : undefined;
+}
+
+/** Output is at most 8,000 bytes and was cut by the server; nothing else is known. */
+function fromSegment({ limits, tool }: RemoteAttemptInput, segment: SegmentResult): ToolOutcome {
+  const { exitCode, stdout, stderr } = segment;
+  const facts = {
+    stdout: textOutput(stdout, limits.outputBytes),
+    stderr: textOutput(stderr, limits.outputBytes),
+    requestBytes: 0,
+    responseBytes: 0,
+  };
+  if (exitCode !== undefined) return { ended: "exit", exitCode, ...facts };
+  const error = new PaddockError("remote_failed", `the server does not say how ${tool.name} ended`, {
+    context: { kind: "unknown_exit" },
+  });
+  return { ended: "lost", ...facts, error };
+}
+
+/** A tool's own failure (no such file, path refused) is the call's. What the server or the way to it did is not. */
+async function guard(work: () => Promise<ToolOutcome>): Promise<ToolOutcome> {
+  try {
+    return await work();
+  } catch (thrown) {
+    const error = toPaddockError(thrown);
+    if (["not_found", "file_error", "path_refused", "unsupported", "invalid_request"].includes(error.code))
+      return inside(error);
+    throw error;
+  }
+}
+
+function inside(error: PaddockError): ToolOutcome {
+  return {
+    ended: "exit",
+    exitCode: 1,
+    stdout: NO_OUTPUT,
+    stderr: textOutput(`${error.message}\n`, 64 * 1024),
+    requestBytes: 0,
+    responseBytes: 0,
+    error,
+  };
+}
+
+function failedOnTheWay({ signal }: RemoteAttemptInput, thrown: unknown): ToolOutcome {
+  const empty = { stdout: NO_OUTPUT, stderr: NO_OUTPUT, requestBytes: 0, responseBytes: 0 };
+  if (signal.aborted) return { ended: "cancel", ...empty };
+  const error = toPaddockError(thrown);
+  return kindOf(error) === "stalled" ? { ended: "deadline", ...empty, error } : { ended: "lost", ...empty, error };
+}

@@ -1,0 +1,171 @@
+import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { compileLimits } from "../executor/compile.ts";
+import { planTask } from "../executor/planner.ts";
+import { describeTask, makeResult } from "../executor/task-result.ts";
+import { Deadline } from "../lib/deadline.ts";
+import { makeTaskId, makeToolCallId } from "../model/ids.ts";
+import type { TaskResult } from "../model/result.ts";
+import type { TaskInput } from "../model/task.ts";
+import type { TaskStore } from "../store/task-store.ts";
+import { findTool } from "../tools/registry.ts";
+import { WireAccount } from "./account.ts";
+import { captureStep, type RemoteStep, type StepInput } from "./capture.ts";
+import { uniqueName } from "./names.ts";
+import { runOnPaddock } from "./paddock-server.ts";
+import { type AgentRequest, RactorClient } from "./ractor-client.ts";
+import { awaitReady, createAgent, removeAgent } from "./remote-agent.ts";
+import { runRemoteCall } from "./remote-call.ts";
+import { closeCall, emit, type Place, type RemoteOptions, type RemoteRunOptions, type Run } from "./remote-run.ts";
+import { renderStage, type Stage } from "./stage.ts";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+const MAX_AGENT_SECONDS = 604_800;
+
+/**
+ * Runs a task on a Ractor server: planned here, staged there in an agent of its own that is deleted at the end. The same input and the same
+ * result as a local run; records say what nobody could measure (docs/remote.md). Throws only for bad input.
+ */
+export async function runRemotely(
+  task: TaskInput,
+  remote: RemoteOptions,
+  store: TaskStore,
+  options: RemoteRunOptions = {},
+): Promise<TaskResult> {
+  const plan = planTask(task);
+  const limits = compileLimits(task.limits);
+  const taskId = makeTaskId();
+  await using client = new RactorClient(remote);
+  const journal = store.open(taskId, { ...describeTask(task, plan), remote: client.url });
+  const startTime = new Date().toISOString();
+  const begun = performance.now();
+  const shared = { taskId, task, plan, limits, client, remote, options, records: [], values: [] };
+  const run: Run = { ...shared, keep: (record) => journal.append({ line: "call", record }) };
+  // The task's own time begins when the agent is ready; until then only the caller ends it.
+  let deadline = Deadline.after(DAY_MS, options.signal);
+  let error: PaddockError | undefined;
+  try {
+    await emit(run, {
+      type: "task_started",
+      taskId,
+      nodeType: plan.nodeType,
+      calls: plan.calls.length,
+      source: plan.source,
+    });
+    await runInAgent(run, deadline.signal, () => {
+      deadline[Symbol.dispose]();
+      deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
+      return deadline;
+    });
+  } catch (thrown) {
+    error = toPaddockError(thrown);
+  } finally {
+    deadline[Symbol.dispose]();
+  }
+  const result = makeResult({ ...run, deadline, startTime, durationMs: performance.now() - begun, error });
+  const { tool_calls: _calls, values: _values, ...end } = result;
+  journal.append({ line: "end", result: end });
+  journal.close();
+  return result;
+}
+
+async function runInAgent(run: Run, signal: AbortSignal, startClock: () => Deadline): Promise<void> {
+  const { client, plan, remote } = run;
+  signal.throwIfAborted();
+  if (remote.operator !== undefined) await client.login(remote.operator.name, remote.operator.password, signal);
+  const takesCalls = (await client.readItems(signal)).includes("tool_calls");
+  const steps = takesCalls ? [] : await captureSteps(run);
+  const stage = takesCalls ? undefined : await stageCalls(run, steps);
+  const name = uniqueName(`task-${run.taskId.slice(4, 12)}-${plan.nodeType}`);
+  const account = new WireAccount();
+  const stop = client.observe((request) => account.add(request));
+  const begun = performance.now();
+  try {
+    await emit(run, { type: "progress", message: `creating agent ${name}` });
+    const request = describeAgent(run, name, stage);
+    await createAgent(client, request, signal);
+    if (stage !== undefined) {
+      const onProgress = (message: string): void => void emit(run, { type: "progress", message });
+      onProgress("waiting for the setup code");
+      const setupMs = remote.setupTimeoutMs ?? 15 * MINUTE_MS;
+      await awaitReady(client, { request, hash: stage.hash, setupMs, signal, onProgress });
+    }
+    stop();
+    const leaseMs = performance.now() - begun;
+    await emit(run, { type: "sandbox_ready", sandboxId: name, createMs: leaseMs });
+    const place: Place = { agent: name, account, leaseMs, deadline: startClock() };
+    if (takesCalls) await runOnPaddock(run, place);
+    else await runSteps(run, place, steps);
+  } finally {
+    stop();
+    if (!(await removeAgent(client, name)))
+      await emit(run, { type: "progress", message: `agent ${name} could not be deleted: delete it on the server` });
+  }
+}
+
+type PlannedStep = StepInput & { readonly step: RemoteStep };
+
+async function captureSteps({ plan, limits }: Run): Promise<PlannedStep[]> {
+  return await Promise.all(
+    plan.calls.map(async (call) => {
+      const tool = findTool(call.tool);
+      if (tool === undefined) throw new PaddockError("invalid_request", `unknown tool ${call.tool}`);
+      const input = { tool, call, callId: makeToolCallId(), nodeType: plan.nodeType, limits };
+      return { ...input, step: await captureStep(input) };
+    }),
+  );
+}
+
+async function stageCalls({ plan, task }: Run, steps: readonly PlannedStep[]): Promise<Stage> {
+  const calls = new Map(
+    steps.flatMap(({ step }, index) => (step.kind === "run" ? [[index + 1, step.spec] as const] : [])),
+  );
+  return await renderStage({
+    nodeType: plan.nodeType,
+    bare: plan.bare,
+    calls,
+    env: task.env ?? {},
+    files: task.files ?? {},
+  });
+}
+
+function describeAgent({ taskId, task, plan, limits }: Run, name: string, stage: Stage | undefined): AgentRequest {
+  const seconds = Math.ceil(limits.taskTimeoutMs / 1000);
+  return {
+    name,
+    metadata: {
+      paddock: taskId,
+      node_type: plan.nodeType,
+      bare: plan.bare,
+      network: task.network ?? plan.network,
+      limits: task.limits ?? {},
+    },
+    tags: ["paddock", plan.nodeType],
+    idle_timeout_seconds: Math.min(MAX_AGENT_SECONDS, seconds + 600),
+    busy_timeout_seconds: Math.min(MAX_AGENT_SECONDS, seconds + 3600),
+    ...(stage === undefined ? { env: task.env ?? {} } : { setup: stage.setup }),
+    instructions: "You run the commands you are given, exactly as they are given, and nothing else.",
+  };
+}
+
+async function runSteps(run: Run, place: Place, steps: readonly PlannedStep[]): Promise<void> {
+  const { deadline, agent } = place;
+  for (const [index, step] of steps.entries()) {
+    if (deadline.signal.aborted) return;
+    const { tool, call, callId } = step;
+    await emit(run, { type: "call_started", callId, tool: tool.name, title: call.title ?? tool.title, index });
+    const { record, value } = await runRemoteCall({
+      ...step,
+      client: run.client,
+      agent,
+      taskId: run.taskId,
+      index: index + 1,
+      account: index === 0 ? place.account : new WireAccount(),
+      leaseMs: index === 0 ? place.leaseMs : 0,
+      overheadMs: run.remote.overheadMs ?? 5 * MINUTE_MS,
+      signal: deadline.signal,
+    });
+    await closeCall(run, record, value);
+    if (!record.success && !call.continueOnFailure) return;
+  }
+}
