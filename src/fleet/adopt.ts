@@ -9,7 +9,7 @@ import type { EgressProxy } from "../network/proxy.ts";
 import { Sandbox, type SandboxSettings } from "../sandbox/sandbox.ts";
 import { markRunFolder } from "./create.ts";
 import type { Template } from "./environments.ts";
-import type { LeaseRequest } from "./fleet.ts";
+import type { LeaseRequest } from "./lease.ts";
 import { Wiring } from "./wiring.ts";
 
 const amount = z.number().positive();

@@ -1,11 +1,10 @@
 import { rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
-import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport, WorkspaceSource } from "../drivers/driver.ts";
+import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import type { SandboxId } from "../model/ids.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
-import type { NodeType } from "../model/node-type.ts";
 import type { EgressProxy } from "../network/proxy.ts";
 import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
 import { Admission } from "./admission.ts";
@@ -16,49 +15,16 @@ import { EgressPolicies } from "./egress.ts";
 import type { Environment, Environments, Template } from "./environments.ts";
 import { ImageStore } from "./images.ts";
 import { describeInterpreters } from "./interpreters.ts";
+import { type Lease, type Leased, type LeaseRequest, makeLease } from "./lease.ts";
 import { makeSettings } from "./nodes.ts";
 import { ENV_DIR, WORKSPACE } from "./places.ts";
 import { describeSweep, SWEEP_MS, Sweeper } from "./sweep.ts";
 import { TemplateStore } from "./templates.ts";
-import { watchWorkspaceSize } from "./workspace-size.ts";
+
+export type { Lease, LeaseRequest } from "./lease.ts";
 
 /** Template trees belong to a uid that no task's sandbox ever gets. */
 const TREE_UID = 199_999;
-
-/** Lets a sandbox outlive this process, for another one that adopts it. */
-export interface Survival {
-  /** How long the sandbox waits without an owner before it is removed. */
-  readonly graceMs: number;
-  /** Without an owner it is removed this long after it was made, whatever is left of its grace. Default: no such limit. */
-  readonly lifetimeMs?: number;
-}
-
-export interface LeaseRequest {
-  readonly nodeType: NodeType;
-  readonly limits: Limits;
-  /** Egress policy as written (docs/network.md). */
-  readonly network: string | readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  /** Start from the bare node instead of the type's template. */
-  readonly bare: boolean;
-  readonly signal: AbortSignal;
-  readonly onProgress: (message: string) => void;
-  readonly workspace?: WorkspaceSource;
-  /** Default: the sandbox ends with this process. `unsupported` where the driver's sandboxes always do. */
-  readonly survive?: Survival | undefined;
-  /** Refuse with `template_missing` or `image_missing` instead of building a template or an image. */
-  readonly buildTemplates?: boolean;
-}
-
-/** A sandbox in use, with the account of its network. */
-export interface Lease extends AsyncDisposable {
-  readonly sandbox: Sandbox;
-  readonly proxy: EgressProxy;
-  readonly nodeType: NodeType;
-  readonly limits: Limits;
-  readonly template: Template | undefined;
-  close(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
-}
 
 /** Makes sandboxes of the node types: templates, egress, admission and reaping around one driver. */
 export class Fleet implements AsyncDisposable {
@@ -149,13 +115,8 @@ export class Fleet implements AsyncDisposable {
     const proxy = this.#policies.makeProxy(policy);
     try {
       const sandbox = await this.#create(request, environment, proxy);
-      return this.#track({
-        ...request,
-        sandbox,
-        proxy,
-        template: environment.template,
-        release,
-      });
+      const { nodeType, limits } = request;
+      return this.#track({ sandbox, proxy, nodeType, limits, template: environment.template, release });
     } catch (error) {
       this.#environments.forget();
       release();
@@ -270,7 +231,7 @@ export class Fleet implements AsyncDisposable {
       settings: describe(id),
       signal,
     });
-    return this.#track({ ...state, sandbox, proxy, template, release });
+    return this.#track({ sandbox, proxy, nodeType: state.nodeType, limits: state.limits, template, release });
   }
 
   async #describe(
@@ -282,38 +243,14 @@ export class Fleet implements AsyncDisposable {
     return (sandboxId) => makeSettings({ sandboxId, nodeType, limits, template, env, registryEnv, hasCaBundle });
   }
 
-  #track({ sandbox, proxy, nodeType, limits, template, release }: Leased): Lease {
-    const stopWatching = watchWorkspaceSize(sandbox, limits.workspaceBytes);
-    let closing: Promise<void> | undefined;
-    const close = async (options: { readonly keepWorkspace?: boolean } = {}): Promise<void> => {
-      stopWatching();
-      this.#leases.delete(lease);
-      try {
-        await sandbox.close(options);
-      } catch (error) {
-        this.#sweeper.owe(sandbox.id, () => sandbox.close(options));
-        throw error;
-      } finally {
-        await proxy[Symbol.asyncDispose]();
-        release();
-      }
-    };
-    const lease: Lease = {
-      sandbox,
-      proxy,
-      nodeType,
-      limits,
-      template,
-      close: (options) => (closing ??= close(options)),
-      [Symbol.asyncDispose]: () => lease.close(),
-    };
+  #track(leased: Leased): Lease {
+    const lease = makeLease(leased, {
+      closing: () => this.#leases.delete(lease),
+      failed: (again) => this.#sweeper.owe(leased.sandbox.id, again),
+    });
     this.#leases.add(lease);
     return lease;
   }
-}
-
-interface Leased extends Omit<Lease, "close" | typeof Symbol.asyncDispose> {
-  readonly release: () => void;
 }
 
 const PORTER_LIMITS: Limits = {

@@ -14,7 +14,7 @@ const SIGNAL_MS = 60_000;
 
 const DRIVERS = [
   ["bubblewrap", 100, false],
-  ["docker", IS_SOAK ? 100 : 16, lacksEngine()],
+  ["docker", IS_SOAK ? 100 : 8, lacksEngine()],
 ] as const;
 
 /** Sweeps without a pause from a second owner of the same data folder. */

@@ -39,12 +39,20 @@ export function listEngineState(): string[] {
   ];
 }
 
+/** Shims and cgroups bear no sandbox's id; those that were there before this test file are another's. */
+const isStray = (item: string): boolean => /^(shim|cgroup) /.test(item);
+const straysBefore = new Set(listEngineState().filter(isStray));
+
 /** What of these sandboxes is at the tests' engine. */
 export function engineRemains(ids: readonly string[]): string[] {
-  return listEngineState().filter((item) => /^(shim|cgroup) /.test(item) || ids.some((id) => item.includes(id)));
+  return listEngineState().filter(
+    (item) => (isStray(item) && !straysBefore.has(item)) || ids.some((id) => item.includes(id)),
+  );
 }
 
-const filter = (filters: object): string => encodeURIComponent(JSON.stringify(filters));
+function filter(filters: object): string {
+  return encodeURIComponent(JSON.stringify(filters));
+}
 
 function ask<T>(socket: string, path: string): T {
   const args = ["-sf", "--max-time", "20", "--unix-socket", socket, `http://engine${path}`];
