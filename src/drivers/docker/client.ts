@@ -10,8 +10,21 @@ interface DialOptions {
   file?: unknown;
 }
 
+type BuildRequest = (options: object, context: unknown, data: unknown, callback: unknown) => void;
+
 interface Modem {
   dial: (options: DialOptions, callback: unknown) => void;
+}
+
+interface RequestBuilder {
+  buildRequest: BuildRequest;
+}
+
+/** An engine redirects nobody. docker-modem would go wherever an answer says, and throw where nobody catches when it cannot. */
+function refuseRedirects(modem: RequestBuilder): void {
+  const build = modem.buildRequest.bind(modem);
+  modem.buildRequest = (options, context, data, callback) =>
+    build(Object.assign(options, { maxRedirects: 0 }), context, data, callback);
 }
 
 /**
@@ -70,6 +83,7 @@ export async function makeClient(endpoint: Endpoint, env: NodeJS.ProcessEnv): Pr
   try {
     const client = new Client(makeOptions(endpoint, env));
     emptyAttachBodies(client.modem as Modem);
+    refuseRedirects(client.modem as unknown as RequestBuilder);
     return client;
   } catch (error) {
     throw toEngineError(error, `use the engine at ${formatAddress(endpoint.address)} (${endpoint.origin})`);

@@ -1,8 +1,10 @@
 import type { Duplex, Readable } from "node:stream";
 import { json } from "node:stream/consumers";
 import type Docker from "dockerode";
+import type { z } from "zod";
 import { PaddockError } from "../../errors/error.ts";
 import { raceSignal } from "../../lib/deadline.ts";
+import { CreatedContainer, InspectedContainer, ListedContainers, readAnswer } from "./answers.ts";
 import { makeClient, postForStream, postJson } from "./client.ts";
 import { type Endpoint, formatAddress, listEndpoints } from "./endpoint.ts";
 import { readStatus, toEngineError } from "./engine-error.ts";
@@ -96,10 +98,11 @@ export class Engine {
 
   /** Returns the id. */
   async createContainer(name: string, body: Docker.ContainerCreateOptions, signal: AbortSignal): Promise<string> {
-    const container = await this.#ask(`make the container ${name}`, signal, (abortSignal) =>
+    const action = `make the container ${name}`;
+    const { id } = await this.#ask(action, signal, (abortSignal) =>
       this.#client.createContainer({ ...body, name, abortSignal }),
     );
-    return container.id;
+    return readAnswer(CreatedContainer, { id }, action).id;
   }
 
   /** Podman only: a container whose root is a folder of the engine's machine. Returns the id. */
@@ -168,7 +171,8 @@ export class Engine {
     const answer = await this.#orUndefined(`look at the container ${idOrName}`, (abortSignal) =>
       this.#client.getContainer(idOrName).inspect({ abortSignal }),
     );
-    return answer === undefined ? undefined : readContainer(answer);
+    if (answer === undefined) return undefined;
+    return describeContainer(readAnswer(InspectedContainer, answer, `look at the container ${idOrName}`));
   }
 
   /** Resolves once the container does not run, however long that takes. Undefined where there is none. */
@@ -198,7 +202,8 @@ export class Engine {
     const found = await this.#ask("list containers", undefined, (abortSignal) =>
       this.#client.listContainers({ all: true, filters, abortSignal }),
     );
-    return found.map(({ Id, Labels, Created }) => ({ id: Id, labels: Labels ?? {}, createdAt: Created * 1000 }));
+    const listed = readAnswer(ListedContainers, found, "list containers");
+    return listed.map(({ Id, Labels, Created }) => ({ id: Id, labels: Labels ?? {}, createdAt: Created * 1000 }));
   }
 
   async listVolumes(labels: Labels): Promise<readonly ListedObject[]> {
@@ -210,6 +215,18 @@ export class Engine {
       const created = (volume as { readonly CreatedAt?: string }).CreatedAt;
       return { id: volume.Name, labels: volume.Labels ?? {}, createdAt: Date.parse(created ?? "") || 0 };
     });
+  }
+
+  async createVolume(name: string, options: Readonly<Record<string, string>>, labels: Labels): Promise<void> {
+    await this.#ask(`make the volume ${name}`, undefined, (abortSignal) =>
+      this.#client.createVolume({
+        Name: name,
+        Driver: "local",
+        DriverOpts: { ...options },
+        Labels: { ...labels },
+        abortSignal,
+      }),
+    );
   }
 
   /** False where there is none or a container uses it. */
@@ -324,7 +341,7 @@ async function askFacts(client: Docker): Promise<EngineFacts> {
 const formatLabels = (labels: Labels): string[] =>
   Object.entries(labels).map(([name, value]) => (value === "" ? name : `${name}=${value}`));
 
-function readContainer({ Id, State, Image, Config }: Docker.ContainerInspectInfo): ContainerFacts {
+function describeContainer({ Id, State, Image, Config }: z.infer<typeof InspectedContainer>): ContainerFacts {
   return {
     id: Id,
     running: State.Running,
