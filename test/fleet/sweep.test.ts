@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createApp } from "../../src/app.ts";
@@ -9,6 +9,7 @@ let root = "";
 
 beforeEach(() => {
   root = mkdtempSync("/var/tmp/paddock-sweep-");
+  chmodSync(root, 0o711);
   for (const room of ["owners", "run"]) mkdirSync(join(root, room), { mode: 0o711 });
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
