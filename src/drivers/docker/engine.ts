@@ -217,18 +217,6 @@ export class Engine {
     });
   }
 
-  async createVolume(name: string, options: Readonly<Record<string, string>>, labels: Labels): Promise<void> {
-    await this.#ask(`make the volume ${name}`, undefined, (abortSignal) =>
-      this.#client.createVolume({
-        Name: name,
-        Driver: "local",
-        DriverOpts: { ...options },
-        Labels: { ...labels },
-        abortSignal,
-      }),
-    );
-  }
-
   /** False where there is none or a container uses it. */
   async removeVolume(name: string): Promise<boolean> {
     return this.#unless([404, 409], `remove the volume ${name}`, (abortSignal) =>

@@ -24,24 +24,29 @@ export function assertRuntimeIsDefault(facts: EngineFacts, name: string): void {
 /** Above a sandbox's limit of processes, which its cgroup holds, and below what a machine allows. */
 const chooseProcesses = (pids: number): number => 2 * pids + 64;
 
+const OWN_TMPFS = /,uid=\d+,gid=\d+,mode=0700/;
+
+/** Podman refuses `nr_inodes` (files count as memory of the sandbox all the same) and owners by number; `U` is the guest. */
+const adaptTmpfs = (options: string): string =>
+  options.replace(/,nr_inodes=\d+/, "").replace(OWN_TMPFS, ",U,notmpcopyup");
+
 /**
- * Podman refuses to tell a tmpfs how many files it may hold; they count as memory of the sandbox all the same. Its own default for `nproc` is
- * above the hard limit of some machines, and then nothing starts; the number counts a uid of the host, which under a rootless engine is ours.
+ * The request in Podman's words. Its own default for `nproc` is above the hard limit of some machines, and then nothing starts; the number counts a
+ * uid of the host, which under a rootless engine is ours. It takes hidden paths as a security option only.
  */
 export function adaptBody(body: ContainerBody, { rootless }: EngineFacts): ContainerBody {
-  const processes = chooseProcesses(body.HostConfig.PidsLimit ?? 0);
+  const { HostConfig } = body;
+  const processes = chooseProcesses(HostConfig.PidsLimit ?? 0);
   const nproc = rootless ? [] : [{ Name: "nproc", Soft: processes, Hard: processes }];
-  const tmpfs = Object.entries(body.HostConfig.Tmpfs ?? {}).map(
-    ([path, options]) => [path, options.replace(/,nr_inodes=\d+/, "")] as const,
-  );
-  return {
-    ...body,
-    HostConfig: {
-      ...body.HostConfig,
-      Tmpfs: Object.fromEntries(tmpfs),
-      Ulimits: [...(body.HostConfig.Ulimits ?? []), ...nproc],
-    },
+  const tmpfs = Object.entries(HostConfig.Tmpfs ?? {}).map(([path, options]) => [path, adaptTmpfs(options)] as const);
+  const adapted = {
+    ...HostConfig,
+    Tmpfs: Object.fromEntries(tmpfs),
+    Ulimits: [...(HostConfig.Ulimits ?? []), ...nproc],
+    SecurityOpt: [...(HostConfig.SecurityOpt ?? []), `mask=${(HostConfig.MaskedPaths ?? []).join(":")}`],
   };
+  // A forced removal sends this first and waits; nothing in a sandbox is to be asked.
+  return { ...body, StopSignal: "SIGKILL", HostConfig: adapted };
 }
 
 /** Podman reads a profile from a path of its own machine, where Docker takes the text. Returns the path; the file is made once per content. */

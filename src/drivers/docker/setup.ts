@@ -4,6 +4,7 @@ import { Holder, type WorkspaceStorage } from "../host/holder.ts";
 import { installCaBundle, installNode, installProgram } from "../host/install.ts";
 import { DEFAULT_PYTHON, findNodeTools, SUPERVISOR_SOURCE } from "../host/tools.ts";
 import type { Engine } from "./engine.ts";
+import type { EngineFacts } from "./facts.ts";
 import { readFleetId } from "./fleet-id.ts";
 import { LABEL } from "./labels.ts";
 import { seesOurFiles } from "./locality.ts";
@@ -69,6 +70,12 @@ async function describeVersion({ facts }: Engine, runtime: ChosenRuntime, isLoca
   return `${engine}, runsc ${version === undefined || version === "VERSION_MISSING" ? "built from source" : version}`;
 }
 
+/** Podman gives a volume on a device to the owner of the image's folder, so its workspaces are folders, looked at every second. */
+function chooseStorage({ name, rootless }: EngineFacts, isLocal: boolean): WorkspaceStorage {
+  if (!isLocal) return "memory";
+  return process.getuid?.() === 0 && !rootless && name !== "Podman" ? "loop" : "folder";
+}
+
 /** Throws `driver_unavailable` for a runtime that is missing or too old, and whatever hinders the holder. */
 export async function openSetup(options: DockerOptions, engine: Engine): Promise<Setup> {
   const { home, retentionMs, retentionBytes, python } = options;
@@ -89,7 +96,6 @@ export async function openSetup(options: DockerOptions, engine: Engine): Promise
       engine.facts.name === "Podman" && profile !== "unconfined" ? await installProfile(home.bin, profile) : profile;
     const caBundle =
       options.caBundle === undefined || !isLocal ? undefined : await installCaBundle(home.bin, options.caBundle);
-    const isRoot = process.getuid?.() === 0 && !engine.facts.rootless;
     return {
       options,
       engine,
@@ -97,7 +103,7 @@ export async function openSetup(options: DockerOptions, engine: Engine): Promise
       runtime,
       isLocal,
       usesSocket: isLocal && runtime.dialsHost,
-      storage: isLocal ? (isRoot ? "loop" : "folder") : "memory",
+      storage: chooseStorage(engine.facts, isLocal),
       fleet,
       seccomp,
       ...(caBundle === undefined ? {} : { caBundle }),

@@ -18,6 +18,7 @@ if (socket === undefined) {
       const env = { PADDOCK_HOME: home.root, PADDOCK_DRIVER: "docker", DOCKER_HOST: `unix://${socket}` };
       return await openDriver(loadConfig(env, process.getuid?.() ?? 0), env);
     },
+    isolation: { workspace: "polled" },
     skips: SKIPS["podman"] ?? {},
   });
 }

@@ -72,7 +72,7 @@ test("cgroup v2 has no swappiness, and an engine elsewhere is shown nothing of t
   const plan = { ...rest, spec, held, cgroupVersion: 2, isLocal: false, usesSocket: false, files: {} } as const;
   const { HostConfig } = makeContainerBody(plan);
   expect(HostConfig.MemorySwappiness).toBeUndefined();
-  expect(HostConfig.Mounts).toEqual([]);
+  expect(HostConfig.Mounts).toEqual([expect.objectContaining({ Type: "volume", Source: "", Target: "/etc" })]);
   expect(HostConfig.Tmpfs?.["/workspace"]).toBe(
     "rw,exec,nosuid,nodev,size=1073741824,nr_inodes=65536,uid=200007,gid=200007,mode=0700",
   );
