@@ -13,6 +13,7 @@ import datetime
 import hashlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -109,6 +110,17 @@ def run_code(base: str, spec: dict) -> dict:
     source, value = os.path.join(folder, os.path.basename(spec["file"])), os.path.join(folder, ".value")
     with open(source, "w", encoding="utf-8") as file:
         file.write(spec["code"])
+    try:
+        return run_source(base, spec, source, value)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.rmdir(os.path.dirname(folder))
+        except OSError:
+            pass  # it holds more than this call
+
+
+def run_source(base: str, spec: dict, source: str, value: str) -> dict:
     env = environment(base, spec)
     if spec["language"] == "javascript":
         return supervise(spec, ["node", source], env)

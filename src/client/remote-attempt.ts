@@ -87,7 +87,7 @@ async function reachResult(input: RemoteAttemptInput, files: AgentFiles): Promis
   }
   throw new PaddockError(
     "remote_failed",
-    `the server ended the task as ${last?.status ?? "unknown"} without running call ${name}`,
+    `the server ended the task as ${last?.status ?? "unknown"} and shows no trace of call ${name}`,
     {
       context: { kind: "not_run" },
       hint: "The model behind the server did not do what it was asked; run the task again or on another server.",

@@ -111,7 +111,10 @@ async function captureSteps({ plan, limits }: Run): Promise<PlannedStep[]> {
       const tool = findTool(call.tool);
       if (tool === undefined) throw new PaddockError("invalid_request", `unknown tool ${call.tool}`);
       const input = { tool, call, callId: makeToolCallId(), nodeType: plan.nodeType, limits };
-      return { ...input, step: await captureStep(input) };
+      const step = await captureStep(input);
+      // Nothing is begun that could only be half done.
+      if (step.kind === "refused" && step.error.code === "unsupported") throw step.error;
+      return { ...input, step };
     }),
   );
 }

@@ -42,13 +42,9 @@ export function findSegmentResult(response: Response, callName: string): Segment
   return undefined;
 }
 
-/** The runner's word, unless the server's number contradicts it. */
+/** The runner's word; nothing where the server's number contradicts it. */
 function readExit(said: string, reported: number | null | undefined): { exitCode?: number } {
-  const own = said === "unknown" ? undefined : Number(said);
-  if (typeof reported === "number" && own !== reported) return { exitCode: reported };
-  return own === undefined ? {} : { exitCode: own };
+  if (said === "unknown") return {};
+  const own = Number(said);
+  return typeof reported === "number" && own !== reported ? {} : { exitCode: own };
 }
-
-/** Whether the model called a shell at all. */
-export const ranShell = ({ segments }: Response): boolean =>
-  segments.some(({ type, tool }) => type === "tool_call" && SHELLS.has(tool ?? ""));
