@@ -127,7 +127,7 @@ describe.skipIf(lacks(hasS3Server, "an S3-protocol server (scripts/setup.sh --te
     const request = { method: "PUT", key: "upload", bytes: body.length, sha256: sha256Of(body) } as const;
     const signed = await store.presign(request);
     expect(new URL(signed.url).searchParams.get("X-Amz-SignedHeaders")).toBe(
-      "content-length;host;x-amz-content-sha256",
+      "content-length;host;x-amz-acl;x-amz-content-sha256",
     );
     expect(signed.url).not.toContain("UNSIGNED");
     const other = "another content";
@@ -141,6 +141,26 @@ describe.skipIf(lacks(hasS3Server, "an S3-protocol server (scripts/setup.sh --te
     expect(await failureOf(store.head("upload"))).toMatchObject({ code: "not_found" });
     expect((await send(signed, { body })).status).toBe(200);
     expect((await store.head("upload")).bytes).toBe(body.length);
+  });
+
+  test("presign - headers that the sender adds to a signed PUT neither publish the object nor make it a copy", async () => {
+    await store.put("closed", Buffer.from("secret"));
+    const body = "hello";
+    const request = { method: "PUT", key: "added", bytes: body.length, sha256: sha256Of(body) } as const;
+    const signed = await store.presign(request);
+    const everybody = 'uri="http://acs.amazonaws.com/groups/global/AllUsers"';
+    const source = `${config.bucket}/${config.prefix}closed`;
+    for (const headers of [
+      { "x-amz-acl": "public-read" },
+      { "x-amz-grant-read": everybody },
+      { "x-amz-copy-source": source },
+    ]) {
+      expect((await send(signed, { body, headers })).ok).toBe(false);
+    }
+    expect(await failureOf(store.head("added"))).toMatchObject({ code: "not_found" });
+    const empty = store.presign({ method: "PUT", key: "added", bytes: 0, sha256: sha256Of("") });
+    expect(await failureOf(empty)).toMatchObject({ code: "unsupported" });
+    expect((await send(signed, { body })).status).toBe(200);
   });
 
   test("presign - a URL ends with its time", async () => {

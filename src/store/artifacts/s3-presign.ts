@@ -7,10 +7,16 @@ import { s3Failure } from "./s3-errors.ts";
 
 export const MAX_EXPIRY_MS = 5 * 60 * 1000;
 const CONTENT_HASH = "x-amz-content-sha256";
+const ACL = "x-amz-acl";
+/** AWS refuses `x-amz-` headers that are not signed. Other servers obey them: what must not be added is signed where it can be. */
+const FIXED_ACL = "private";
 
 const ignore = (): void => undefined;
 
-/** Signs one request for one object. A PUT signs length and sha256 too: the server refuses any other content. */
+/**
+ * Signs one request for one object. A PUT signs length and sha256 too: the server refuses any other content. At an endpoint of its own it also
+ * signs that the object is private, and an empty PUT is `unsupported`: with a header of the sender's it would copy any other object.
+ */
 export async function presignObject(
   client: S3Client,
   config: S3Config,
@@ -23,16 +29,33 @@ export async function presignObject(
   const expires = new Date(Date.now() + expiresMs).toISOString();
   try {
     await assertNoSessionToken(client, config);
+    if (request.method === "PUT") assertNoCopy(config, request.bytes);
     const options = { expiresIn: Math.floor(expiresMs / 1000) };
     const url = await (request.method === "GET"
       ? signGet(client, bucket, request.key, options)
-      : signPut(client, bucket, request, options));
+      : signPut(client, config, bucket, request, options));
     const headers: Record<string, string> =
-      request.method === "GET" ? {} : { "content-length": String(request.bytes), [CONTENT_HASH]: request.sha256 };
+      request.method === "GET"
+        ? {}
+        : {
+            "content-length": String(request.bytes),
+            [CONTENT_HASH]: request.sha256,
+            ...(obeysUnsigned(config) ? { [ACL]: FIXED_ACL } : {}),
+          };
     return { method: request.method, url, headers, expires };
   } catch (thrown) {
     throw s3Failure(thrown, `s3://${bucket}/${request.key} could not be signed`);
   }
+}
+
+const obeysUnsigned = ({ endpoint, sandboxEndpoint }: S3Config): boolean => (sandboxEndpoint ?? endpoint) !== undefined;
+
+/** A request with a body is no copy: servers that obey `x-amz-copy-source` unsigned refuse one with content. */
+function assertNoCopy(config: S3Config, bytes: number): void {
+  if (bytes > 0 || !obeysUnsigned(config)) return;
+  throw new PaddockError("unsupported", "an empty object cannot be uploaded to this server by a signed URL", {
+    hint: "Upload at least one byte; a signed URL without content could be used to copy other objects (docs/artifacts.md).",
+  });
 }
 
 async function assertNoSessionToken(client: S3Client, config: S3Config): Promise<void> {
@@ -56,6 +79,7 @@ async function signGet(client: S3Client, bucket: string, key: string, options: {
 
 async function signPut(
   client: S3Client,
+  config: S3Config,
   bucket: string,
   { key, bytes, sha256 }: Extract<PresignRequest, { method: "PUT" }>,
   options: { expiresIn: number },
@@ -64,7 +88,8 @@ async function signPut(
     loadS3(),
     import("@aws-sdk/s3-request-presigner"),
   ]);
-  const command = new PutObjectCommand({ Bucket: bucket, Key: key, ContentLength: bytes });
+  const fixed = obeysUnsigned(config) ? ({ ACL: FIXED_ACL } as const) : {};
+  const command = new PutObjectCommand({ Bucket: bucket, Key: key, ContentLength: bytes, ...fixed });
   command.middlewareStack.add(
     (next) => async (args) => {
       const { headers } = args.request as { headers: Record<string, string> };
@@ -78,5 +103,5 @@ async function signPut(
     },
     { step: "build", priority: "low", name: "fixContentHash" },
   );
-  return await getSignedUrl(client, command, { ...options, unhoistableHeaders: new Set([CONTENT_HASH]) });
+  return await getSignedUrl(client, command, { ...options, unhoistableHeaders: new Set([CONTENT_HASH, ACL]) });
 }
