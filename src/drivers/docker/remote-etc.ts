@@ -13,8 +13,7 @@ export const ETC = "/etc";
  * Refuses what only an engine on this machine can do: the source of a mount would be a path of the engine's machine. Throws `unsupported`.
  */
 export function assertNeedsNoHostFolder({ workspace, mounts }: SandboxSpec): void {
-  const wanted = workspace.kind === "folder" ? workspace.path : mounts[0]?.source;
-  const what = workspace.kind === "ended" ? `the workspace of ${workspace.sandboxId}` : wanted;
+  const what = workspace.kind === "folder" ? workspace.path : mounts[0]?.source;
   if (what === undefined) return;
   throw new PaddockError("unsupported", `the container engine does not see the files of this machine, so not ${what}`, {
     hint: "Use --driver bubblewrap or an engine on this machine; or write and read the files with a task's tool calls.",
