@@ -94,11 +94,11 @@ describe.skipIf(lacks(hasS3Server, "an S3-protocol server (scripts/setup.sh --te
     },
   );
 
-  test("s3 tools - 64 MiB and an empty file go out and come back", async () => {
+  test("s3 tools - 64 MiB go out and come back, an empty object comes", async () => {
+    await store.put("out/empty", Buffer.alloc(0));
     const result = await run([
-      bash("head -c 67108864 /dev/urandom >large; : >empty"),
+      bash("head -c 67108864 /dev/urandom >large"),
       call("s3_put", { path: "large", key: "out/large" }),
-      call("s3_put", { path: "empty", key: "out/empty" }),
       bash("sha256sum large >sum; mv large before"),
       call("s3_get", { key: "out/large", path: "large" }),
       call("s3_get", { key: "out/empty", path: "again" }),
@@ -107,6 +107,15 @@ describe.skipIf(lacks(hasS3Server, "an S3-protocol server (scripts/setup.sh --te
     expect(result.error).toBeUndefined();
     expect(result.status).toBe("completed");
     await store.remove("out/large");
+  });
+
+  test("s3 tools - an empty file is not put, as its URL could copy other objects", async () => {
+    const { tool_calls } = await run([bash(": >empty"), call("s3_put", { path: "empty", key: "out/none" })]);
+    expect(tool_calls[1]).toMatchObject({
+      verdict: "nonzero",
+      stderr: { text: expect.stringContaining("unsupported: an empty object") },
+    });
+    await expect(store.head("out/none")).rejects.toMatchObject({ code: "not_found" });
   });
 
   test("s3 tools - a host that the policy does not allow is denied, with the usual hint", async () => {
