@@ -45,6 +45,8 @@ export class StockContainer {
         RACTOR_TOKEN: "container-token",
         npm_config_registry: REGISTRY,
         ...PACKAGE_SETTINGS,
+        // Node has a list of authorities of its own.
+        NODE_EXTRA_CA_CERTS: process.env["NODE_EXTRA_CA_CERTS"] ?? process.env["SSL_CERT_FILE"] ?? "",
       },
     });
     const parts = { stdout: "", stderr: "" };
