@@ -54,9 +54,9 @@ export async function renderStage(input: StageInput): Promise<Stage> {
   const setup = [
     "#!/usr/bin/env bash",
     `export ENV_DIR=${ENV_DIR}`,
-    `/usr/bin/python3 -I -B -c ${UNPACK} ${BASE} ${WORKSPACE} <<'PADDOCK_STAGE' || exit 1`,
+    `/usr/bin/python3 -I -B -c ${UNPACK} ${BASE} ${WORKSPACE} <<'END_OF_STAGE' || exit 1`,
     ...lines,
-    "PADDOCK_STAGE",
+    "END_OF_STAGE",
     code,
   ].join("\n");
   if (Buffer.byteLength(setup) > MAX_SETUP_BYTES)

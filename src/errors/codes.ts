@@ -106,7 +106,12 @@ export const ERROR_CODES = {
   file_error: row(422, false, 64, "The file operation failed inside the sandbox for the reason given."),
   exec_config_change: row(409, false, 64, "Review the listed files, then allow them with --allow-exec-config."),
   unauthorized: row(401, false, 77, "Give the server's token with RACTOR_TOKEN or --token, or log in with --operator."),
-  remote_unavailable: row(502, true, 69, "The remote server could not be reached or answered for a gateway; try again."),
+  remote_unavailable: row(
+    502,
+    true,
+    69,
+    "The remote server could not be reached or answered for a gateway; try again.",
+  ),
   remote_failed: row(502, false, 70, "The remote server refused or failed; its message says why (docs/remote.md)."),
   timeout: row(504, true, 75, "Raise the timeout, or split the work."),
   cancelled: row(499, false, 130, "The caller cancelled the work."),
