@@ -1,4 +1,3 @@
-import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RactorClient } from "../../src/client/ractor-client.ts";
@@ -25,7 +24,9 @@ export function openClient(server: StockServer, times: Partial<typeof QUICK> = {
   return new RactorClient({ url: server.url, token: "good-token", times: { ...QUICK, ...times } });
 }
 
-export const store = new TaskStore(mkdtempSync(join(tmpdir(), "paddock-remote-tasks-")));
+/** Made with the first task; the test file that runs tasks removes it. */
+export const TASKS = join(tmpdir(), `paddock-remote-tasks-${process.pid}`);
+export const store = new TaskStore(TASKS);
 
 export async function runOn(
   server: StockServer,

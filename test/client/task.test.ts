@@ -1,15 +1,18 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, expect, test } from "vitest";
 import type { TaskRequest } from "../../src/model/task.ts";
 import { openTestApp } from "../support/home.ts";
 import { StockServer } from "./stock-server.ts";
-import { runOn, store } from "./support.ts";
+import { runOn, store, TASKS } from "./support.ts";
 
 const bash = (source: string): TaskRequest => ({ bare: true, node_type: "file", code: { language: "bash", source } });
 
-afterAll(() => expect(store.closeLost()).toEqual([]));
+afterAll(() => {
+  expect(store.closeLost()).toEqual([]);
+  rmSync(TASKS, { recursive: true, force: true });
+});
 
 test("client task - every kind of tool gives the record and value that it gives locally", async () => {
   await using server = await StockServer.start();
