@@ -11,6 +11,7 @@ const READINESS = belowAgent(`${ENV_DIR}/ready.json`) ?? "";
 const CREATE_TRIES = 4;
 /** Looks at an idle agent without a readiness file before its setup code is run by request. */
 const IDLE_LOOKS = 4;
+const SETUP_ASKS = 3;
 const SETUP_COMMAND = "bash /agent/code/setup.sh";
 
 export interface OpenAgent {
@@ -77,17 +78,18 @@ export async function awaitReady(client: RactorClient, agent: OpenAgent): Promis
   const name = agent.request.name;
   let intervalMs = client.times.pollMinMs;
   let idleLooks = 0;
-  let asked = false;
+  let asked = 0;
   try {
     for (;;) {
       if (await isReady(client, name, agent.hash, deadline.signal)) return;
       const { state } = await readState(client, name, deadline.signal);
       idleLooks = state === "idle" ? idleLooks + 1 : 0;
       if (state === "slept") await wake(client, name, deadline.signal);
-      if (idleLooks >= IDLE_LOOKS && !asked) {
-        asked = true;
-        agent.onProgress("the server skipped the setup code: running it by request");
-        await runSetup(client, name, agent, deadline.signal);
+      if (idleLooks >= IDLE_LOOKS) {
+        if (asked >= SETUP_ASKS) throw unprepared(name);
+        agent.onProgress("the server left out the setup code: running it by request");
+        await runSetup(client, name, agent, ++asked, deadline.signal);
+        continue;
       }
       await pause(intervalMs, deadline.signal);
       intervalMs = Math.min(client.times.pollMaxMs, intervalMs * 1.5);
@@ -135,10 +137,21 @@ async function wake(client: RactorClient, name: string, signal: AbortSignal): Pr
   });
 }
 
-async function runSetup(client: RactorClient, name: string, agent: OpenAgent, signal: AbortSignal): Promise<void> {
-  const row = await sendTask(client, name, askForCommand(SETUP_COMMAND, `setup ${agent.hash.slice(0, 12)}`), {
-    signal,
-  });
+const unprepared = (name: string): PaddockError =>
+  new PaddockError(
+    "setup_failed",
+    `the setup code on ${name} ended without a readiness file, also when run by request`,
+  );
+
+async function runSetup(
+  client: RactorClient,
+  name: string,
+  agent: OpenAgent,
+  ask: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const content = askForCommand(SETUP_COMMAND, `setup ${agent.hash.slice(0, 12)} ask ${ask}`);
+  const row = await sendTask(client, name, content, { signal });
   await awaitResponse(client, name, row.id, { stallMs: agent.setupMs, signal });
 }
 

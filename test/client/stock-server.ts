@@ -34,6 +34,8 @@ export interface Quirks {
   stuck?: boolean;
   /** Setup code is written too late and skipped. */
   skipSetup?: boolean;
+  /** Setup finds an interpreter that cannot make environments. */
+  breakEnvironment?: boolean;
   /** New agents fall asleep before their setup. */
   asleep?: boolean;
   /** Results below `.paddock/results` cannot be read. */
@@ -232,7 +234,10 @@ export class StockServer implements AsyncDisposable {
   #boot(agent: StockAgent): void {
     agent.state = "init";
     this.#track(async () => {
-      if (agent.setup !== undefined && !this.quirks.skipSetup) await agent.container.run("bash /agent/code/setup.sh");
+      if (agent.setup !== undefined && !this.quirks.skipSetup)
+        await agent.container.run(
+          `${this.quirks.breakEnvironment ? "export PADDOCK_PYTHON=/usr/bin/false; " : ""}bash /agent/code/setup.sh`,
+        );
       if (agent.state === "init") agent.state = "idle";
     });
   }

@@ -159,6 +159,23 @@ test("client task - setup code that the server skipped is run by request", async
   expect((await runOn(server, bash("echo ready"))).tool_calls[0]).toMatchObject({ stdout: { text: "ready\n" } });
 });
 
+test("client task - setup code that leaves no readiness file however it is run fails the task", async () => {
+  await using server = await StockServer.start({ skipSetup: true, ignore: 3 });
+  const result = await runOn(server, bash("true"));
+  expect(result).toMatchObject({ status: "failed", error: { code: "setup_failed" }, tool_calls: [] });
+  expect(server.count("POST", /responses$/)).toBe(3);
+  expect(server.agents.size).toBe(0);
+});
+
+test("client task - the failed step of setup code is named", async () => {
+  await using server = await StockServer.start({ breakEnvironment: true });
+  const result = await runOn(server, { node_type: "python", code: { language: "python", source: "1" } });
+  expect(result.error).toMatchObject({
+    code: "setup_failed",
+    message: expect.stringMatching(/^step .+ failed/) as string,
+  });
+});
+
 test("client task - an agent that fell asleep is woken", async () => {
   await using server = await StockServer.start({ asleep: true });
   expect((await runOn(server, bash("echo awake"))).status).toBe("completed");
