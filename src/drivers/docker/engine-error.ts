@@ -24,9 +24,11 @@ const isTlsProblem = (code: unknown, message: string): boolean =>
   /certificate|TLS|SSL/.test(message);
 
 const START_HINTS: Readonly<Record<string, string>> = {
-  ENOENT: "No socket is there: start the engine, or name it with DOCKER_HOST.",
-  EACCES: "This user may not use the engine's socket; whoever may is as good as root on that machine.",
-  ECONNREFUSED: "Nothing listens there: start the engine.",
+  ENOENT: "No engine's socket is there: start the engine, or name it with DOCKER_HOST.",
+  EACCES:
+    "This user may not use the engine's socket; run as root or as one who may (whoever may is as good as root on that machine).",
+  ECONNREFUSED: "Nothing listens there: start the engine, or name it with DOCKER_HOST.",
+  ENOTFOUND: "That host name has no address: correct DOCKER_HOST or the docker context.",
   ECONNRESET: "The engine ended or restarted during the request; try again.",
   EPIPE: "The engine ended or restarted during the request; try again.",
 };
@@ -106,4 +108,21 @@ export function toEngineError(error: unknown, action: string): PaddockError {
 export function readStatus(error: unknown): number | undefined {
   const status = error instanceof PaddockError ? error.context["status"] : undefined;
   return typeof status === "number" ? status : undefined;
+}
+
+/** An endpoint that was tried, why it is not used, and what to do about it. */
+export interface TriedEndpoint {
+  readonly endpoint: string;
+  readonly problem: string;
+  readonly hint: string;
+}
+
+/** `engine_unavailable` with all that was tried. Its hint is about a socket that is there, if there is one. */
+export function makeNoEngineError(tried: readonly TriedEndpoint[]): PaddockError {
+  const list = tried.map(({ endpoint, problem }) => `${endpoint}: ${problem}`).join("; ");
+  const telling = tried.find(({ hint }) => hint !== START_HINTS["ENOENT"]) ?? tried[0];
+  return new PaddockError("engine_unavailable", `no container engine answers: ${list}`, {
+    context: { tried },
+    ...(telling === undefined ? {} : { hint: telling.hint }),
+  });
 }

@@ -7,7 +7,7 @@ import { raceSignal } from "../../lib/deadline.ts";
 import { CreatedContainer, InspectedContainer, ListedContainers, readAnswer } from "./answers.ts";
 import { makeClient, postForStream, postJson } from "./client.ts";
 import { type Endpoint, formatAddress, listEndpoints } from "./endpoint.ts";
-import { readStatus, toEngineError } from "./engine-error.ts";
+import { makeNoEngineError, readStatus, type TriedEndpoint, toEngineError } from "./engine-error.ts";
 import { type EngineFacts, readFacts } from "./facts.ts";
 import type { Labels } from "./labels.ts";
 
@@ -40,12 +40,6 @@ export interface ListedObject {
   readonly createdAt: number;
 }
 
-/** An endpoint that was tried and why it is not used. */
-export interface TriedEndpoint {
-  readonly endpoint: string;
-  readonly problem: string;
-}
-
 /** One container engine: the few requests we make, in our types. Throws coded errors (docs/errors.md) and nothing else. */
 export class Engine {
   readonly endpoint: Endpoint;
@@ -70,16 +64,14 @@ export class Engine {
         const facts = await askFacts(client);
         return new Engine(endpoint, facts, tried, client);
       } catch (error) {
-        const { message, hint, code } = toEngineError(error, "ask the engine for its version");
+        const { message, hint, code } = toEngineError(error, "ask for its version");
         if (code === "driver_unavailable") throw error;
-        tried.push({
-          endpoint: `${formatAddress(endpoint.address)} (${endpoint.origin})`,
-          problem: `${message} ${hint}`,
-        });
+        const address = formatAddress(endpoint.address);
+        const named = address.endsWith(endpoint.origin) ? address : `${address} (${endpoint.origin})`;
+        tried.push({ endpoint: named, problem: message, hint });
       }
     }
-    const list = tried.map(({ endpoint, problem }) => `${endpoint}: ${problem}`).join("; ");
-    throw new PaddockError("engine_unavailable", `no container engine answers: ${list}`, { context: { tried } });
+    throw makeNoEngineError(tried);
   }
 
   /** Where it is, for people. */
@@ -319,7 +311,7 @@ async function askFacts(client: Docker): Promise<EngineFacts> {
     const [version, info] = await raceSignal(answers, signal);
     return readFacts(version, info);
   } catch (error) {
-    if (!signal.aborted) throw toEngineError(error, "ask the engine for its version");
+    if (!signal.aborted) throw toEngineError(error, "ask for its version");
     throw new PaddockError("engine_unavailable", `the engine did not answer in ${FIRST_ANSWER_MS} ms`, {
       cause: error,
     });

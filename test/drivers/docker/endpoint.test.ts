@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { listEndpoints } from "../../../src/drivers/docker/endpoint.ts";
 import { Engine } from "../../../src/drivers/docker/engine.ts";
+import { makeNoEngineError, toEngineError } from "../../../src/drivers/docker/engine-error.ts";
 
 let home = "";
 
@@ -86,12 +87,28 @@ describe("where an engine is looked for", () => {
 });
 
 test.each([
-  ["unix:///nonexistent/docker.sock", /No socket is there/],
-  ["tcp://127.0.0.1:1", /Nothing listens there/],
+  ["unix:///nonexistent/docker.sock", /^No engine's socket is there: start the engine/],
+  ["tcp://127.0.0.1:1", /^Nothing listens there: start the engine/],
+  ["tcp://engine.invalid:1", /^That host name has no address|^Start the container engine/],
 ])("an engine that does not answer is named with what to do: %s", async (host, hint) => {
   await expect(Engine.open({ DOCKER_HOST: host })).rejects.toMatchObject({
     code: "engine_unavailable",
-    message: expect.stringMatching(hint),
+    message: expect.stringContaining(
+      `no container engine answers: ${host} (DOCKER_HOST): could not ask for its version`,
+    ),
+    hint: expect.stringMatching(hint),
     context: { tried: [expect.objectContaining({ endpoint: `${host} (DOCKER_HOST)` })] },
   });
 });
+
+test("of several sockets the hint is about the one that is there", () => {
+  const absent = { endpoint: "unix:///a", problem: "ENOENT", hint: toEngineError(failed("ENOENT"), "try").hint };
+  const forbidden = { endpoint: "unix:///b", problem: "EACCES", hint: toEngineError(failed("EACCES"), "try").hint };
+  expect(makeNoEngineError([absent, forbidden])).toMatchObject({
+    message: "no container engine answers: unix:///a: ENOENT; unix:///b: EACCES",
+    hint: expect.stringContaining("may not use the engine's socket"),
+  });
+  expect(makeNoEngineError([absent]).hint).toBe(absent.hint);
+});
+
+const failed = (code: string): Error => Object.assign(new Error(`connect ${code}`), { code });
