@@ -27,7 +27,7 @@ export const ERROR_CODES = {
     64,
     "Use `none`, a preset (`pypi`, `npm`) or `host[:port]` entries, comma separated.",
   ),
-  not_found: row(404, false, 66, "Check the id or path; `paddock ps` lists live sandboxes."),
+  not_found: row(404, false, 66, "Check the id or path; `paddock ps` lists kept sandboxes."),
   no_plan: row(
     422,
     false,
