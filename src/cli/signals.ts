@@ -1,3 +1,4 @@
+import { PaddockError } from "../errors/error.ts";
 import { outputLost } from "./output-loss.ts";
 import { say } from "./terminal.ts";
 
@@ -12,7 +13,7 @@ export function catchInterrupts(): Interrupts {
   const onSignal = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
     say(`${name}: cancelling (once more ends at once)`);
-    controller.abort(new DOMException(`interrupted by ${name}`, "AbortError"));
+    controller.abort(new PaddockError("cancelled", `interrupted by ${name}`));
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);

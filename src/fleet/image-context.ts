@@ -108,7 +108,9 @@ function ownNothing(header: Headers, part: ContextPart | undefined): Headers {
 /** The context as files, for other builders. `folder` must not exist or be empty. Throws `invalid_request`. */
 export function writeContext(parts: readonly ContextPart[], folder: string): void {
   if (existsSync(folder) && readdirSync(folder).length > 0)
-    throw new PaddockError("invalid_request", `${folder} is not empty`);
+    throw new PaddockError("invalid_request", `${folder} is not empty`, {
+      hint: "Name a folder that is empty or not there yet.",
+    });
   mkdirSync(folder, { recursive: true });
   for (const part of parts) {
     const target = join(folder, part.name);

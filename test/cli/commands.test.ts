@@ -1,12 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { ProbeFinding } from "../../src/index.ts";
 import { NODE_TYPES } from "../../src/model/node-type.ts";
-import { type CliResult, runCli } from "../support/cli.ts";
+import { CliProcess, type CliResult, runCli } from "../support/cli.ts";
 import { testEnv } from "../support/home.ts";
 
-const COMMANDS = ["run", "exec", "ps", "kill", "logs", "doctor", "compare", "setup", "templates"];
+const COMMANDS = ["run", "exec", "ps", "kill", "logs", "doctor", "compare", "setup", "templates", "images"];
 
 test("cli - --version is the package's", async () => {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -29,6 +29,13 @@ test("cli - every command explains itself", async () => {
     expect(stdout).toMatch(new RegExp(`^Usage: paddock ${COMMANDS[index] ?? ""}`));
     expect(stdout.split("\n").filter((line) => line.startsWith("  ")).length).toBeGreaterThan(1);
   }
+});
+
+test.each(["templates", "images"])("cli - every command of %s has a sentence of its own", async (group) => {
+  const { stdout } = await runCli([group, "--help"]);
+  const listed = stdout.slice(stdout.indexOf("Commands:")).split("\n").slice(1).filter(Boolean);
+  expect(listed.length).toBeGreaterThan(3);
+  for (const line of listed) expect(line).toMatch(/^ {2}\S.* {2}\w|^ {10,}\w/);
 });
 
 test.each([
@@ -87,5 +94,19 @@ test("cli templates - lists and prunes in a data folder of its own", async () =>
   expect((await templates()).stdout).toMatch(/^type +template +content +size +built in/);
   expect(await templates("prune")).toMatchObject({ code: 0, stderr: expect.stringMatching(/^removed 0/) as string });
   expect(await templates("build", "ruby")).toMatchObject({ code: 64 });
+  rmSync(home, { recursive: true });
+});
+
+test("cli templates - Ctrl-C during a build cancels with 130 and leaves no template", async () => {
+  const home = mkdtempSync("/var/tmp/paddock-templates-");
+  chmodSync(home, 0o711);
+  const env = { ...testEnv(), PADDOCK_HOME: home };
+  const command = new CliProcess(["templates", "build", "javascript"], { env });
+  await command.saw("stderr", "[1/");
+  command.child.kill("SIGINT");
+  const { code, stderr } = await command.exited;
+  expect(code).toBe(130);
+  expect(stderr).toContain("cancelled: interrupted by SIGINT");
+  expect((await runCli(["templates", "list", "--json"], { env })).stdout.trim()).toBe("[]");
   rmSync(home, { recursive: true });
 });

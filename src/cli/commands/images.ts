@@ -24,12 +24,14 @@ export function imagesCommand(): Command {
     "build, list and prune the images that nodes of containers start from",
   );
   addDriverOptions(command.command("build"))
+    .description("build images, each unless it is current")
     .argument("[type...]", `${NAMES.join(", ")} (default: all)`)
     .option("--bootstrap", "make the system below the base from this host's Debian packages instead of pulling it")
     .option("--no-cache", "build anew, without the engine's build cache")
     .option("--json", "as JSON")
     .action(async (names: string[], flags: BuildFlags) => await build(names.map(parseName), flags));
   addDriverOptions(command.command("list", { isDefault: true }))
+    .description("list the images of this data folder, and whether each is current (the default command)")
     .option("--json", "as JSON")
     .action(async (flags: { json?: boolean }) => await list(flags.json ?? false));
   addDriverOptions(command.command("prune"))
@@ -94,6 +96,10 @@ async function list(json: boolean): Promise<void> {
   const listed = await images.list();
   if (json) {
     process.stdout.write(`${JSON.stringify(listed, null, 2)}\n`);
+    return;
+  }
+  if (listed.length === 0) {
+    say("no images yet; `paddock images build` makes them");
     return;
   }
   const rows = listed.map(({ image, state }) => [

@@ -13,10 +13,12 @@ export function templatesCommand(): Command {
   );
   command
     .command("build")
+    .description("build templates, each unless it is current")
     .argument("[type...]", `${NODE_TYPES.join(", ")} (default: all)`)
     .action(async (names: string[]) => await build(names.length > 0 ? names.map(nodeType) : NODE_TYPES));
   command
     .command("list", { isDefault: true })
+    .description("list templates, and whether each is current (the default command)")
     .option("--json", "as JSON")
     .action(async (options: { json?: boolean }) => await list(options.json ?? false));
   command
