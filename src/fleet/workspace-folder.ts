@@ -21,7 +21,10 @@ export class WorkspaceFolder {
 
   constructor(fleet: Fleet, path: string) {
     const stats = statSync(path, { throwIfNoEntry: false });
-    if (!stats?.isDirectory()) throw new PaddockError("not_found", `--workspace ${path} is no folder`);
+    if (!stats?.isDirectory())
+      throw new PaddockError("not_found", `--workspace ${path} is no folder`, {
+        hint: "Name a folder of this machine.",
+      });
     this.#fleet = fleet;
     this.#path = realpathSync(path);
     this.#owner = { uid: stats.uid, gid: stats.gid };

@@ -1,4 +1,5 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
@@ -39,6 +40,17 @@ test("cli run --upload - without a prefix the task's id is one, and a failed tas
   expect([code, artifacts?.prefix]).toEqual([3, `tasks/${task_id}`]);
   expect(artifacts?.stored).toHaveLength(3);
   for (const { key } of artifacts?.stored ?? []) await store.remove(key);
+});
+
+test("cli run --upload - a file right after it is what is run", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "paddock-upload-"));
+  const file = join(folder, "made.py");
+  writeFileSync(file, CODE);
+  const { code, stdout } = await upload(["--json", "--upload", file]);
+  const { artifacts, task_id } = JSON.parse(stdout) as TaskResult;
+  expect([code, artifacts?.prefix, artifacts?.stored.length]).toEqual([0, `tasks/${task_id}`, 3]);
+  for (const { key } of artifacts?.stored ?? []) await store.remove(key);
+  rmSync(folder, { recursive: true });
 });
 
 test("cli run --upload - a store that fails keeps the result, and is the exit code of a task that did not", async () => {

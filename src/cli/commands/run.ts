@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { type App, closeLostTasks, createApp } from "../../app.ts";
@@ -61,8 +62,16 @@ export function runCommand(): Command {
     .option("--json", "print the result with all records as JSON on stdout, and nothing else")
     .option("-q, --quiet", "no progress and no summary")
     .action(async (source: string | undefined, options: RunOptions) => {
-      process.exitCode = await run(source, options);
+      process.exitCode = await run(...giveBackSource(source, options));
     });
+}
+
+/** In `run --upload report.py` the parser takes the file for the option's prefix. */
+function giveBackSource(source: string | undefined, options: RunOptions): [string | undefined, RunOptions] {
+  const { upload } = options;
+  if (source !== undefined || options.code !== undefined || typeof upload !== "string") return [source, options];
+  const isFile = statSync(upload, { throwIfNoEntry: false })?.isFile() ?? false;
+  return isFile ? [upload, { ...options, upload: true }] : [source, options];
 }
 
 async function run(source: string | undefined, options: RunOptions): Promise<number> {
