@@ -41,6 +41,10 @@ test("library - the package has one door, and names its own description", () => 
   expect(type).toBe("module");
   expect(exports).toEqual({
     ".": { types: "./dist/index.d.ts", default: "./dist/index.js" },
+    "./conformance/driver": {
+      types: "./dist/conformance/driver/suite.d.ts",
+      default: "./dist/conformance/driver/suite.js",
+    },
     "./package.json": "./package.json",
   });
 });

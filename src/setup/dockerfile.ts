@@ -81,7 +81,9 @@ function renderChecks(plan: SetupPlan): string[] {
   const imports = "for (const name of process.argv.slice(1)) await import(name)";
   const steps = [
     "export HOME=$(mktemp -d) NODE_DISABLE_COMPILE_CACHE=1",
-    ...(python.length > 0 ? [`MPLCONFIGDIR="$HOME" ${DEFAULT_ENV_DIR}/venv/bin/python -I -B -c 'import ${python.join(", ")}'`] : []),
+    ...(python.length > 0
+      ? [`MPLCONFIGDIR="$HOME" ${DEFAULT_ENV_DIR}/venv/bin/python -I -B -c 'import ${python.join(", ")}'`]
+      : []),
     ...(javascript.length > 0
       ? [`(cd ${DEFAULT_ENV_DIR}/node && node --input-type=module -e '${imports}' -- ${quoteWords(javascript)})`]
       : []),
