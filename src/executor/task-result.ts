@@ -70,6 +70,10 @@ function explain(
   }
   if (error) return error.toJSON();
   if (last?.error) return last.error;
+  if (last?.success) {
+    const why = last.sandbox_killed ? "was killed, as processes outlived" : "ended after";
+    return new PaddockError("sandbox_lost", `the sandbox ${why} ${last.operation}; what follows did not run`).toJSON();
+  }
   return {
     code: "nonzero",
     message: `${last?.operation ?? "the task"} ended with ${last?.signal ? `signal ${last.signal}` : `exit code ${last?.return_code ?? "unknown"}`}`,

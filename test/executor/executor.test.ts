@@ -1,7 +1,9 @@
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
+import { PaddockError } from "../../src/errors/error.ts";
 import type { TaskEvent } from "../../src/executor/executor.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { TaskInput } from "../../src/model/task.ts";
 import { openTestApp } from "../support/home.ts";
@@ -137,4 +139,28 @@ test("executor - what a background process writes later does not end with its ca
     ],
   });
   expect(result.tool_calls[1]).toMatchObject({ verdict: "ok", attribution: "shared", stdout: { text: "seen\n" } });
+});
+
+test("executor - a sandbox that ends between two calls is named as what failed, not the call that succeeded", async () => {
+  const lease = await app.fleet.lease({
+    nodeType: "file",
+    limits: DEFAULT_LIMITS,
+    network: "none",
+    env: {},
+    bare: true,
+    signal: AbortSignal.timeout(60_000),
+    onProgress: () => undefined,
+  });
+  const end = async ({ type }: TaskEvent): Promise<void> => {
+    if (type === "call_finished") await lease.sandbox.kill(new PaddockError("sandbox_lost", "ended by the test"));
+  };
+  const calls = ["true", "echo never"].map((command) => ({ tool: "run_command", input: { command } }));
+  const task = TaskInput.parse({ node_type: "file", bare: true, tool_calls: calls });
+  const result = await app.executor.runTask(task, { lease, onEvent: end });
+  expect([result.status, result.tool_calls.map(({ verdict }) => verdict)]).toEqual(["failed", ["ok"]]);
+  expect(result.error).toMatchObject({
+    code: "sandbox_lost",
+    message: "the sandbox ended after run_command; what follows did not run",
+  });
+  await lease[Symbol.asyncDispose]();
 });
