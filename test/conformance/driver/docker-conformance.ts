@@ -1,5 +1,6 @@
 import { beforeAll, describe } from "vitest";
-import { lacksEngine } from "../../support/engine.ts";
+import { askEngine } from "../../drivers/host/containers.ts";
+import { lacksEngine, testEngine } from "../../support/engine.ts";
 import { engineRemains } from "../../support/engine-state.ts";
 import { TEST_HOME } from "../../support/home.ts";
 import { ensureImage } from "../../support/images.ts";
@@ -17,9 +18,12 @@ export function testDockerConformance(
   more: Pick<DriverSubject, "isolation"> = {},
 ): void {
   describe.skipIf(lacksEngine(runtime))("conformance", () => {
-    // The driver starts from the image tagged last; this tags the current one.
+    // Without a name the driver starts from the tag, which another data folder's build or prune may have moved.
     beforeAll(async () => {
-      await ensureImage("base");
+      const id = await ensureImage("base");
+      const path = `/images/${id}/tag?repo=paddock/base&tag=latest`;
+      const { status, body } = await askEngine(testEngine().socket, "POST", path);
+      if (status !== 201) throw new Error(`the engine does not tag the base: ${status} ${JSON.stringify(body)}`);
     }, BUILD_MS);
     const name = `docker+${runtime}`;
     testDriverConformance({
