@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Home } from "../../../src/config/home.ts";
 import type { Holder } from "../../../src/drivers/host/holder.ts";
@@ -83,6 +83,18 @@ describe.skipIf(lacks(process.getuid?.() === 0, "root"))("a data folder with thi
     writeFileSync(join(home.owners, id), "[".repeat(200_000));
     expect(await holder.reap()).toEqual({ reaped: [id], failed: [] });
   });
+
+  test("after a power cut broke a record, the whole run folder goes: the socket's folder and the users' too", async () => {
+    const id = makeSandboxId();
+    for (const path of ["socket/host.sock", "users/passwd", "maker.json"]) {
+      const file = join(home.run, id, path);
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, "");
+    }
+    writeFileSync(join(home.owners, id), "");
+    expect(await holder.reap()).toEqual({ reaped: [id], failed: [] });
+    expect(existsSync(join(home.run, id))).toBe(false);
+  }, 30_000);
 
   test("drafts, uid locks and ended workspaces that are no files hinder nothing", async () => {
     mkdirSync(join(home.owners, ".new-x"));

@@ -97,7 +97,7 @@ class Remains:
 
     def _remove_files(self, events: Events, keep_workspace: bool, remove_run_dir: bool, done: Done) -> None:
         if remove_run_dir and self.run_dir is not None:
-            _remove_flat_folder(self.run_dir)
+            remove_tree(self.run_dir)
         keep = keep_workspace and self.workspace is not None and os.path.isdir(self.workspace)
         if keep:
             self._mark_ended()
@@ -148,20 +148,6 @@ def remove_workspace(events: Events, folder: str, done: Done) -> None:
         finally:
             os._exit(0)
     events.watch_child(pid, lambda _status: finish())
-
-
-def _remove_flat_folder(folder: str) -> None:
-    """The socket's folder: it holds no folders, and no guest can write to it."""
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        for name in os.listdir(fd):
-            os.unlink(name, dir_fd=fd)
-    finally:
-        os.close(fd)
-    os.rmdir(folder)
 
 
 def _replace_file(path: str, text: str) -> None:
