@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
 import { isTimeout } from "../../lib/deadline.ts";
 import { announceStep } from "../../lib/steps.ts";
@@ -59,7 +60,7 @@ async function describeContainer(
 ): Promise<ContainerBody> {
   const { engine, runtime, isLocal, usesSocket, fleet, seccomp, caBundle, options } = setup;
   const { uid, gid } = held;
-  const files = isLocal ? await installUserFiles(options.home.bin, uid, gid, spec.workspacePath) : {};
+  const files = isLocal ? await installUserFiles(join(options.home.run, spec.id), uid, gid, spec.workspacePath) : {};
   const body = makeContainerBody({
     spec,
     held,

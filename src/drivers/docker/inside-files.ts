@@ -1,22 +1,28 @@
-import { createHash } from "node:crypto";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { makeUserFiles } from "../host/inside.ts";
-import { installFiles } from "../host/install.ts";
+
+const OPEN_FOLDER = 0o755;
+const OPEN_FILE = 0o644;
 
 /**
- * The users that a container of this uid sees, as files of this machine: bound read-only, they need nobody's hand inside. One folder serves all
- * sandboxes that ever run under the uid.
+ * The users that a container of this uid sees, as files of this machine: bound read-only, they need nobody's hand inside. They lie in the
+ * sandbox's run folder, beside the socket's folder that the guest sees, and go with it. Returns the files by their path inside.
  */
 export async function installUserFiles(
-  bin: string,
+  runDir: string,
   uid: number,
   gid: number,
   home: string,
 ): Promise<Readonly<Record<string, string>>> {
-  const files = makeUserFiles(uid, gid, home);
-  const hash = createHash("sha256").update(JSON.stringify(files)).digest("hex").slice(0, 16);
-  const folder = join(bin, `users-${uid}-${hash}`);
-  const named = files.map(({ path, content }) => ({ path, name: path.slice("/etc/".length), content }));
-  await installFiles(folder, named);
-  return Object.fromEntries(named.map(({ path, name }) => [path, join(folder, name)]));
+  const folder = join(runDir, "users");
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, OPEN_FOLDER);
+  const shown = makeUserFiles(uid, gid, home).map(async ({ path, content }) => {
+    const source = join(folder, path.slice("/etc/".length));
+    await writeFile(source, content);
+    await chmod(source, OPEN_FILE);
+    return [path, source] as const;
+  });
+  return Object.fromEntries(await Promise.all(shown));
 }

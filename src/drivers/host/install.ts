@@ -89,14 +89,18 @@ async function markUsed(target: string): Promise<void> {
   await utimes(target, now, now).catch(() => undefined);
 }
 
-/** Removes copies that no start has chosen for a month: older versions of ours, and drafts that a kill left. */
+/**
+ * Removes copies that no start has chosen for a month: older versions of ours, and drafts that a kill left. A `users-` folder goes at any age:
+ * nothing starts from one, and a container that has its files mounted keeps them.
+ */
 export async function sweepOldCopies(bin: string): Promise<void> {
   const oldest = Date.now() - UNUSED_MS;
   for (const name of await readdir(bin)) {
     if (!/^(node|supervisor|launcher|ca|users|seccomp)-/.test(name)) continue;
     const path = join(bin, name);
     const info = await lstat(path).catch(() => undefined);
-    if (info !== undefined && info.mtimeMs < oldest) await rm(path, { recursive: true, force: true });
+    const isUnused = name.startsWith("users-") || (info !== undefined && info.mtimeMs < oldest);
+    if (isUnused) await rm(path, { recursive: true, force: true });
   }
 }
 

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -46,6 +47,21 @@ describe.skipIf(cannot)("the life of a container", () => {
     await Promise.all([guest.sandbox.close(), guest.sandbox.close(), guest.host.destroy()]);
     expect(await listLeft(harness, guest.spec.id)).toEqual([]);
     await expect(guest.host.ended).resolves.toMatchObject({ kind: "killed" });
+  });
+
+  test("its users lie in its own run folder, out of the guest's reach, and go with it", async () => {
+    await using guest = await harness.open();
+    const { spec, run } = guest;
+    const [uid, user] = [(await run("id", "-u")).out.trim(), (await run("id", "-un")).out.trim()];
+    const passwd = join(harness.home.run, spec.id, "users", "passwd");
+    expect(user).toBe("sandbox");
+    expect(readFileSync(passwd, "utf8")).toContain(`sandbox:x:${uid}:`);
+    expect((await run("cat", "/etc/passwd")).out).toBe(readFileSync(passwd, "utf8"));
+    expect(readdirSync(spec.socketDir)).toEqual(["host.sock"]);
+    expect((await run("sh", "-c", "echo root2:x:0:0::/: >> /etc/passwd")).code).not.toBe(0);
+    expect(readdirSync(harness.home.bin).filter((name) => name.startsWith("users"))).toEqual([]);
+    await guest.sandbox.close();
+    expect(existsSync(passwd)).toBe(false);
   });
 
   test("abandoned at any moment of its making, nothing is left", async () => {

@@ -15,11 +15,12 @@ const age = (path: string, days: number): void => {
   utimesSync(path, then, then);
 };
 
-test("install - a copy that no start chose for a month goes, a younger one and everything else stays", async () => {
+test("install - a copy that no start chose for a month goes, a folder of users at once; a younger copy and everything else stays", async () => {
   for (const [name, days] of [
     ["node-1", 31],
     ["supervisor-a", 29],
     ["launcher-b.123.draft", 40],
+    ["users-200000-c", 0],
     ["notes", 99],
   ] as const) {
     mkdirSync(join(folder, name));
