@@ -64,7 +64,7 @@ export function describeVerdict(
     case "timeout":
       return make(
         `the call was ended after ${Math.round(timeoutMs)} ms`,
-        "Raise timeout_ms of the call or limits.call_timeout_ms, or split the work.",
+        "Raise --timeout (in a task: timeout_ms of the call or limits.call_timeout_ms), or split the work.",
       );
     case "oom":
       return make(

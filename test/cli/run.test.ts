@@ -93,6 +93,7 @@ test("cli run - a time-out is the verdict timeout and exit code 124", async () =
   const { code, stdout, stderr } = await runCli(args);
   expect([code, stdout]).toEqual([124, "on\n"]);
   expect(stderr).toMatch(/^Run Python +run_python +timeout/m);
+  expect(stderr).toMatch(/^hint: Raise .*--timeout/m);
   expect(stderr).not.toContain("cancelled");
 });
 
