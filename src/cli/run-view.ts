@@ -1,3 +1,4 @@
+import { ERROR_CODES } from "../errors/codes.ts";
 import type { CopyBack, TaskEvent } from "../internal.ts";
 import type { TaskResult } from "../model/result.ts";
 import { printArtifacts } from "./artifacts-view.ts";
@@ -7,17 +8,20 @@ import { printable } from "./table.ts";
 import { ProgressLine, say, style } from "./terminal.ts";
 
 export interface ViewOptions {
+  /** The folder that the changes of the task are to be copied back to. */
+  readonly workspace?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
 
-/** What a person sees while a task runs. With --json nothing but the result is printed. */
+/** What a person sees while a task runs. With --json nothing but the result is printed, and on stderr that changes are lost. */
 export class RunView {
   readonly #options: ViewOptions;
   readonly #progress = new ProgressLine();
   readonly #guest = new GuestOutput();
   readonly #notes: string[] = [];
   #keptId: string | undefined;
+  #copied: CopyBack | undefined;
 
   constructor(options: ViewOptions) {
     this.#options = options;
@@ -43,10 +47,8 @@ export class RunView {
 
   /** `undefined`: nothing could be copied back. */
   copiedBack(copied: CopyBack | undefined): void {
-    if (copied === undefined) {
-      this.#notes.push("nothing was copied back: the sandbox is gone or the task was cancelled");
-      return;
-    }
+    this.#copied = copied;
+    if (copied === undefined) return;
     const { written, deleted, withheld } = copied;
     if (written.length + deleted.length > 0)
       this.#notes.push(`copied back: ${written.length} written, ${deleted.length} deleted`);
@@ -56,12 +58,25 @@ export class RunView {
     );
   }
 
+  /** 0, or the exit code for changes that the folder did not get. */
+  get copyBackExitCode(): number {
+    return this.#isCopyMissing ? ERROR_CODES.sandbox_lost.exitCode : 0;
+  }
+
+  get #isCopyMissing(): boolean {
+    return this.#options.workspace !== undefined && this.#copied === undefined;
+  }
+
   finish(result: TaskResult): void {
     this.#progress.clear();
-    const id = this.#keptId;
+    this.#show(result);
+    if (this.#isCopyMissing) say(`${style(["red", "bold"], "--workspace")}: ${explainMissingCopy(result)}`);
+    this.#showKept();
+  }
+
+  #show(result: TaskResult): void {
     if (this.#options.json) {
-      const shown = id === undefined ? result : { ...result, kept_sandbox_id: id };
-      process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
+      process.stdout.write(`${JSON.stringify({ ...result, ...this.#extras() }, null, 2)}\n`);
       return;
     }
     if (!this.#options.quiet) {
@@ -70,10 +85,30 @@ export class RunView {
       printArtifacts(result);
       for (const note of this.#notes) say(note);
     }
-    if (id === undefined) return;
+  }
+
+  #extras(): Record<string, unknown> {
+    return {
+      ...(this.#keptId === undefined ? {} : { kept_sandbox_id: this.#keptId }),
+      ...(this.#options.workspace === undefined ? {} : { copied_back: this.#copied ?? null }),
+    };
+  }
+
+  #showKept(): void {
+    const id = this.#keptId;
+    if (id === undefined || this.#options.json) return;
     const short = id.slice(4, 12);
     say(`kept sandbox ${style("bold", id)}: paddock exec ${short} COMMAND, paddock kill ${short}`);
   }
+}
+
+function explainMissingCopy({ status, tool_calls: calls, error }: TaskResult): string {
+  if (status === "cancelled") return "nothing was copied back: the task was cancelled";
+  if (calls.some((record) => record.sandbox_killed))
+    return "nothing was copied back: the sandbox was killed with a call, so its changes are lost";
+  if (status === "completed" || calls.some((record) => record.files_unknown))
+    return "nothing was copied back: the sandbox is gone, or its changes are not known";
+  return `the changes were not copied back, or not all of them${error === undefined ? "" : `: ${printable(error.message)}`}`;
 }
 
 const MAX_VALUE_LENGTH = 500;

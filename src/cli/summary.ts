@@ -27,6 +27,9 @@ export function printSummary(result: TaskResult): void {
   const isolation = result.tool_calls.find((record) => record.isolation)?.isolation;
   if (isolation?.limits.mode === "rlimit")
     say(style("yellow", "single-tenant tier: limits are only rlimits (see `paddock doctor`)"));
+  for (const { operation, sandbox_killed: killed } of result.tool_calls)
+    if (killed)
+      say(style("yellow", `${operation}: the sandbox was killed, as its processes could not be ended otherwise`));
   for (const record of result.tool_calls) if (!record.success && !STREAMED.has(record.operation)) sayReason(record);
   for (const error of distinctErrors(result)) {
     say(`${style(["red", "bold"], error.code)}: ${printable(error.message)}`);

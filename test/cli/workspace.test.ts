@@ -3,6 +3,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -12,6 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { CliProcess, type CliResult, runCli } from "../support/cli.ts";
+import { testHome } from "../support/home.ts";
+import { sandboxesOf } from "../support/remains.ts";
 
 let folder: string;
 
@@ -80,6 +83,18 @@ test("cli run --workspace - what a failed task changed comes back, and its exit 
   expect(read("half.txt")).toBe("half\n");
 });
 
+test("cli run --workspace - a sandbox that is lost under a task that goes on gives 70, a line and null", async () => {
+  const call = { tool: "run_command", input: { command: "sleep 61.73" }, continue_on_failure: true };
+  const task = JSON.stringify({ node_type: "file", tool_calls: [call] });
+  const run = new CliProcess(["run", "--bare", "--json", "--workspace", folder, "-"], { input: task });
+  await expect.poll(() => isRunning("sleep 61.73"), { timeout: 20_000 }).toBe(true);
+  for (const id of sandboxesOf(run.pid)) process.kill(launcherOf(id), "SIGKILL");
+  const { code, stdout, stderr } = await run.exited;
+  expect(JSON.parse(stdout)).toMatchObject({ status: "completed", copied_back: null });
+  expect(stderr).toMatch(/^--workspace: nothing was copied back/m);
+  expect(code).toBe(70);
+});
+
 test("cli run --workspace - nothing comes back after Ctrl-C, and the command says so", async () => {
   const code = "echo half > half.txt; echo on; sleep 60";
   const run = new CliProcess(["run", "--bare", "-t", "file", "--workspace", folder, "-c", code]);
@@ -90,3 +105,22 @@ test("cli run --workspace - nothing comes back after Ctrl-C, and the command say
   expect(stderr).toContain("nothing was copied back");
   expect(existsSync(join(folder, "half.txt"))).toBe(false);
 });
+
+/** Whether a process of any sandbox runs exactly this. */
+function isRunning(command: string): boolean {
+  const line = `${command.replaceAll(" ", "\0")}\0`;
+  return readdirSync("/proc").some((pid) => /^\d+$/.test(pid) && commandOf(pid) === line);
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function launcherOf(id: string): number {
+  const owner = JSON.parse(readFileSync(join(testHome.owners, id), "utf8")) as { launcher: { pid: number } };
+  return owner.launcher.pid;
+}

@@ -86,7 +86,7 @@ async function run(source: string | undefined, options: RunOptions): Promise<num
       ? runKept(task, ttlMs, options, interrupts.signal, view)
       : runOnce(task, options, interrupts.signal, view));
   view.finish(result);
-  return exitCodeOf(result) || artifactsExitCode(result);
+  return exitCodeOf(result) || artifactsExitCode(result) || view.copyBackExitCode;
 }
 
 /** `--upload` as the executor takes it. */
