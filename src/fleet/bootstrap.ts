@@ -1,11 +1,12 @@
 import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Readable, type Writable } from "node:stream";
 import { promisify } from "node:util";
 import type { ImageEngine } from "../drivers/driver.ts";
 import { PaddockError } from "../errors/error.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 
 const run = promisify(execFile);
@@ -78,7 +79,7 @@ function listPublicSources(suite: string): string[] {
 /** Makes a root file system from Debian packages and imports it. Returns the image's id. Throws `image_failed` with mmdebstrap's last lines. */
 export async function bootstrapImage(engine: ImageEngine, request: BootstrapRequest): Promise<string> {
   await removeTree(request.folder);
-  mkdirSync(request.folder, { recursive: true, mode: 0o711 });
+  makeOpenFolder(request.folder);
   const stop = new AbortController();
   const child = await startMmdebstrap(request);
   const ended = once(child, "close").then(([code]) => code as number | null);

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Home } from "../config/home.ts";
 import type { Adoption, Driver, Mount, SandboxSpec, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import { identifyProcess, type ProcessIdentity } from "../lib/process-identity.ts";
 import { announceStep } from "../lib/steps.ts";
 import { makeSandboxId, type SandboxId } from "../model/ids.ts";
@@ -96,7 +97,7 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
 function makeRunFolder(run: string, id: SandboxId, templateName: string | undefined): void {
   const draft = join(run, nameDraft(id));
   try {
-    mkdirSync(join(draft, "socket"), { recursive: true, mode: 0o711 });
+    makeOpenFolder(join(draft, "socket"));
     announceStep("run folder begun", id);
     markRunFolder(draft, templateName);
     renameSync(draft, join(run, id));

@@ -1,9 +1,10 @@
-import { createWriteStream, mkdirSync } from "node:fs";
+import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import type { Home } from "../config/home.ts";
 import type { ImageEngine, ImageFacts, ImageName } from "../drivers/driver.ts";
 import { PaddockError } from "../errors/error.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { RenderedImage } from "../setup/dockerfile.ts";
 import type { SetupPlan } from "../setup/plan.ts";
@@ -136,7 +137,7 @@ async function makeTree(
 ): Promise<Tree> {
   const env = join(folder, "env");
   const cache = join(imagesFolder(home), `.cache-${plan.name}`);
-  for (const path of [env, cache]) mkdirSync(path, { recursive: true, mode: 0o711 });
+  for (const path of [env, cache]) makeOpenFolder(path);
   const { setupCode, setupHash } = rendered;
   await builder.build({ plan, setupCode, setupHash, folder: env, cache, image: base, signal, onProgress });
   onProgress("reading the environment");

@@ -1,5 +1,4 @@
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -7,6 +6,7 @@ import { type Headers, type Pack, pack } from "tar-fs";
 import type { Home } from "../config/home.ts";
 import { installNode, installProgram } from "../drivers/host/install.ts";
 import { PaddockError } from "../errors/error.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import { type RenderedImage, renderImage } from "../setup/dockerfile.ts";
 import type { SetupPlan } from "../setup/plan.ts";
 
@@ -34,7 +34,7 @@ const EPOCH = new Date(0);
 
 /** The base's context: our supervisor, and the Node and npm that run us. */
 export async function describeBase(home: Home): Promise<BaseContext> {
-  await mkdir(home.bin, { recursive: true, mode: 0o711 });
+  makeOpenFolder(home.bin);
   const npm = dirname(fileURLToPath(import.meta.resolve("npm/package.json")));
   const [supervisor, node] = await Promise.all([
     installProgram(home.bin, "supervisor", fileURLToPath(new URL("supervisor", IMAGES)), PYTHON),
@@ -102,7 +102,12 @@ function packRest(
 
 function ownNothing(header: Headers, part: ContextPart | undefined): Headers {
   const name = part === undefined ? header.name : "file" in part ? part.name : join(part.name, header.name);
-  return { ...header, name, uid: 0, gid: 0, mtime: EPOCH };
+  return { ...header, name, mode: readableMode(header), uid: 0, gid: 0, mtime: EPOCH };
+}
+
+/** Whatever our own umask was, every user inside may read, and start what is a program. */
+function readableMode({ type, mode = 0 }: Headers): number {
+  return type === "directory" || (mode & 0o100) !== 0 ? 0o755 : 0o644;
 }
 
 /** The context as files, for other builders. `folder` must not exist or be empty. Throws `invalid_request`. */

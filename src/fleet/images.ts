@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageName } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { LockFile } from "../lib/lock-file.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import { NODE_TYPES } from "../model/node-type.ts";
 import type { SetupPlan } from "../setup/plan.ts";
@@ -182,7 +183,7 @@ export class ImageStore implements Environments {
 
   async #hold({ signal, onProgress }: Pick<ImageOptions, "signal" | "onProgress">): Promise<LockFile> {
     const folder = imagesFolder(this.#parts.home);
-    mkdirSync(folder, { recursive: true, mode: 0o711 });
+    makeOpenFolder(folder);
     return await LockFile.acquire(join(folder, "build.lock"), signal, (holder) =>
       onProgress(`waiting for process ${holder.pid}, which builds images`),
     );

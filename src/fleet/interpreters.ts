@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Home } from "../config/home.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import type { Interpreter } from "../setup/plan-hash.ts";
 
 const run = promisify(execFile);
@@ -24,7 +25,7 @@ export async function describeInterpreters(home: Home): Promise<readonly Interpr
     describe(process.execPath, known, async () => process.version),
   ]);
   if (described.some((one) => !known.some((old) => old.stamp === one.stamp))) {
-    mkdirSync(home.bin, { recursive: true, mode: 0o711 });
+    makeOpenFolder(home.bin);
     writeFileSync(file, JSON.stringify(described), { mode: 0o600 });
   }
   return described.map(({ path, version, sha256 }) => ({ path, version, sha256 }));

@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { ImageName } from "../drivers/driver.ts";
 import { PaddockError } from "../errors/error.ts";
 import { LockFile } from "../lib/lock-file.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import { removeTree } from "../lib/remove-tree.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { SetupPlan } from "../setup/plan.ts";
@@ -172,7 +173,7 @@ export class TemplateStore implements Environments {
     setup: { code: string; hash: string },
     options: EnsureOptions,
   ): Promise<void> {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o711 });
+    makeOpenFolder(this.#folder);
     using _lock = await LockFile.acquire(join(this.#folder, `${hash}.lock`), options.signal, (holder) =>
       options.onProgress(`waiting for process ${holder.pid}, which builds the ${plan.name} template`),
     );
@@ -182,8 +183,8 @@ export class TemplateStore implements Environments {
     const building = join(this.#folder, `.build-${hash}`);
     const cache = join(this.#folder, `.cache-${hash}`);
     await removeTree(building);
-    mkdirSync(join(building, "env"), { recursive: true, mode: 0o711 });
-    mkdirSync(cache, { recursive: true, mode: 0o711 });
+    makeOpenFolder(join(building, "env"));
+    makeOpenFolder(cache);
     const env = join(building, "env");
     const { signal, onProgress } = options;
     await this.#builder.build({

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Home } from "../config/home.ts";
 import { PaddockError } from "../errors/error.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import { DRIVER_VARIABLES, type KeeperCard, type KeeperLine, type KeeperStart, toErrorCode } from "./protocol.ts";
 
 /** In the data folder: what keepers say when something breaks. */
@@ -18,7 +19,7 @@ export async function spawnKeeper(
   onProgress: (text: string) => void,
   driver: KeeperCard["driver"] = pickDriver(process.env),
 ): Promise<string> {
-  mkdirSync(home.root, { recursive: true, mode: 0o711 });
+  makeOpenFolder(home.root);
   const log = openSync(join(home.root, KEEPERS_LOG), "a", 0o600);
   const child = spawn(process.execPath, [entry, "keeper"], {
     detached: true,

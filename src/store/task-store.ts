@@ -12,9 +12,10 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 import { parseUntrustedJson } from "../lib/json.ts";
+import { makeOpenFolder } from "../lib/open-folder.ts";
 import { identifyProcess, isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
 import { isTaskId, type TaskId } from "../model/ids.ts";
 import type { ToolCallRecord } from "../model/record.ts";
@@ -53,6 +54,7 @@ export class TaskStore {
 
   /** Writes the intent and syncs it. Throws `no_space` when the disk is full. */
   open(taskId: TaskId, task: unknown): TaskJournal {
+    makeOpenFolder(dirname(this.#folder));
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     const owner = identifyProcess(process.pid);
     if (owner === undefined) throw new PaddockError("internal", "/proc does not show this process");

@@ -20,6 +20,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { Home } from "../../config/home.ts";
 import { PaddockError } from "../../errors/error.ts";
+import { makeOpenFolder } from "../../lib/open-folder.ts";
 
 const run = promisify(execFile);
 
@@ -30,7 +31,7 @@ const UNUSED_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** Makes the rooms of the data folder with the rights that sandboxes need. An existing data folder keeps its own rights (doctor checks them). */
 export async function prepareHome(home: Home): Promise<void> {
-  await mkdir(home.root, { recursive: true, mode: OPEN_ROOM });
+  makeOpenFolder(home.root);
   const makeRoom = async (path: string, mode: number): Promise<void> => {
     await mkdir(path, { recursive: true });
     await chmod(path, mode);
