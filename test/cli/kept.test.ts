@@ -51,8 +51,11 @@ test.each([
   expect(await exec(command)).toMatchObject({ code, stdout: "" });
 });
 
-test("cli exec - a deadline gives 124", async () => {
-  expect(await runCli(["exec", "--timeout", "300ms", id, "sleep", "60"])).toMatchObject({ code: 124 });
+test("cli exec - a deadline gives 124 and says so", async () => {
+  expect(await runCli(["exec", "--timeout", "300ms", id, "sleep", "60"])).toMatchObject({
+    code: 124,
+    stderr: "the command was ended after 300ms (--timeout)\n",
+  });
 });
 
 test("cli exec - --cwd is where the command runs; one that is missing is refused", async () => {
@@ -132,8 +135,8 @@ test("cli ps - shows kept sandboxes with what runs in them, as a table and as JS
   await sleeper.saw("stdout", "on\n");
   const { code, stdout } = await runCli(["ps"]);
   expect(code).toBe(0);
-  expect(stdout.split("\n")[0]).toMatch(/^sandbox +type +created \(UTC\) +ends \(UTC\) +memory +processes$/);
-  expect(stdout).toMatch(new RegExp(`^${id} +python +\\S+ +\\S+ +\\d.* [KM]iB +\\d+ `, "m"));
+  expect(stdout.split("\n")[0]).toMatch(/^sandbox +type +driver +created \(UTC\) +ends \(UTC\) +memory +processes$/);
+  expect(stdout).toMatch(new RegExp(`^${id} +python +bubblewrap(?::\\S+)? +\\S+ +\\S+ +\\d.* [KM]iB +\\d+ `, "m"));
   expect(await listRunning()).toHaveLength(1);
   sleeper.child.kill("SIGINT");
   await sleeper.exited;
@@ -183,6 +186,11 @@ test("cli run --keep - Ctrl-C cancels the task and keeps the sandbox", async () 
   const kept = KEPT.exec(stderr)?.[1] ?? "";
   expect(await runCli(["exec", kept, "echo", "alive"])).toMatchObject({ stdout: "alive\n" });
   expect((await runCli(["kill", kept])).code).toBe(0);
+});
+
+test("cli run - --ttl without --keep is refused", async () => {
+  const { code, stderr } = await runCli(["run", "--bare", "--ttl", "5m", "-c", "1"]);
+  expect([code, stderr]).toEqual([64, expect.stringContaining("--ttl needs --keep")]);
 });
 
 test("cli run --keep - a task that is refused keeps nothing", async () => {

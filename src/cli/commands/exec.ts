@@ -9,7 +9,7 @@ import { ExecDone } from "../../keeper/protocol.ts";
 import { entryPoint } from "../entry.ts";
 import { signalExitCode } from "../exit-code.ts";
 import { outputLost } from "../output-loss.ts";
-import { writeOut } from "../terminal.ts";
+import { say, writeOut } from "../terminal.ts";
 import { parseDuration } from "../units.ts";
 
 interface ExecOptions {
@@ -52,7 +52,10 @@ async function exec(name: string, given: readonly string[], options: ExecOptions
   );
   outputLost.addEventListener("abort", () => call.abandon(), { once: true });
   using _input = forwardInput(call, terminal);
-  return exitCodeOf(ExecDone.parse(await call.done));
+  const done = ExecDone.parse(await call.done);
+  if (done.ended === "deadline" && options.timeout !== undefined)
+    say(`the command was ended after ${options.timeout} (--timeout)`);
+  return exitCodeOf(done);
 }
 
 /** A shell reads commands from a pipe as well; only a terminal makes it interactive. */

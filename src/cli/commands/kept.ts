@@ -8,6 +8,7 @@ import type { ProcessListing, UsageSample } from "../../internal.ts";
 import { KeeperCall, listKept } from "../../keeper/client.ts";
 import { listOrphans, reachKept } from "../../keeper/orphans.ts";
 import type { KeeperCard } from "../../keeper/protocol.ts";
+import type { Isolation } from "../../model/isolation.ts";
 import { formatBytes } from "../../report/format.ts";
 import { entryPoint } from "../entry.ts";
 import { GuestOutput } from "../guest-output.ts";
@@ -19,6 +20,7 @@ interface Status {
   readonly card: KeeperCard;
   /** Its keeper died; `exec` and `logs` bring it back. */
   readonly orphaned?: true;
+  readonly isolation?: Isolation;
   readonly usage?: UsageSample;
   readonly processes?: readonly ProcessListing[];
 }
@@ -54,23 +56,36 @@ async function askStatus(run: string, card: KeeperCard): Promise<Status> {
 }
 
 function renderStatuses(statuses: readonly Status[]): string {
-  const rows = statuses.map(({ card, usage, processes, orphaned }) => [
-    card.sandbox_id,
-    card.node_type,
-    card.created.slice(0, 19),
-    card.expires.slice(0, 19),
-    usage?.memoryBytes === undefined ? "" : formatBytes(usage.memoryBytes),
-    processes === undefined
-      ? orphaned
-        ? "orphaned: its keeper died; exec brings it back"
-        : "does not answer"
-      : processes
-          .filter(({ running }) => running)
-          .map(oneProcess)
-          .join("; "),
-  ]);
-  const columns = ["sandbox", "type", "created (UTC)", "ends (UTC)", "memory", "processes"].map((title) => ({ title }));
+  const rows = statuses.map((status) => {
+    const { card, usage, processes, orphaned } = status;
+    return [
+      card.sandbox_id,
+      card.node_type,
+      driverOf(status),
+      card.created.slice(0, 19),
+      card.expires.slice(0, 19),
+      usage?.memoryBytes === undefined ? "" : formatBytes(usage.memoryBytes),
+      processes === undefined
+        ? orphaned
+          ? "orphaned: its keeper died; exec brings it back"
+          : "does not answer"
+        : processes
+            .filter(({ running }) => running)
+            .map(oneProcess)
+            .join("; "),
+    ];
+  });
+  const columns = ["sandbox", "type", "driver", "created (UTC)", "ends (UTC)", "memory", "processes"].map((title) => ({
+    title,
+  }));
   return renderTable(columns, rows);
+}
+
+/** Driver and runtime as the sandbox has them; of one that does not answer what its keeper was asked for. */
+function driverOf({ card, isolation }: Status): string {
+  const { PADDOCK_DRIVER: driver = "", PADDOCK_RUNTIME: runtime = "" } = card.driver;
+  const parts = isolation === undefined ? [driver, runtime] : [isolation.driver, isolation.runtime];
+  return printable(parts.filter((part) => part !== "").join(":"));
 }
 
 const oneProcess = ({ pid, argv }: ProcessListing): string => `${pid} ${printable(argv.join(" ").slice(0, 60))}`;

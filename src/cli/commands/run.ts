@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { type App, closeLostTasks, createApp } from "../../app.ts";
 import { loadConfig } from "../../config/config.ts";
+import { PaddockError } from "../../errors/error.ts";
 import {
   type RemoteOptions,
   type RunTaskOptions,
@@ -28,13 +29,15 @@ import { parseDuration } from "../units.ts";
 interface RunOptions extends TaskOptions, RemoteFlags {
   readonly workspace?: string;
   readonly keep?: boolean;
-  readonly ttl: string;
+  readonly ttl?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly allowExecConfig?: boolean;
   /** True without a prefix. */
   readonly upload?: string | true;
 }
+
+const DEFAULT_TTL = "30m";
 
 const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
 
@@ -57,7 +60,7 @@ export function runCommand(): Command {
     .option("--allow-exec-config", "also copy back changes to .git and other files that tools execute unasked")
     .option("--upload [prefix]", "store changed files, spilled outputs, result and report as artifacts")
     .option("--keep", "keep the sandbox for paddock exec")
-    .option("--ttl <duration>", "how long a kept sandbox lives", "30m")
+    .option("--ttl <duration>", "how long a kept sandbox lives (default 30m)")
     .option("--kill-on-output", "end a call whose output exceeds its limit")
     .option("--json", "print the result with all records as JSON on stdout, and nothing else")
     .option("-q, --quiet", "no progress and no summary")
@@ -75,7 +78,11 @@ function giveBackSource(source: string | undefined, options: RunOptions): [strin
 }
 
 async function run(source: string | undefined, options: RunOptions): Promise<number> {
-  const ttlMs = parseDuration(options.ttl, "--ttl");
+  if (options.ttl !== undefined && !options.keep)
+    throw new PaddockError("invalid_request", "--ttl needs --keep", {
+      hint: "Only a kept sandbox has a time to live.",
+    });
+  const ttlMs = parseDuration(options.ttl ?? DEFAULT_TTL, "--ttl");
   const remote = await readRemote(options, options.code === undefined ? source : "-c", process.stdin);
   const task = await readTask(source, options, process.stdin);
   using interrupts = catchInterrupts();
