@@ -106,7 +106,7 @@ function ownNothing(header: Headers, part: ContextPart | undefined): Headers {
 }
 
 /** Whatever our own umask was, every user inside may read, and start what is a program. */
-function readableMode({ type, mode = 0 }: Headers): number {
+function readableMode({ type, mode }: Headers): number {
   return type === "directory" || (mode & 0o100) !== 0 ? 0o755 : 0o644;
 }
 

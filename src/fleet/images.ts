@@ -109,9 +109,9 @@ export class ImageStore implements Environments {
     const known = new Set(listed.filter(({ state }) => state !== "missing").map(({ image }) => image.id));
     const order = [...new Set([...ours, ...below.filter((id) => known.has(id))])].filter((id) => !keeps.has(id));
     const report = await this.#removeImages(order);
-    this.#lock.remove(
-      new Set([...report.removed, ...listed.flatMap(({ image, state }) => (state === "missing" ? [image.id] : []))]),
-    );
+    // The engine removes along with an image what only that one held, so what is gone is asked afterwards.
+    const left = await this.list();
+    this.#lock.remove(new Set(left.flatMap(({ image, state }) => (state === "missing" ? [image.id] : []))));
     return report;
   }
 

@@ -157,6 +157,7 @@ describe.skipIf(lacksEngine())("images", () => {
     const { removed } = await store.prune({ all: false, signal });
     expect(removed).toContain(stale.id);
     expect(removed).not.toContain(file.id);
+    expect((await store.list()).filter(({ state }) => state === "missing")).toEqual([]);
     expect((await askEngine("GET", `/images/${stale.id}/json`)).status).toBe(404);
     expect((await openStore(TEST_HOME).list()).find(({ image }) => image.id === file.id)?.state).toBe("current");
   });
