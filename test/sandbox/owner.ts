@@ -11,8 +11,8 @@ const channel = await Channel.listen(box.socketDir, box.key, {
     throw error;
   },
 });
-const child = startSupervisor(box, "socket");
-const parts = { id: makeSandboxId(), channel, host: new ProcessHost(child) };
+const host = new ProcessHost(startSupervisor(box, "socket"));
+const parts = { id: makeSandboxId(), channel, host };
 const sandbox = await Sandbox.open(parts, SETTINGS, AbortSignal.timeout(20_000));
 const script = "echo before; read line; echo after $line; sleep 0.2";
 const heard = Promise.withResolvers<void>();
@@ -22,4 +22,5 @@ const running = await sandbox.startProcess({
   onOutput: () => heard.resolve(),
 });
 await heard.promise;
-console.log(JSON.stringify({ box, supervisor: child.pid, running: running.pid }));
+// Not bubblewrap's own process: that one may die and leave the supervisor alive.
+console.log(JSON.stringify({ box, supervisor: host.listProcesses()[0], running: running.pid }));
