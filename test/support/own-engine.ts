@@ -78,6 +78,8 @@ export class OwnEngine implements AsyncDisposable {
     this.#dockerd?.kill("SIGTERM");
     await exited;
     await this.#awaitContainerd();
+    // The first engine mounted its data on itself; one that was killed leaves that, and the next one takes it for the machine's.
+    spawnSync("umount", [join(this.#folder, "data")]);
   }
 
   /** Its pid file would make the next engine wait for it. */
