@@ -2,7 +2,6 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { IS_SOAK } from "../support/soak.ts";
 
 const run = promisify(execFile);
 
@@ -23,14 +22,8 @@ async function runSuite(suite: string, transport: string): Promise<void> {
   expect(stderr).toMatch(/\nRan [1-9]\d* tests? in [\d.]+s\n\nOK/);
 }
 
-/** How a call ends and what code does is the same over either transport; `npm run test:soak` runs all of it over both. */
-const OVER_STDIO = IS_SOAK ? SUITES : ["test_handshake", "test_processes", "test_output", "test_network"];
-
-for (const [transport, suites] of [
-  ["socket", SUITES],
-  ["stdio", OVER_STDIO],
-] as const)
-  for (const suite of suites)
+for (const transport of ["socket", "stdio"])
+  for (const suite of SUITES)
     test(`the supervisor as pid 1 passes ${suite}.py over ${transport}`, { timeout: 180_000 }, async () => {
       await runSuite(suite, transport);
     });

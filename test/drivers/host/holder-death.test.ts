@@ -8,7 +8,6 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import type { Home } from "../../../src/config/home.ts";
 import type { SandboxId } from "../../../src/model/ids.ts";
 import { lacksEngine, testEngine } from "../../support/engine.ts";
-import { IS_SOAK } from "../../support/soak.ts";
 import {
   listLeftovers,
   listProcessesOf,
@@ -99,9 +98,7 @@ describe.skipIf(lacksEngine())("the death of an owner of containers", () => {
     await expectNothingLeft(owner);
   });
 
-  const deepSteps = IS_SOAK ? steps : ["created", "started"];
-
-  test.each(deepSteps)(
+  test.each(steps)(
     "SIGKILL of owner and launcher (%s): the next owner, under another driver, removes the rest",
     async (step) => {
       const owner = await startOwner(home, socket, step);
