@@ -4,6 +4,7 @@ import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
 import { type ArtifactsConfig, ArtifactsFile, compileArtifacts } from "./artifacts.ts";
 import { type Home, resolveHome } from "./home.ts";
+import { compileService, type ServiceConfig, ServiceFile } from "./service.ts";
 
 const TrustedUpstream = z.strictObject({
   name: z.string().min(1).max(253),
@@ -30,6 +31,7 @@ const ConfigFile = z.strictObject({
   /** The sum of limits may exceed the machine by this factor. */
   overcommit: z.number().min(1).max(100).optional(),
   artifacts: ArtifactsFile.optional(),
+  service: ServiceFile.optional(),
 });
 
 export interface Config {
@@ -45,6 +47,7 @@ export interface Config {
   readonly retentionBytes: number;
   readonly overcommit: number;
   readonly artifacts: ArtifactsConfig;
+  readonly service: ServiceConfig;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -84,6 +87,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, uid: number): Config {
     retentionBytes: file.retention_bytes ?? 5 * 1024 ** 3,
     overcommit: file.overcommit ?? 4,
     artifacts: compileArtifacts(file.artifacts ?? {}, env),
+    service: compileService(file.service ?? {}, env),
   };
 }
 

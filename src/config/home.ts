@@ -16,6 +16,8 @@ export interface Home {
   readonly tasks: string;
   readonly artifacts: string;
   readonly bin: string;
+  /** The service's database. */
+  readonly state: string;
 }
 
 /** `PADDOCK_HOME`, else `/var/lib/paddock` as root, else `$XDG_DATA_HOME/paddock` (default `~/.local/share/paddock`). Throws `invalid_config`. */
@@ -47,5 +49,6 @@ export function resolveHome(env: NodeJS.ProcessEnv, uid: number): Home {
     tasks: room("tasks"),
     artifacts: room("artifacts"),
     bin: room("bin"),
+    state: room("state"),
   };
 }

@@ -1,4 +1,4 @@
-import type { SandboxId } from "../model/ids.ts";
+import type { SandboxId, VolumeId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { SandboxHost } from "../sandbox/host.ts";
@@ -24,7 +24,12 @@ export type WorkspaceSource =
       readonly porter?: boolean;
     }
   /** The ended workspace of another sandbox of this data folder (porters), under the uid it had. Read-only unless `writable`. */
-  | { readonly kind: "ended"; readonly sandboxId: SandboxId; readonly writable?: boolean };
+  | { readonly kind: "ended"; readonly sandboxId: SandboxId; readonly writable?: boolean }
+  /**
+   * A volume of this data folder (`Driver.volumes`), under the uid it keeps. Writable by one sandbox at a time; `readOnly` ones may share it
+   * with each other. A volume in use refuses with `capacity` after 2 s.
+   */
+  | { readonly kind: "volume"; readonly volumeId: VolumeId; readonly readOnly: boolean };
 
 /** A host folder shown inside. The source is never writable by a guest on the host side except where `writable` says so. */
 export interface Mount {
@@ -112,6 +117,18 @@ export interface ImageEngine {
   remove(id: string): Promise<void>;
 }
 
+/** Workspaces that outlive their sandboxes, in the data folder's `workspaces/<volume id>`. Nothing but `remove` removes them. */
+export interface Volumes {
+  /**
+   * Makes an empty volume in the strongest mode the host offers, with a uid of its own that nobody else gets while it exists. Idempotent: a
+   * whole volume of this id is left as it is, half of one is made anew. Throws `no_space`, `capacity` (no uid), `create_failed`.
+   */
+  make(id: VolumeId, bytes: number): Promise<void>;
+  /** Waits up to 2 s for its last sandbox to be gone. A volume that does not exist is fine. Throws `capacity` when it is in use. */
+  remove(id: VolumeId): Promise<void>;
+  list(): Promise<readonly VolumeId[]>;
+}
+
 export interface ProbeFinding {
   readonly name: string;
   readonly status: "ok" | "warning" | "failed";
@@ -137,6 +154,8 @@ export interface Driver extends AsyncDisposable {
   readonly capabilities: DriverCapabilities;
   /** Present where nodes start from images instead of mounted template folders. */
   readonly images?: ImageEngine;
+  /** Absent where the host's disk is not the sandboxes' (a remote engine). Usable after `start`. */
+  readonly volumes?: Volumes;
   /** Probes every mechanism by using it. `failed` findings refuse the driver (fail closed). */
   probe(): Promise<readonly ProbeFinding[]>;
   /** Makes what every later `create` needs (resident launcher, cgroup parent). Throws `driver_unavailable` with the first failed finding. */

@@ -8,7 +8,7 @@ import type { ToolCallRecord } from "../model/record.ts";
 import type { CallValue, TaskResult } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
 import type { ArtifactStore } from "../store/artifact-store.ts";
-import type { TaskJournal, TaskStore } from "../store/task-store.ts";
+import type { Journal, TaskStore } from "../store/task-store.ts";
 import { findTool } from "../tools/registry.ts";
 import type { ObjectAccess, PlannedCall } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
@@ -55,6 +55,10 @@ export interface RunTaskOptions {
   readonly afterOpen?: (lease: Lease) => Promise<void>;
   /** Store what the task made. Default: what the operator's `artifacts.keep` says. */
   readonly store?: StoreRequest;
+  /** The task's id, for a door that has recorded it before. */
+  readonly taskId?: TaskId;
+  /** Where the records of the task go. Default: a file of its own in the data folder. */
+  readonly journal?: Journal;
 }
 
 /** What an executor may use besides sandboxes and records. */
@@ -73,7 +77,7 @@ interface Run {
   readonly limits: Limits;
   readonly deadline: Deadline;
   readonly options: RunTaskOptions;
-  readonly journal: TaskJournal;
+  readonly journal: Journal;
   readonly records: ToolCallRecord[];
   readonly values: CallValue[];
   readonly artifacts: TaskArtifactWriter | undefined;
@@ -95,8 +99,8 @@ export class Executor {
   async runTask(task: TaskInput, options: RunTaskOptions = {}): Promise<TaskResult> {
     const plan = planTask(task);
     const limits = compileLimits(task.limits);
-    const taskId = makeTaskId();
-    const journal = this.#store.open(taskId, describeTask(task, plan));
+    const taskId = options.taskId ?? makeTaskId();
+    const journal = options.journal ?? this.#store.open(taskId, describeTask(task, plan));
     const startTime = new Date().toISOString();
     const begun = performance.now();
     using deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
@@ -117,7 +121,7 @@ export class Executor {
     }
     const result = makeResult({ ...run, startTime, durationMs: performance.now() - begun, error });
     const { tool_calls: _calls, values: _values, ...end } = result;
-    journal.append({ line: "end", result: end });
+    await journal.append({ line: "end", result: end });
     journal.close();
     return artifacts === undefined ? result : await this.#storeResult(result, artifacts);
   }
@@ -179,7 +183,7 @@ async function runCalls(run: Run, lease: Lease, leaseMs: number, objects: Object
     const { record, value } = await runOne(run, lease, call, index, index === 0 ? leaseMs : 0, objects);
     run.records.push(record);
     run.values.push(value);
-    run.journal.append({ line: "call", record });
+    await run.journal.append({ line: "call", record });
     await emit(run, { type: "call_finished", record, value });
     if (!record.success && !call.continueOnFailure) return;
     if (lease.sandbox.end) return;

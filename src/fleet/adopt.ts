@@ -10,6 +10,7 @@ import { Sandbox, type SandboxSettings } from "../sandbox/sandbox.ts";
 import { markRunFolder } from "./create.ts";
 import type { Template } from "./environments.ts";
 import type { LeaseRequest } from "./lease.ts";
+import { WORKSPACE } from "./places.ts";
 import { Wiring } from "./wiring.ts";
 
 const amount = z.number().positive();
@@ -46,12 +47,13 @@ const LeaseState = z.strictObject({
   network: z.union([z.string(), z.array(z.string())]),
   env: z.record(z.string(), z.string()),
   bare: z.boolean(),
+  workspacePath: z.string().default(WORKSPACE),
   template: SavedTemplate.nullable(),
 });
 export type LeaseState = z.infer<typeof LeaseState>;
 
 export function saveLease(request: LeaseRequest, template: Template | undefined): LeaseState {
-  const { nodeType, limits, network, env, bare } = request;
+  const { nodeType, limits, network, env, bare, workspacePath = WORKSPACE } = request;
   return {
     version: 1,
     nodeType,
@@ -59,6 +61,7 @@ export function saveLease(request: LeaseRequest, template: Template | undefined)
     network: typeof network === "string" ? network : [...network],
     env: { ...env },
     bare,
+    workspacePath,
     template:
       template === undefined
         ? null

@@ -196,7 +196,7 @@ export class Fleet implements AsyncDisposable {
       {
         limits: request.limits,
         workspace: request.workspace ?? { kind: "new" },
-        workspacePath: WORKSPACE,
+        workspacePath: request.workspacePath ?? WORKSPACE,
         mounts: folder === undefined ? [] : [{ source: folder, target: ENV_DIR, writable: false }],
         nodeType: request.nodeType,
         image,
@@ -235,12 +235,14 @@ export class Fleet implements AsyncDisposable {
   }
 
   async #describe(
-    { nodeType, limits, env, network }: Pick<LeaseRequest, "nodeType" | "limits" | "env" | "network">,
+    request: Pick<LeaseRequest, "nodeType" | "limits" | "env" | "network" | "workspacePath">,
     template: Template | undefined,
   ): Promise<(sandboxId: SandboxId) => SandboxSettings> {
-    const registryEnv = await this.#policies.registryEnv(network);
+    const { nodeType, limits, env, workspacePath = WORKSPACE } = request;
+    const registryEnv = await this.#policies.registryEnv(request.network);
     const hasCaBundle = this.#config.caBundle !== undefined;
-    return (sandboxId) => makeSettings({ sandboxId, nodeType, limits, template, env, registryEnv, hasCaBundle });
+    return (sandboxId) =>
+      makeSettings({ sandboxId, nodeType, limits, template, workspacePath, env, registryEnv, hasCaBundle });
   }
 
   #track(leased: Leased): Lease {

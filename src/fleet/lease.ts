@@ -25,6 +25,8 @@ export interface LeaseRequest {
   readonly signal: AbortSignal;
   readonly onProgress: (message: string) => void;
   readonly workspace?: WorkspaceSource;
+  /** Where the sandbox sees its workspace. Default: `/workspace`. */
+  readonly workspacePath?: string;
   /** Default: the sandbox ends with this process. `unsupported` where the driver's sandboxes always do. */
   readonly survive?: Survival | undefined;
   /** Refuse with `template_missing` or `image_missing` instead of building a template or an image. */

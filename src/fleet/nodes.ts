@@ -2,7 +2,7 @@ import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { SandboxSettings } from "../sandbox/sandbox.ts";
 import type { Template } from "./environments.ts";
-import { ENV_DIR, WORKSPACE } from "./places.ts";
+import { ENV_DIR } from "./places.ts";
 
 export const NODE_BIN = "/opt/paddock/node/bin/node";
 const SYSTEM_PYTHON = "/usr/bin/python3";
@@ -24,7 +24,7 @@ export interface NodeOptions {
   readonly nodeType: NodeType;
   readonly limits: Limits;
   readonly template: Template | undefined;
-  readonly workspacePath?: string;
+  readonly workspacePath: string;
   /** The environment of the task, over the node's own. */
   readonly env: Readonly<Record<string, string>>;
   /** Registry settings of the host's pip and npm, without credentials. */
@@ -34,8 +34,7 @@ export interface NodeOptions {
 
 /** What a sandbox of a node type is told about itself. */
 export function makeSettings(options: NodeOptions): SandboxSettings {
-  const { nodeType, template } = options;
-  const workspacePath = options.workspacePath ?? WORKSPACE;
+  const { nodeType, template, workspacePath } = options;
   const python = template?.hasPython ? [`${ENV_DIR}/venv/bin/python`, "-I"] : [SYSTEM_PYTHON, "-I"];
   return {
     hostname: options.sandboxId.slice(4, 16),

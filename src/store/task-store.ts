@@ -41,6 +41,12 @@ export type TaskLine =
   | { readonly line: "end"; readonly result: TaskEnd }
   | { readonly line: "lost"; readonly task_id: TaskId; readonly time: string; readonly code: "task_lost" };
 
+/** Takes the lines of one task as they come; `call` and `end` lines after the intent. A line that cannot be kept ends the task with what it throws. */
+export interface Journal {
+  append(line: TaskLine): void | Promise<void>;
+  close(): void;
+}
+
 /**
  * One `tasks/<id>.jsonl` per task: a synced intent line before the sandbox exists, a line per closed call, one terminal line.
  * A process writes only its own tasks; a torn last line is what a crash left and is ignored.
@@ -109,7 +115,7 @@ export class TaskStore {
 }
 
 /** The open journal of one task. */
-export class TaskJournal {
+export class TaskJournal implements Journal {
   readonly #fd: number;
 
   constructor(file: string) {

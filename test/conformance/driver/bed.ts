@@ -139,6 +139,7 @@ export function makeBareSettings(sandboxId: string, limits: Limits, nodeType: No
     nodeType,
     limits,
     template: undefined,
+    workspacePath: "/workspace",
     env: {},
     registryEnv: {},
     hasCaBundle: false,
