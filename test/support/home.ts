@@ -3,11 +3,14 @@ import { type App, createApp } from "../../src/app.ts";
 import type { Config } from "../../src/config/config.ts";
 import { resolveHome } from "../../src/config/home.ts";
 
+/** Names the half of the suites that runs beside the other one (scripts/test.sh). */
+const LANE = process.env["PADDOCK_TEST_LANE"];
+
 /**
  * The data folder of the test suites. It is kept between runs, so that templates and the copy of Node are made once,
  * and lies where a sandbox's uid can walk (a clone may lie below a private home).
  */
-export const TEST_HOME = `/var/tmp/paddock-test-${process.getuid?.() ?? 0}`;
+export const TEST_HOME = `/var/tmp/paddock-test-${process.getuid?.() ?? 0}${LANE === undefined ? "" : `-${LANE}`}`;
 
 export async function openTestApp(config: Partial<Config> = {}): Promise<App> {
   mkdirSync(TEST_HOME, { recursive: true, mode: 0o711 });

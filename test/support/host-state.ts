@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
@@ -8,13 +9,38 @@ import { testHome } from "./home.ts";
 
 const FIRST_UID = 199_999;
 const LAST_UID = 265_535;
+/** The name of another data folder may begin as ours does. */
+const OUR_FOLDERS = `${testHome.root}/`;
 
 /**
  * Everything a sandbox could leave on the host: processes of the uid pool, mounts, loop devices, cgroups, folders, locks, and what is
  * ours at the tests' engine.
  */
 export function listLeftovers(): string[] {
-  return [...sandboxProcesses(), ...mounts(), ...loopDevices(), ...cgroups(), ...folders(), ...listEngineState()];
+  const before = listForeign();
+  const found = [
+    ...sandboxProcesses(),
+    ...mounts(),
+    ...loopDevices(),
+    ...cgroups(),
+    ...folders(),
+    ...listEngineState(),
+  ];
+  const foreign = [...before, ...listForeign()];
+  return found.filter((item) => !foreign.some((id) => item.includes(id)));
+}
+
+/** Sandboxes of other data folders, for another suite may run beside this one. An owner's record is the first thing made and the last removed. */
+function listForeign(): string[] {
+  const folders = ["/var/tmp", tmpdir()].flatMap((folder) =>
+    listNames(folder)
+      .filter((name) => name.startsWith("paddock-"))
+      .map((name) => join(folder, name)),
+  );
+  return folders
+    .flatMap((folder) => [folder, join(folder, "home")])
+    .filter((home) => home !== testHome.root)
+    .flatMap((home) => listNames(join(home, "owners")));
 }
 
 /** Waits at most 2 s for the host to be as it was; names what is left. */
@@ -28,7 +54,7 @@ export async function expectCleanHost(before: readonly string[] = []): Promise<v
   expect(left).toEqual([]);
 }
 
-export function sandboxProcesses(): string[] {
+function sandboxProcesses(): string[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
@@ -37,6 +63,8 @@ export function sandboxProcesses(): string[] {
         const uid = Number(/^Uid:\t(\d+)/m.exec(status)?.[1]);
         const state = /^State:\t(\w)/m.exec(status)?.[1];
         if (uid < FIRST_UID || uid > LAST_UID || state === "Z" || state === "X") return [];
+        // What a sandbox runs sees its folders.
+        if (!readFileSync(`/proc/${pid}/mountinfo`, "utf8").includes(OUR_FOLDERS)) return [];
         return [`process ${pid} uid ${uid} ${/^Name:\t(.*)/m.exec(status)?.[1] ?? ""}`];
       } catch {
         return [];
@@ -49,7 +77,7 @@ function mounts(): string[] {
   const devices = ourLoops().map(({ name }) => `/dev/${name} `);
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
-    .filter((line) => line.includes(testHome.root) || devices.some((device) => line.includes(device)))
+    .filter((line) => line.includes(OUR_FOLDERS) || devices.some((device) => line.includes(device)))
     .map((line) => `mount ${line.split(" ")[4] ?? ""}`);
 }
 
@@ -57,7 +85,7 @@ function ourLoops(): { readonly name: string; readonly backing: string }[] {
   return listNames("/sys/block")
     .filter((name) => name.startsWith("loop"))
     .map((name) => ({ name, backing: readText(join("/sys/block", name, "loop/backing_file")).trim() }))
-    .filter(({ backing }) => backing.startsWith(testHome.root));
+    .filter(({ backing }) => backing.startsWith(OUR_FOLDERS));
 }
 
 function loopDevices(): string[] {
