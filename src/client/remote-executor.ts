@@ -1,7 +1,8 @@
-import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { PaddockError } from "../errors/error.ts";
 import { compileLimits } from "../executor/compile.ts";
 import { planTask } from "../executor/planner.ts";
-import { describeTask, makeResult } from "../executor/task-result.ts";
+import { frameTask } from "../executor/task-frame.ts";
+import { describeTask } from "../executor/task-result.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { makeTaskId, makeToolCallId } from "../model/ids.ts";
 import type { TaskResult } from "../model/result.ts";
@@ -37,36 +38,21 @@ export async function runRemotely(
   const taskId = makeTaskId();
   await using client = new RactorClient(remote);
   const journal = store.open(taskId, { ...describeTask(task, plan), remote: client.url });
-  const startTime = new Date().toISOString();
-  const begun = performance.now();
   const shared = { taskId, task, plan, limits, client, remote, options, records: [], values: [] };
   const run: Run = { ...shared, keep: (record) => journal.append({ line: "call", record }) };
   // The task's own time begins when the agent is ready; until then only the caller ends it.
   let deadline = Deadline.after(DAY_MS, options.signal);
-  let error: PaddockError | undefined;
+  const startClock = (): Deadline => {
+    deadline[Symbol.dispose]();
+    deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
+    return deadline;
+  };
   try {
-    await emit(run, {
-      type: "task_started",
-      taskId,
-      nodeType: plan.nodeType,
-      calls: plan.calls.length,
-      source: plan.source,
-    });
-    await runInAgent(run, deadline.signal, () => {
-      deadline[Symbol.dispose]();
-      deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
-      return deadline;
-    });
-  } catch (thrown) {
-    error = toPaddockError(thrown);
+    const frame = { ...run, journal, onEvent: options.onEvent, deadline: () => deadline };
+    return await frameTask(frame, () => runInAgent(run, deadline.signal, startClock));
   } finally {
     deadline[Symbol.dispose]();
   }
-  const result = makeResult({ ...run, deadline, startTime, durationMs: performance.now() - begun, error });
-  const { tool_calls: _calls, values: _values, ...end } = result;
-  journal.append({ line: "end", result: end });
-  journal.close();
-  return result;
 }
 
 async function runInAgent(run: Run, signal: AbortSignal, startClock: () => Deadline): Promise<void> {

@@ -1,4 +1,4 @@
-import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { PaddockError } from "../errors/error.ts";
 import type { Fleet, Lease } from "../fleet/fleet.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { makeTaskId, type TaskId, type ToolCallId } from "../model/ids.ts";
@@ -14,7 +14,8 @@ import type { ObjectAccess, PlannedCall } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
 import { planTask, type TaskPlan } from "./planner.ts";
 import { type StoreRequest, TaskArtifactWriter } from "./task-artifacts.ts";
-import { describeTask, makeResult } from "./task-result.ts";
+import { frameTask } from "./task-frame.ts";
+import { describeTask } from "./task-result.ts";
 import { runToolCall } from "./tool-call.ts";
 
 /** What happens while a task runs, in order. */
@@ -101,28 +102,11 @@ export class Executor {
     const limits = compileLimits(task.limits);
     const taskId = options.taskId ?? makeTaskId();
     const journal = options.journal ?? this.#store.open(taskId, describeTask(task, plan));
-    const startTime = new Date().toISOString();
-    const begun = performance.now();
     using deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
     const artifacts = this.#openArtifacts(taskId, options);
     const run: Run = { taskId, task, plan, limits, deadline, options, journal, records: [], values: [], artifacts };
-    let error: PaddockError | undefined;
-    try {
-      await emit(run, {
-        type: "task_started",
-        taskId,
-        nodeType: plan.nodeType,
-        calls: plan.calls.length,
-        source: plan.source,
-      });
-      await this.#runInLease(run);
-    } catch (thrown) {
-      error = toPaddockError(thrown);
-    }
-    const result = makeResult({ ...run, startTime, durationMs: performance.now() - begun, error });
-    const { tool_calls: _calls, values: _values, ...end } = result;
-    await journal.append({ line: "end", result: end });
-    journal.close();
+    const frame = { ...run, onEvent: options.onEvent, deadline: () => deadline };
+    const result = await frameTask(frame, () => this.#runInLease(run));
     return artifacts === undefined ? result : await this.#storeResult(result, artifacts);
   }
 
