@@ -1,7 +1,7 @@
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { describeMachine, readLoad } from "../lib/machine.ts";
 import type { Comparison, UnavailableTier } from "../model/comparison.ts";
 import { describeTier, describeUnavailable } from "./facts.ts";
-import { describeMachine, readLoad } from "./machine.ts";
 import type { PlainEngine } from "./plain.ts";
 import { makeApiEngine } from "./plain-api.ts";
 import { findDockerCli, makeCliEngine } from "./plain-cli.ts";

@@ -1,13 +1,13 @@
+import { percentile } from "../lib/percentile.ts";
 import type { Measured } from "../model/comparison.ts";
 
 /** Nearest-rank percentiles over all samples. `better` says which end is the good one: p95 lies at the other. */
 export function summarise(samples: readonly number[], better: "lower" | "higher" = "lower"): Measured {
   const bestFirst = samples.toSorted((a, b) => (better === "lower" ? a - b : b - a));
-  const at = (share: number): number => bestFirst[Math.max(0, Math.ceil(share * bestFirst.length) - 1)] ?? Number.NaN;
   return {
     n: samples.length,
-    p50: at(0.5),
-    p95: at(0.95),
+    p50: percentile(bestFirst, 0.5),
+    p95: percentile(bestFirst, 0.95),
     min: Math.min(...samples),
     max: Math.max(...samples),
     samples: [...samples],

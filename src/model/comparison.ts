@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { Machine } from "./machine.ts";
 
 /** What `paddock compare` measures, in the order it is shown. docs/compare.md says what lies inside each timer. */
 export const COMPARE_ROWS = [
@@ -74,15 +75,7 @@ const UnavailableTier = z.strictObject({
 
 /** The result of `paddock compare`; `--json` prints it. */
 export const Comparison = z.strictObject({
-  machine: z.strictObject({
-    cpu: z.string(),
-    cores: z.int(),
-    memory_bytes: z.int(),
-    kernel: z.string(),
-    node: z.string(),
-    /** One-minute load average before and after. */
-    load: z.tuple([z.number(), z.number()]),
-  }),
+  machine: Machine,
   started_at: z.string(),
   duration_ms: z.number(),
   tiers: z.array(z.discriminatedUnion("status", [RanTier, UnavailableTier])),
