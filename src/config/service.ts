@@ -47,6 +47,7 @@ export interface ServiceConfig {
   readonly databaseUrl: string | undefined;
   /** Of the operator `admin`; undefined: no password works. */
   readonly adminPassword: string | undefined;
+  /** The full URL for traces. */
   readonly otlpEndpoint: string | undefined;
   readonly graceMs: number;
   readonly setupTimeoutMs: number;
@@ -79,7 +80,7 @@ export function compileService(file: z.infer<typeof ServiceFile>, env: NodeJS.Pr
     allowedOrigins: file.allowed_origins ?? [],
     databaseUrl,
     adminPassword,
-    otlpEndpoint: env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] ?? env["OTEL_EXPORTER_OTLP_ENDPOINT"],
+    otlpEndpoint: env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] ?? addTracesPath(env["OTEL_EXPORTER_OTLP_ENDPOINT"]),
     graceMs: (file.grace_seconds ?? 30) * 1000,
     setupTimeoutMs: (file.setup_timeout_seconds ?? 900) * 1000,
     maxRunning: file.max_running ?? availableParallelism() * 4,
@@ -98,4 +99,9 @@ function readPort(text: string | undefined): number | undefined {
   const parsed = port.safeParse(/^\d{1,5}$/.test(text) ? Number(text) : Number.NaN);
   if (parsed.success) return parsed.data;
   throw new PaddockError("invalid_config", `PADDOCK_PORT is ${text}; it has to be a number up to 65535`);
+}
+
+/** OTEL_EXPORTER_OTLP_ENDPOINT names the collector, not the address for traces below it. */
+function addTracesPath(base: string | undefined): string | undefined {
+  return base === undefined ? undefined : `${base.replace(/\/+$/, "")}/v1/traces`;
 }

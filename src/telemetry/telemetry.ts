@@ -18,7 +18,7 @@ export type TelemetryEvent =
       readonly op: "http.request";
       readonly requestId: string;
       readonly method: string;
-      /** The route's pattern, never the raw path. */
+      /** The route's pattern, never the raw path; one fixed word where none matched. */
       readonly route: string;
       readonly status: number;
       readonly requestBytes: number;
@@ -28,6 +28,7 @@ export type TelemetryEvent =
       /** The connection was closed before the answer was complete. */
       readonly aborted: boolean;
     })
+  /** From the POST to the terminal state, its time in the queue included; told once per response. */
   | (Timed & {
       readonly op: "task.run";
       readonly responseId: string;

@@ -1,0 +1,77 @@
+/** What a log line or a span may hold. Objects are flat maps of numbers (phases). */
+export type FieldValue = string | number | boolean | undefined | Readonly<Record<string, number>>;
+export type Fields = Readonly<Record<string, FieldValue>>;
+
+const LONGEST_NAME = 256;
+const LONGEST_TEXT = 1000;
+const HIDDEN = "[redacted]";
+
+/** Fields whose words somebody else chose: errors, reasons. They lose everything that has the form of a secret. */
+const FREE_TEXT = new Set(["message", "reason", "detail", "stack"]);
+
+type Rule = readonly [pattern: RegExp, replacement: string];
+const ANYWHERE: readonly Rule[] = [
+  [/\b(bearer|basic)\s+[^\s"']+/gi, `$1 ${HIDDEN}`],
+  // Name and password in a URL, up to the last @ before the path.
+  [/:\/\/[^\s/?#"']*@/g, `://${HIDDEN}@`],
+];
+const IN_FREE_TEXT: readonly Rule[] = [
+  // Query strings carry signatures and tokens.
+  [/([?&;][\w.~-]{1,64}=)[^\s&"']+/g, `$1${HIDDEN}`],
+  [
+    /((?:passw(?:or)?d|secret|token|api_?key|authorization|credentials?)[\w-]{0,32}["']?\s{0,3}[=:]\s{0,3}["']?)[^\s"',;]+/gi,
+    `$1${HIDDEN}`,
+  ],
+  [/\beyJ[\w-]+(?:\.[\w-]+)*/g, HIDDEN],
+  [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, HIDDEN],
+  // 256 random bits in hex or base64; ids of ours and UUIDs are shorter.
+  [/[\w+-]{40,}={0,2}/g, HIDDEN],
+];
+/** Everything a terminal, a line reader or a viewer could act on: C0, DEL, C1, line and paragraph separators, direction marks. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const ACTIVE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udfff]/g;
+const PAIRED = /[\ud800-\udbff][\udc00-\udfff]/g;
+
+export type Redact = (fields: Fields) => Record<string, FieldValue>;
+
+/**
+ * Makes the one function that every log line and span attribute passes before it is formatted: literal secrets and what looks
+ * like one are replaced, active characters are written as `\u....`, lengths are bounded, undefined fields are left out.
+ *
+ * @param secrets values that are never written in any field; shorter than 6 characters are ignored, for they occur by chance
+ */
+export function compileRedact(secrets: readonly string[]): Redact {
+  const literal = secrets.filter((secret) => secret.length >= 6).toSorted((a, b) => b.length - a.length);
+  return (fields) => {
+    const clean: Record<string, FieldValue> = {};
+    for (const [name, value] of Object.entries(fields)) {
+      if (value === undefined) continue;
+      clean[name] = typeof value === "string" ? redactText(value, FREE_TEXT.has(name), literal) : value;
+    }
+    return clean;
+  };
+}
+
+function redactText(text: string, isFree: boolean, literal: readonly string[]): string {
+  const longest = isFree ? LONGEST_TEXT : LONGEST_NAME;
+  // Cut with room to spare before the patterns run, so that their cost is bounded, and again after.
+  let clean = text.slice(0, longest * 4);
+  for (const secret of literal) clean = clean.replaceAll(secret, HIDDEN);
+  for (const [pattern, replacement] of isFree ? [...ANYWHERE, ...IN_FREE_TEXT] : ANYWHERE)
+    clean = clean.replace(pattern, replacement);
+  clean = escapeActive(clean);
+  return clean.length > longest ? `${clean.slice(0, longest)}…` : clean;
+}
+
+function escapeActive(text: string): string {
+  if (text.search(ACTIVE) === -1) return text;
+  const escapeUnits = (part: string): string =>
+    part.replace(ACTIVE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  let result = "";
+  let from = 0;
+  for (const pair of text.matchAll(PAIRED)) {
+    result += escapeUnits(text.slice(from, pair.index)) + pair[0];
+    from = pair.index + 2;
+  }
+  return result + escapeUnits(text.slice(from));
+}
