@@ -142,7 +142,14 @@ async function runSteps(run: Run, place: Place, steps: readonly PlannedStep[]): 
   for (const [index, step] of steps.entries()) {
     if (deadline.signal.aborted) return;
     const { tool, call, callId } = step;
-    await emit(run, { type: "call_started", callId, tool: tool.name, title: call.title ?? tool.title, index });
+    await emit(run, {
+      type: "call_started",
+      callId,
+      tool: tool.name,
+      title: call.title ?? tool.title,
+      index,
+      input: call.input,
+    });
     const { record, value } = await runRemoteCall({
       ...step,
       client: run.client,

@@ -35,6 +35,8 @@ export type TaskEvent =
       readonly tool: string;
       readonly title: string;
       readonly index: number;
+      /** As planned and checked. */
+      readonly input: unknown;
     }
   | {
       readonly type: "output";
@@ -58,6 +60,8 @@ export interface RunTaskOptions {
   readonly store?: StoreRequest;
   /** The task's id, for a door that has recorded it before. */
   readonly taskId?: TaskId;
+  /** What `planTask` made of the task, for a door that has asked it before. */
+  readonly plan?: TaskPlan;
   /** Where the records of the task go. Default: a file of its own in the data folder. */
   readonly journal?: Journal;
 }
@@ -98,7 +102,7 @@ export class Executor {
 
   /** The task's result; throws only for bad input (`invalid_request`, `no_plan`, ...) and when the intent cannot be written. */
   async runTask(task: TaskInput, options: RunTaskOptions = {}): Promise<TaskResult> {
-    const plan = planTask(task);
+    const plan = options.plan ?? planTask(task);
     const limits = compileLimits(task.limits);
     const taskId = options.taskId ?? makeTaskId();
     const journal = options.journal ?? this.#store.open(taskId, describeTask(task, plan));
@@ -198,7 +202,14 @@ async function runOne(
     killOnOutput: run.task.on_output === "kill",
     leaseMs,
     onStart: (callId) =>
-      void emit(run, { type: "call_started", callId, tool: tool.name, title: call.title ?? tool.title, index }),
+      void emit(run, {
+        type: "call_started",
+        callId,
+        tool: tool.name,
+        title: call.title ?? tool.title,
+        index,
+        input: call.input,
+      }),
     onOutput: (callId, stream, chunk) => emit(run, { type: "output", callId, stream, chunk }),
   });
 }

@@ -162,8 +162,8 @@ export interface ResponseStore {
   getResponse(id: string): Promise<ResponseWithSegments | undefined>;
   /** The row alone, cheaply. */
   findResponse(id: string): Promise<ResponseRow | undefined>;
-  /** Segments after number `after`. */
-  listSegments(id: string, after: number): Promise<readonly Segment[]>;
+  /** Segments after number `after`, at most `limit` of them. */
+  listSegments(id: string, after: number, limit?: number): Promise<readonly Segment[]>;
   listResponses(agentId: AgentId, query: ResponseQuery): Promise<readonly ResponseWithSegments[]>;
   countResponses(agentId: AgentId, status?: ResponseStatus): Promise<number>;
   /** How many wait and run on a data folder. */
@@ -173,8 +173,8 @@ export interface ResponseStore {
    * The oldest pending response of an agent becomes `processing` and the agent `busy`. Undefined when nothing waits; throws `fenced` when the reign is over.
    */
   claimResponse(agentId: AgentId, nodeId: string, reign: number): Promise<ResponseRow | undefined>;
-  /** False when the claim is over (ended, requeued, claimed again, another reign): nothing was written. */
-  appendSegments(id: string, fence: Fence, segments: readonly Segment[]): Promise<boolean>;
+  /** The number of the last segment then. False when the claim is over (ended, requeued, claimed again, another reign): nothing was written. */
+  appendSegments(id: string, fence: Fence, segments: readonly Segment[]): Promise<number | false>;
   /** Ends a claimed response. False as above: somebody ended it before, and that stands. */
   finishResponse(id: string, fence: Fence, end: ResponseEnd): Promise<boolean>;
   /** Ends a response whoever has claimed it (cancel, a client's own PUT). Undefined when it has ended before. */
