@@ -1,49 +1,11 @@
-import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
-import type { ToolCallId } from "../model/ids.ts";
-import { CATEGORIES, type ToolCallRecord } from "../model/record.ts";
-import { VERDICTS } from "../model/verdict.ts";
 import type { PlannedCall } from "../tools/tool.ts";
 import { WireAccount } from "./account.ts";
 import { sendTask } from "./posting.ts";
 import { closeCall, type Place, type Run } from "./remote-run.ts";
+import { readRecord } from "./server-record.ts";
 import type { Segment } from "./shapes.ts";
 import { awaitResponse } from "./waiting.ts";
-
-const amount = z.number().min(0);
-const text = z.string().max(64 * 1024);
-const Output = z.looseObject({ text: z.string(), total_bytes: amount, dropped_bytes: amount });
-const changes = z.array(z.looseObject({ path: text, type: text, size: amount })).max(10_000);
-
-/** A record that a server kept itself: what sums and views use must have its type, the rest is taken as it is. */
-const ServerRecord = z.looseObject({
-  tool_call_id: z.string().max(64),
-  operation: text,
-  category: z.enum(CATEGORIES),
-  command: z.array(z.string()),
-  start_time: text,
-  end_time: text,
-  execution_time_ms: amount,
-  phases_ms: z.record(z.string(), amount),
-  network_ms: amount,
-  compute_ms: amount,
-  success: z.boolean(),
-  verdict: z.enum(VERDICTS),
-  return_code: z.int().optional(),
-  signal: z.string().max(16).optional(),
-  retry_count: amount,
-  attempts: z.array(z.looseObject({ verdict: z.enum(VERDICTS), duration_ms: amount })).max(100),
-  stdout: Output,
-  stderr: Output,
-  request_bytes: amount,
-  response_bytes: amount,
-  egress: z.array(z.looseObject({ tx_bytes: amount, rx_bytes: amount })).max(10_000),
-  files_created: changes,
-  files_modified: changes,
-  files_deleted: changes,
-  files_more: amount,
-  dependencies_installed: z.array(z.looseObject({ name: text, version: text })).max(10_000),
-});
 
 /**
  * Runs the plan on a server that takes explicit work (it announces `tool_calls` in `/version`): one response carries all calls, each
@@ -96,17 +58,17 @@ function describeCall(call: PlannedCall) {
 }
 
 async function take(run: Run, place: Place, segment: Segment, index: number): Promise<void> {
-  const parsed = ServerRecord.safeParse(segment["record"]);
-  if (!parsed.success)
-    throw new PaddockError("remote_failed", `tool result ${index + 1} carries no record`, { cause: parsed.error });
+  const made = readRecord(segment);
+  if (made instanceof Error)
+    throw new PaddockError("remote_failed", `tool result ${index + 1} carries no record`, { cause: made });
   // The requests of the one response are the first call's.
   const account = index === 0 ? place.account : new WireAccount();
   const facts = { url: run.client.url, agent: place.agent, source: "server", unknown: [], not_enforced: [] } as const;
-  const record = { ...parsed.data, task_id: run.taskId, node_type: run.plan.nodeType, remote: account.describe(facts) };
+  const record = { ...made, task_id: run.taskId, node_type: run.plan.nodeType, remote: account.describe(facts) };
   const title = run.plan.calls[index]?.title ?? record.operation;
   const value = segment["value"];
-  await closeCall(run, record as unknown as ToolCallRecord, {
-    tool_call_id: record.tool_call_id as ToolCallId,
+  await closeCall(run, record, {
+    tool_call_id: record.tool_call_id,
     title,
     ...(value === undefined ? {} : { value }),
   });

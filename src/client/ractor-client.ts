@@ -103,9 +103,15 @@ export class RactorClient implements AsyncDisposable {
 
   /** Item types of explicit work that the server announces; empty on a stock server, whose `/version` says nothing of use. */
   async readItems(signal?: AbortSignal): Promise<readonly string[]> {
+    return (await this.readVersion(signal)).items;
+  }
+
+  /** What the server says it is; on a stock server the version is the same for all. */
+  async readVersion(signal?: AbortSignal): Promise<{ readonly version: string; readonly items: readonly string[] }> {
     const reply = await this.#safely("GET", "/version", { signal, anonymous: true });
     const parsed = Version.safeParse(reply.status === 200 ? tryJson(reply.bytes.toString("utf8")) : undefined);
-    return parsed.success ? (parsed.data.paddock?.items ?? []) : [];
+    const { version = "unknown", paddock } = parsed.success ? parsed.data : {};
+    return { version: paddock?.version ?? version, items: paddock?.items ?? [] };
   }
 
   async createAgent(agent: AgentRequest, signal?: AbortSignal): Promise<Agent> {
@@ -146,12 +152,12 @@ export class RactorClient implements AsyncDisposable {
     return this.#read(Response, reply, `post to ${name}`);
   }
 
-  async readResponse(name: string, id: string, signal?: AbortSignal): Promise<Response> {
-    const reply = await this.#wire.send(
-      "GET",
-      `${agentPath(name)}/responses/${encodeURIComponent(id)}`,
-      this.#plain(signal),
-    );
+  /** `waitSeconds`: a server of ours answers when the response has ended, or as it is after so long. A stock server answers at once. */
+  async readResponse(name: string, id: string, signal?: AbortSignal, waitSeconds = 0): Promise<Response> {
+    const query = waitSeconds > 0 ? `?wait=${waitSeconds}` : "";
+    const timeoutMs = this.times.requestMs + waitSeconds * 1000;
+    const path = `${agentPath(name)}/responses/${encodeURIComponent(id)}${query}`;
+    const reply = await this.#wire.send("GET", path, { timeoutMs, signal });
     return this.#read(Response, reply, `response ${id}`);
   }
 

@@ -28,6 +28,9 @@ export const Agent = z.object({
 });
 export type Agent = z.infer<typeof Agent>;
 
+const moment = z.iso.datetime({ offset: true }).nullish().catch(undefined);
+const Failure = z.object({ code: z.string().max(64), message: z.string() });
+
 export const Response = z.object({
   id: name,
   status: z
@@ -38,6 +41,10 @@ export const Response = z.object({
   output_content: looseList(z.unknown()),
   segments: looseList(Segment),
   updated_at: z.string().max(64).nullish(),
+  /** The rest is ours: a stock server says nothing of it. */
+  error: Failure.nullish().catch(undefined),
+  queued_at: moment,
+  started_at: moment,
 });
 export type Response = z.infer<typeof Response>;
 
@@ -77,9 +84,10 @@ export type FileListing = z.infer<typeof FileListing>;
 /** `paddock` is ours: a server that takes explicit work says so. The rest of the answer is the same on every version. */
 export const Version = z.object({
   paddock: z
-    .object({ items: z.array(z.string().max(64)).max(64) })
+    .object({ items: z.array(z.string().max(64)).max(64), version: z.string().max(64).optional().catch(undefined) })
     .optional()
     .catch(undefined),
+  version: z.string().max(64).optional().catch(undefined),
 });
 
 const ErrorBody = z.object({ message: z.string() });

@@ -7,6 +7,8 @@ import { isTerminal, type Response } from "./shapes.ts";
 export interface WaitOptions {
   /** A row that has not changed for so long is cancelled and counts as failed. */
   readonly stallMs: number;
+  /** Let the server hold each look for so long; one that does not is polled. Default: poll. At most 60. */
+  readonly waitSeconds?: number;
   readonly signal?: AbortSignal | undefined;
   /** Sees each new state of the row. */
   readonly onChange?: (response: Response) => void;
@@ -14,6 +16,8 @@ export interface WaitOptions {
 
 const POLL_GROWTH = 1.5;
 const CANCEL_TRIES = 4;
+/** A look that took less than this part of its wait was not held by the server. */
+const HELD_SHARE = 0.5;
 
 /**
  * Polls a response until it has ended: 404 within the grace period means "not yet", gateway and transport failures are waited out, and the
@@ -27,14 +31,15 @@ export async function awaitResponse(
   options: WaitOptions,
 ): Promise<Response> {
   const { graceMs, pollMinMs, pollMaxMs } = client.times;
-  const { signal, stallMs } = options;
+  const { signal, stallMs, waitSeconds = 0 } = options;
   const begun = performance.now();
   let state = "";
   let changedAt = begun;
   let intervalMs = pollMinMs;
   try {
     for (;;) {
-      const row = await readRow(client, agent, id, signal);
+      const asked = performance.now();
+      const row = await readRow(client, agent, id, signal, waitSeconds);
       const now = performance.now();
       if (row !== undefined && row !== "unavailable") {
         if (isTerminal(row)) return row;
@@ -49,6 +54,7 @@ export async function awaitResponse(
       if (row === undefined && state === "" && now - begun >= graceMs) throw lost(id, graceMs);
       if (row === undefined && state !== "") throw gone(id);
       if (now - changedAt >= stallMs) throw stalled(id, stallMs);
+      if (waitSeconds > 0 && now - asked >= HELD_SHARE * waitSeconds * 1000) continue;
       await pause(jitter(intervalMs, client.random), signal);
       intervalMs = Math.min(pollMaxMs, intervalMs * POLL_GROWTH);
     }
@@ -63,9 +69,10 @@ async function readRow(
   agent: string,
   id: string,
   signal: AbortSignal | undefined,
+  waitSeconds = 0,
 ): Promise<Response | undefined | "unavailable"> {
   try {
-    return await client.readResponse(agent, id, signal);
+    return await client.readResponse(agent, id, signal, waitSeconds);
   } catch (error) {
     signal?.throwIfAborted();
     if (kindOf(error) === "missing") {
