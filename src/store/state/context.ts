@@ -1,0 +1,39 @@
+import { Kysely } from "kysely";
+import type { StateDialect } from "./dialect.ts";
+import type { Tables } from "./tables.ts";
+
+const MAX_ATTEMPTS = 5;
+
+export type Database = Kysely<Tables>;
+
+/** What every part of the store works with. */
+export interface StateContext {
+  readonly dialect: StateDialect;
+  now(): number;
+  /** One statement, which is a transaction of its own. */
+  ask<T>(work: (db: Database) => Promise<T>): Promise<T>;
+  /** Several statements. `work` may run more than once: it changes nothing but the database. */
+  transact<T>(work: (transaction: Database) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export function makeContext(dialect: StateDialect, now: () => number): StateContext {
+  const db = new Kysely<Tables>({ dialect: dialect.connection });
+  const guard = async <T>(work: () => Promise<T>): Promise<T> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (thrown) {
+        if (attempt === MAX_ATTEMPTS || !dialect.isPassing(thrown)) throw dialect.toError(thrown);
+      }
+    }
+  };
+  return {
+    dialect,
+    now,
+    ask: async (work) => await guard(async () => await work(db)),
+    transact: async (work) =>
+      await guard(async () => await db.transaction().setIsolationLevel("read committed").execute(work)),
+    close: async () => await guard(async () => await db.destroy()),
+  };
+}

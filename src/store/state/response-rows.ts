@@ -1,0 +1,56 @@
+import type { Insertable, Selectable } from "kysely";
+import type { AgentRow } from "../../model/agent.ts";
+import type { AgentId, TaskId } from "../../model/ids.ts";
+import type { ResponseRow } from "../../model/response.ts";
+import type { NewResponse } from "../state-store.ts";
+import { writeJson } from "./agent-rows.ts";
+import type { ResponsesTable } from "./tables.ts";
+
+export function readResponse(row: Selectable<ResponsesTable>): ResponseRow {
+  return {
+    id: row.id,
+    taskId: row.task_id as TaskId,
+    agentId: row.agent_id as AgentId,
+    agentName: row.agent_name,
+    seq: row.seq,
+    status: row.status,
+    createdBy: row.created_by,
+    input: JSON.parse(row.input_json),
+    options: JSON.parse(row.options_json),
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
+    attempts: row.attempts,
+    error: row.error_json === null ? null : JSON.parse(row.error_json),
+    outputContent: row.output_json === null ? null : JSON.parse(row.output_json),
+    version: row.version,
+  };
+}
+
+/** A pending one. */
+export function writeResponse(agent: Pick<AgentRow, "id" | "name">, response: NewResponse): Insertable<ResponsesTable> {
+  const input = writeJson(response.input);
+  return {
+    id: response.id,
+    task_id: response.taskId,
+    agent_id: agent.id,
+    agent_name: agent.name,
+    status: "pending",
+    created_by: response.createdBy,
+    input_json: input,
+    options_json: writeJson(response.options),
+    created_at: response.createdAt,
+    updated_at: response.createdAt,
+    started_at: null,
+    finished_at: null,
+    attempts: 0,
+    error_json: null,
+    output_json: null,
+    version: 1,
+    segment_count: 0,
+    bytes: Buffer.byteLength(input),
+    claim_node: null,
+    claim_reign: null,
+  };
+}

@@ -1,0 +1,169 @@
+import { makeTaskId } from "../../model/ids.ts";
+import type { ResponseRow } from "../../model/response.ts";
+import type { Fence, ResponseEnd, ResponseStore } from "../state-store.ts";
+import { writeJson } from "./agent-rows.ts";
+import { lockAgent } from "./agents.ts";
+import type { Database, StateContext } from "./context.ts";
+import { readResponse, writeResponse } from "./response-rows.ts";
+import { countWrite, type EncodedSegments, encodeSegments, insertSegments } from "./segments.ts";
+
+type Writes = Pick<
+  ResponseStore,
+  "appendSegments" | "finishResponse" | "endResponse" | "requeueResponse" | "amendResponse" | "insertMarker"
+>;
+
+/** Writes to one response. Each begins with one statement that checks and changes its row; segments follow in the same transaction. */
+export function makeResponseWrites(state: StateContext): Writes {
+  return {
+    appendSegments: async (id, fence, segments) => {
+      const added = encodeSegments(segments);
+      return await state.transact(async (transaction) => {
+        const counts = countWrite(state.now(), added);
+        const row = await updateClaimed(transaction, id, fence)
+          .set(counts)
+          .returning("segment_count")
+          .executeTakeFirst();
+        if (row === undefined) return false;
+        await insertSegments(transaction, id, row.segment_count, added);
+        return row.segment_count;
+      });
+    },
+    finishResponse: async (id, fence, end) => {
+      const ending = encodeEnd(end);
+      return await state.transact(async (transaction) => {
+        const columns = writeEnd(ending, state.now());
+        const row = await updateClaimed(transaction, id, fence)
+          .set(columns)
+          .returning("segment_count")
+          .executeTakeFirst();
+        if (row === undefined) return false;
+        await insertSegments(transaction, id, row.segment_count, ending.added);
+        return true;
+      });
+    },
+    endResponse: async (id, end) => {
+      const ending = encodeEnd(end);
+      return await state.transact(async (transaction) => {
+        const row = await transaction
+          .updateTable("responses")
+          .set(writeEnd(ending, state.now()))
+          .where("id", "=", id)
+          .where("finished_at", "is", null)
+          .returningAll()
+          .executeTakeFirst();
+        if (row === undefined) return undefined;
+        await insertSegments(transaction, id, row.segment_count, ending.added);
+        return readResponse(row);
+      });
+    },
+    requeueResponse: async (id, fence) =>
+      await state.ask(async (db) => {
+        const row = await updateClaimed(db, id, fence)
+          .set({ status: "pending", started_at: null, ...NO_CLAIM, ...countWrite(state.now(), encodeSegments()) })
+          .returning("id")
+          .executeTakeFirst();
+        return row !== undefined;
+      }),
+    amendResponse: async (id, change) => {
+      const added = encodeSegments(change.segments);
+      return await state.transact(async (transaction) => await amend(transaction, state, id, change, added));
+    },
+    insertMarker: async (agentId, id, segments) => {
+      const added = encodeSegments(segments);
+      return await state.transact(async (transaction) => await insertMarker(transaction, state, agentId, id, added));
+    },
+  };
+}
+
+const NO_CLAIM = { claim_node: null, claim_reign: null } as const;
+
+/** Matches nothing once the claim is over: an end, a requeue, a later claim and a later reign each change one of these. */
+const updateClaimed = (db: Database, id: string, fence: Fence) =>
+  db
+    .updateTable("responses")
+    .where("id", "=", id)
+    .where("status", "=", "processing")
+    .where("claim_node", "=", fence.nodeId)
+    .where("claim_reign", "=", fence.reign)
+    .where("attempts", "=", fence.attempt);
+
+interface EncodedEnd {
+  readonly end: ResponseEnd;
+  readonly error: string | null;
+  readonly output: string | undefined;
+  readonly added: EncodedSegments;
+}
+
+const encodeEnd = (end: ResponseEnd): EncodedEnd => ({
+  end,
+  error: end.error === undefined ? null : writeJson(end.error),
+  output: end.outputContent === undefined ? undefined : writeJson(end.outputContent),
+  added: encodeSegments(end.segments),
+});
+
+const writeEnd = ({ end, error, output, added }: EncodedEnd, now: number) => ({
+  status: end.status,
+  finished_at: now,
+  error_json: error,
+  ...(output === undefined ? {} : { output_json: output }),
+  ...NO_CLAIM,
+  ...countWrite(now, added, Buffer.byteLength(output ?? "") + Buffer.byteLength(error ?? "")),
+});
+
+async function amend(
+  transaction: Database,
+  state: StateContext,
+  id: string,
+  change: Parameters<ResponseStore["amendResponse"]>[1],
+  added: EncodedSegments,
+): Promise<ResponseRow | undefined> {
+  const input = change.input === undefined ? undefined : writeJson(change.input);
+  const output = change.outputContent === undefined ? undefined : writeJson(change.outputContent);
+  const row = await transaction
+    .updateTable("responses")
+    .set({
+      ...(input === undefined ? {} : { input_json: input }),
+      ...(output === undefined ? {} : { output_json: output }),
+      ...countWrite(state.now(), added, Buffer.byteLength(input ?? "") + Buffer.byteLength(output ?? "")),
+    })
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  await insertSegments(transaction, id, row.segment_count, added);
+  return readResponse(row);
+}
+
+async function insertMarker(
+  transaction: Database,
+  state: StateContext,
+  agentId: string,
+  id: string,
+  added: EncodedSegments,
+): Promise<ResponseRow | undefined> {
+  const agent = await lockAgent(transaction, state, agentId);
+  if (agent === undefined) return undefined;
+  const now = state.now();
+  const blank = writeResponse(agent, {
+    id,
+    taskId: makeTaskId(),
+    createdBy: agent.createdBy,
+    input: { content: [] },
+    options: { idempotent: false },
+    createdAt: now,
+  });
+  const row = await transaction
+    .insertInto("responses")
+    .values({
+      ...blank,
+      status: "completed",
+      finished_at: now,
+      output_json: "[]",
+      segment_count: added.texts.length,
+      bytes: blank.bytes + added.bytes,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  await insertSegments(transaction, id, row.segment_count, added);
+  return readResponse(row);
+}

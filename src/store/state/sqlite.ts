@@ -1,0 +1,131 @@
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  SqliteDialect,
+  SqliteDriver,
+  type SqliteStatement,
+} from "kysely";
+import type { StateDialect } from "./dialect.ts";
+import { hasNumber, toSqliteError } from "./errors.ts";
+import { decodeRow, encodeParameters } from "./text.ts";
+
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+const FILE = "paddock.db";
+/** How long a statement waits for another process that writes. */
+const BUSY_MS = 10_000;
+const RETRY_MS = 20;
+const SQLITE_BUSY = 5;
+/** Kinds of statements that stay prepared; ours are fewer, but for lists of unusual length. */
+const MAX_PREPARED = 300;
+
+/** `paddock.db` in a folder, through `node:sqlite`: one connection, every transaction takes the write lock at its beginning. */
+export function makeSqliteDialect(folder: string): StateDialect {
+  const path = join(folder, FILE);
+  return {
+    kind: "sqlite",
+    connection: makeConnection(path),
+    serialKey: "integer primary key autoincrement",
+    findPart: "instr",
+    locksRows: false,
+    lockName: async () => undefined,
+    prepare: async () => makeFile(folder, path),
+    isPassing: () => false,
+    toError: (thrown) => toSqliteError(thrown, folder),
+  };
+}
+
+/** SQLite gives its journal the mode of the database file. */
+function makeFile(folder: string, path: string): void {
+  mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
+  chmodSync(folder, FOLDER_MODE);
+  closeSync(openSync(path, "a", FILE_MODE));
+  chmodSync(path, FILE_MODE);
+}
+
+function makeConnection(path: string): Dialect {
+  let file: DatabaseSync | undefined;
+  const config = {
+    database: async () => {
+      file = await openFile(path);
+      return makeShim(file);
+    },
+  };
+  const base = new SqliteDialect(config);
+  return {
+    createAdapter: () => base.createAdapter(),
+    createIntrospector: (db) => base.createIntrospector(db),
+    createQueryCompiler: () => base.createQueryCompiler(),
+    createDriver: () => new ImmediateDriver(config, () => file?.isTransaction ?? false),
+  };
+}
+
+/** A transaction that reads first and writes later would fail, not wait, when another process wrote in between. */
+class ImmediateDriver extends SqliteDriver {
+  readonly #isInTransaction: () => boolean;
+
+  constructor(config: ConstructorParameters<typeof SqliteDriver>[0], isInTransaction: () => boolean) {
+    super(config);
+    this.#isInTransaction = isInTransaction;
+  }
+
+  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw("begin immediate"));
+  }
+
+  /** SQLite has rolled back itself after a full disk. */
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    if (this.#isInTransaction()) await connection.executeQuery(CompiledQuery.raw("rollback"));
+  }
+}
+
+/** Two processes that open a new file at once meet at the change to WAL, for which SQLite does not wait. */
+async function openFile(path: string): Promise<DatabaseSync> {
+  for (let waitedMs = 0; ; waitedMs += RETRY_MS) {
+    const file = new DatabaseSync(path, { timeout: BUSY_MS, enableForeignKeyConstraints: true });
+    try {
+      file.exec("pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864");
+      return file;
+    } catch (thrown) {
+      file.close();
+      if (!hasNumber(thrown, SQLITE_BUSY) || waitedMs >= BUSY_MS) throw thrown;
+      await sleep(RETRY_MS);
+    }
+  }
+}
+
+function makeShim(file: DatabaseSync): { close(): void; prepare(sql: string): SqliteStatement } {
+  const prepared = new Map<string, SqliteStatement>();
+  return {
+    close: () => file.close(),
+    prepare: (sql) => {
+      const known = prepared.get(sql);
+      if (known !== undefined) return known;
+      const statement = wrapStatement(file.prepare(sql));
+      if (prepared.size < MAX_PREPARED) prepared.set(sql, statement);
+      return statement;
+    },
+  };
+}
+
+type Parameters = Parameters_<StatementSync["all"]>;
+type Parameters_<F> = F extends (...parameters: infer P) => unknown ? P : never;
+
+function wrapStatement(statement: StatementSync): SqliteStatement {
+  const bind = (parameters: readonly unknown[]): Parameters => encodeParameters(parameters) as Parameters;
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters) => {
+      const rows = statement.all(...bind(parameters));
+      rows.forEach(decodeRow);
+      return rows;
+    },
+    run: (parameters) => statement.run(...bind(parameters)),
+    iterate: (parameters) => statement.iterate(...bind(parameters)),
+  };
+}
