@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
+import { parseUntrustedJson } from "../lib/json.ts";
 import { type ArtifactsConfig, ArtifactsFile, compileArtifacts } from "./artifacts.ts";
 import { type Home, resolveHome } from "./home.ts";
 import { compileService, type ServiceConfig, ServiceFile } from "./service.ts";
@@ -11,6 +12,8 @@ const TrustedUpstream = z.strictObject({
   port: z.int().min(1).max(65535),
   address: z.string().max(64).optional(),
 });
+
+const TrustedUpstreams = z.array(TrustedUpstream).max(1000);
 
 export const DRIVERS = ["bubblewrap", "docker"] as const;
 export type DriverName = (typeof DRIVERS)[number];
@@ -24,7 +27,7 @@ const ConfigFile = z.strictObject({
   runtime: RuntimeName.optional(),
   /** `rlimit` asks for the single-tenant tier without cgroups. */
   limits: z.enum(["auto", "rlimit"]).optional(),
-  trusted_upstreams: z.array(TrustedUpstream).max(1000).optional(),
+  trusted_upstreams: TrustedUpstreams.optional(),
   ca_bundle: z.string().optional(),
   retention_days: z.number().min(0).optional(),
   retention_bytes: z.number().min(0).optional(),
@@ -78,8 +81,8 @@ export function loadConfig(env: NodeJS.ProcessEnv, uid: number): Config {
     driver: driver.data,
     runtime: runtime.data,
     limits: limits.data,
-    trustedUpstreams: (file.trusted_upstreams ?? []).map(({ name, port, address }) =>
-      address === undefined ? { name, port } : { name, port, address },
+    trustedUpstreams: (readTrusted(env["PADDOCK_TRUSTED_UPSTREAMS"]) ?? file.trusted_upstreams ?? []).map(
+      ({ name, port, address }) => (address === undefined ? { name, port } : { name, port, address }),
     ),
     caBundle:
       file.ca_bundle ?? CA_VARIABLES.map((name) => env[name]).find((path) => path !== undefined && existsSync(path)),
@@ -89,6 +92,25 @@ export function loadConfig(env: NodeJS.ProcessEnv, uid: number): Config {
     artifacts: compileArtifacts(file.artifacts ?? {}, env),
     service: compileService(file.service ?? {}, env),
   };
+}
+
+/** The same list as in the file, as JSON. */
+function readTrusted(text: string | undefined): z.infer<typeof TrustedUpstreams> | undefined {
+  if (text === undefined) return undefined;
+  const parsed = TrustedUpstreams.safeParse(tryJson(text));
+  if (parsed.success) return parsed.data;
+  throw new PaddockError(
+    "invalid_config",
+    `PADDOCK_TRUSTED_UPSTREAMS is no JSON list of {name, port, address?}: ${parsed.error.issues[0]?.message ?? ""}`,
+  );
+}
+
+function tryJson(text: string): unknown {
+  try {
+    return parseUntrustedJson(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function readConfigFile(path: string): z.infer<typeof ConfigFile> {

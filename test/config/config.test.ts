@@ -45,6 +45,15 @@ test("config - environment wins over config.json, which wins over defaults", () 
   expect(load({ PADDOCK_LIMITS: "auto" }).limits).toBe("auto");
 });
 
+test("config - trusted upstreams in the environment take the place of the file's, and are checked as those are", () => {
+  writeFileSync(join(home, "config.json"), JSON.stringify({ trusted_upstreams: [{ name: "a.example", port: 443 }] }));
+  const upstream = { name: "b.example", port: 8080, address: "127.0.0.1" };
+  const given = (text: string) => load({ PADDOCK_TRUSTED_UPSTREAMS: text });
+  expect(given(JSON.stringify([upstream])).trustedUpstreams).toEqual([upstream]);
+  for (const text of ["", "b.example:8080", "{}", '[{"name":"b.example"}]', '[{"name":"b","port":1,"x":1}]'])
+    expect(() => given(text), text).toThrow(/PADDOCK_TRUSTED_UPSTREAMS/);
+});
+
 test("config - an unknown field, a wrong value and broken JSON are named", () => {
   const cases: [string, RegExp][] = [
     [JSON.stringify({ colour: 1 }), /colour/],
