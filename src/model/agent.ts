@@ -69,6 +69,10 @@ export interface AgentRow {
   readonly busyFrom: number | null;
   readonly contextCutoffAt: number | null;
   readonly lastContextLength: number;
+  /** Since when it is awake; null while it sleeps. */
+  readonly wokeAt: number | null;
+  /** Milliseconds awake before it last went to sleep. */
+  readonly runtimeMs: number;
   readonly published: Publication | null;
   readonly publishPermissions: PublishPermissions;
   readonly settings: AgentSettings;

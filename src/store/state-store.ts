@@ -58,6 +58,8 @@ export type AgentPatch = Partial<
     | "busyFrom"
     | "contextCutoffAt"
     | "lastContextLength"
+    | "wokeAt"
+    | "runtimeMs"
     | "published"
     | "publishPermissions"
     | "setupReport"

@@ -27,6 +27,8 @@ export function readAgent(row: Selectable<AgentsTable>): AgentRow {
     busyFrom: row.busy_from,
     contextCutoffAt: row.context_cutoff_at,
     lastContextLength: row.last_context_length,
+    wokeAt: row.woke_at,
+    runtimeMs: row.runtime_ms,
     published: readPublication(row),
     publishPermissions: JSON.parse(row.publish_permissions_json),
     settings: JSON.parse(row.settings_json),
@@ -64,6 +66,8 @@ export function writeAgent(agent: Omit<AgentRow, "version">, parentId: string | 
     busy_from: agent.busyFrom,
     context_cutoff_at: agent.contextCutoffAt,
     last_context_length: agent.lastContextLength,
+    woke_at: agent.wokeAt,
+    runtime_ms: agent.runtimeMs,
     ...writePublication(agent.published),
     publish_permissions_json: writeJson(agent.publishPermissions),
     settings_json: writeJson(agent.settings),
@@ -91,6 +95,8 @@ export function writePatch(patch: AgentPatch, name: string): Updateable<AgentsTa
   if (patch.busyFrom !== undefined) columns.busy_from = patch.busyFrom;
   if (patch.contextCutoffAt !== undefined) columns.context_cutoff_at = patch.contextCutoffAt;
   if (patch.lastContextLength !== undefined) columns.last_context_length = patch.lastContextLength;
+  if (patch.wokeAt !== undefined) columns.woke_at = patch.wokeAt;
+  if (patch.runtimeMs !== undefined) columns.runtime_ms = patch.runtimeMs;
   if (patch.published !== undefined) Object.assign(columns, writePublication(patch.published));
   if (patch.publishPermissions !== undefined) columns.publish_permissions_json = writeJson(patch.publishPermissions);
   if (patch.setupReport !== undefined) columns.setup_report_json = writeNullableJson(patch.setupReport);

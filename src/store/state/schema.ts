@@ -28,6 +28,8 @@ const MIGRATIONS: readonly ((serialKey: string) => readonly string[])[] = [
       busy_from bigint,
       context_cutoff_at bigint,
       last_context_length bigint not null,
+      woke_at bigint,
+      runtime_ms bigint not null,
       published_at bigint,
       published_by text,
       published_revision text,

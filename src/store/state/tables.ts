@@ -41,6 +41,8 @@ export interface AgentsTable {
   busy_from: number | null;
   context_cutoff_at: number | null;
   last_context_length: number;
+  woke_at: number | null;
+  runtime_ms: number;
   published_at: number | null;
   published_by: string | null;
   published_revision: string | null;
