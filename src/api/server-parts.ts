@@ -7,7 +7,14 @@ import type { ServiceConfig } from "../config/service.ts";
 import type { Principal, Scope } from "../model/principal.ts";
 import type { ArtifactStore } from "../store/artifact-store.ts";
 import type { StateStore } from "../store/state-store.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
+
+/** What `/ready` says. `details` go to callers with a token only. */
+export interface Readiness {
+  readonly isReady: boolean;
+  readonly details: Readonly<Record<string, { readonly ok: boolean; readonly detail?: string }>>;
+}
 
 /** What the doors of the service work with. */
 export interface ServerParts {
@@ -20,6 +27,11 @@ export interface ServerParts {
   readonly telemetry: Telemetry;
   /** The data folder's id: agents of another one are refused with `wrong_node`. */
   readonly nodeId: string;
+  readonly metrics: Pick<Metrics, "text" | "contentType">;
+  /** Driver, store, disk and whether the server drains. Never throws. */
+  readonly checkReadiness: () => Promise<Readiness>;
+  /** The server is about to stop: what is asked from now on should come over a new connection, to another server. */
+  readonly isDraining: () => boolean;
 }
 
 /** A Fastify instance whose schemas are zod's. */
@@ -35,11 +47,22 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Set on every route that is not public, before its body is read. */
     principal: Principal;
+    /** Code of the error table, once the request has failed with one. */
+    errorCode: string | undefined;
   }
   interface FastifyContextConfig {
     /** Who may call the route: anybody, or a token of at least this scope. A route without it does not start. */
     readonly access: "public" | Scope;
-    /** Time for a whole request in milliseconds. Default 30 s. */
+    /** Time for a whole request in milliseconds, `Infinity` for as long as it takes. Default 30 s. */
     readonly requestMs?: number;
+    /** For routes with a body schema: no body, an empty one and no `Content-Type` stand for `{}`. Default: refused with 415 or 400. */
+    readonly emptyBody?: boolean;
+    /** What a token below the scope is told. Default: `Insufficient permissions`. */
+    readonly denied?: string;
+    /**
+     * The handler looks at `principal.agents` itself. Without it a token that is limited to agents reaches only routes whose path names one of
+     * them as `/agents/:name`.
+     */
+    readonly checksAgents?: boolean;
   }
 }
