@@ -1,0 +1,43 @@
+import { randomUUID } from "node:crypto";
+import { PaddockError } from "../errors/error.ts";
+import type { TokenRow } from "../model/principal.ts";
+import type { AccessStore } from "../store/state-store.ts";
+import type { IssuedToken, TokenRequest } from "./access.ts";
+import { hashToken, makeToken } from "./tokens.ts";
+
+export interface AccessParts {
+  readonly store: AccessStore;
+  readonly tokenTtlHours: number;
+  readonly now: () => number;
+}
+
+/** The operator who may do everything. There is one, and it cannot be removed. */
+export const ADMIN = "admin";
+
+const HOUR_MS = 3_600_000;
+/** 100 years. */
+const MAX_TTL_HOURS = 876_000;
+
+export async function issueToken(parts: AccessParts, request: TokenRequest, by: string): Promise<IssuedToken> {
+  const { principal, type, ttlHours = parts.tokenTtlHours } = request;
+  const isAdmin = type === "Admin" && principal === ADMIN;
+  const scope = request.scope ?? (isAdmin && request.agents === undefined ? "admin" : "write");
+  if (scope === "admin" && request.agents !== undefined)
+    throw new PaddockError("invalid_request", "a token of scope admin cannot be limited to agents");
+  const token = makeToken();
+  const createdAt = parts.now();
+  const row: TokenRow = {
+    id: randomUUID(),
+    hash: hashToken(token),
+    principal,
+    type,
+    scope,
+    agents: request.agents?.map((name) => name.toLowerCase()) ?? null,
+    createdBy: by,
+    createdAt,
+    expiresAt: createdAt + Math.max(1, Math.round(Math.min(ttlHours, MAX_TTL_HOURS) * HOUR_MS)),
+    revokedAt: null,
+  };
+  await parts.store.insertToken(row);
+  return { token, row };
+}
