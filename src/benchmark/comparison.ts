@@ -126,7 +126,7 @@ function listDifferences(before: Benchmark, after: Benchmark): string[] {
     runs: String(run.settings.runs),
     "tasks at a time": String(run.settings.concurrency),
     chains: run.settings.chains.join(" "),
-    data: run.settings.data_url ?? "none",
+    data: run.settings.data ?? "none",
     server: run.server.own ? "its own" : run.server.url,
     "server version": run.server.version,
   });

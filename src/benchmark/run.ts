@@ -15,7 +15,8 @@ export interface BenchmarkOptions {
   /** The server was started for this. */
   readonly own: boolean;
   readonly chains: readonly Chain[];
-  readonly dataUrl: string;
+  /** What the result calls the data that chains download. */
+  readonly data: string;
   readonly runs: number;
   readonly concurrency: number;
   readonly keepAgents: boolean;
@@ -51,7 +52,7 @@ export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark
         runs,
         concurrency,
         chains: chains.map(({ name }) => name),
-        ...(downloads(chains) ? { data_url: withoutQuery(options.dataUrl) } : {}),
+        ...(downloads(chains) ? { data: options.data } : {}),
       },
       server: { url: client.url, version, items: [...items], own: options.own },
       machine: describeMachine(load),
@@ -126,9 +127,4 @@ const inOrder =
 function describeSample({ chain, run, recipe, status, total_ms, failure }: BenchmarkSample): string {
   const how = failure === null ? `${Math.round(total_ms ?? 0)} ms` : `${failure.code}: ${failure.message}`;
   return `${chain} run ${run}: ${recipe} ${status}, ${how}`;
-}
-
-function withoutQuery(text: string): string {
-  const url = new URL(text);
-  return `${url.origin}${url.pathname}`;
 }

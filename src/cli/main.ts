@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { benchCommand } from "./commands/bench.ts";
 import { compareCommand } from "./commands/compare.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { execCommand } from "./commands/exec.ts";
@@ -35,6 +36,7 @@ for (const make of [
   logsCommand,
   doctorCommand,
   compareCommand,
+  benchCommand,
   setupCommand,
   templatesCommand,
   imagesCommand,

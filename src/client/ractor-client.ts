@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
 import { backoffMs } from "../lib/backoff.ts";
+import { tryJson } from "../lib/json.ts";
 import type { WireRequest } from "../model/remote.ts";
 import { isUncertain, refusal } from "./refusal.ts";
 import {
@@ -13,7 +14,6 @@ import {
   Response,
   ResponseCount,
   ResponseList,
-  tryJson,
   Version,
 } from "./shapes.ts";
 import { Wire, type WireOptions, type WireReply } from "./wire.ts";

@@ -1,4 +1,5 @@
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { tryJson } from "../lib/json.ts";
 import type { RemoteRecord } from "../model/remote.ts";
 import { textOutput } from "../tools/outcome.ts";
 import type { ToolOutcome } from "../tools/tool.ts";
@@ -12,7 +13,7 @@ import { kindOf } from "./refusal.ts";
 import { askForCommand } from "./remote-agent.ts";
 import { RunResult } from "./run-spec.ts";
 import { findSegmentResult, type SegmentResult } from "./segments.ts";
-import { type Response, tryJson } from "./shapes.ts";
+import type { Response } from "./shapes.ts";
 import { awaitResponse } from "./waiting.ts";
 
 /** How often a model is asked for one attempt. The runner runs it once, however often. */

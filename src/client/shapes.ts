@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
-import { parseUntrustedJson } from "../lib/json.ts";
+import { tryJson } from "../lib/json.ts";
 import type { WireReply } from "./wire.ts";
 
 /**
@@ -124,14 +124,6 @@ export function parseReply<Schema extends z.ZodType>(schema: Schema, reply: Wire
     context: { kind: "shape", status: reply.status },
     hint: "Check that the URL is a Ractor server of the agents and responses generation (docs/remote.md).",
   });
-}
-
-export function tryJson(body: string): unknown {
-  try {
-    return parseUntrustedJson(body);
-  } catch {
-    return undefined;
-  }
 }
 
 const MARKERS: ReadonlySet<string> = new Set("slept woke context_cleared context_compacted compact_summary".split(" "));

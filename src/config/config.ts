@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
-import { parseUntrustedJson } from "../lib/json.ts";
+import { tryJson } from "../lib/json.ts";
 import { type ArtifactsConfig, ArtifactsFile, compileArtifacts } from "./artifacts.ts";
 import { type Home, resolveHome } from "./home.ts";
 import { compileService, type ServiceConfig, ServiceFile } from "./service.ts";
@@ -103,14 +103,6 @@ function readTrusted(text: string | undefined): z.infer<typeof TrustedUpstreams>
     "invalid_config",
     `PADDOCK_TRUSTED_UPSTREAMS is no JSON list of {name, port, address?}: ${parsed.error.issues[0]?.message ?? ""}`,
   );
-}
-
-function tryJson(text: string): unknown {
-  try {
-    return parseUntrustedJson(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function readConfigFile(path: string): z.infer<typeof ConfigFile> {

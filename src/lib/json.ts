@@ -4,3 +4,12 @@ export function parseUntrustedJson(text: string): unknown {
     typeof value === "object" && value !== null && !Array.isArray(value) ? Object.setPrototypeOf(value, null) : value,
   );
 }
+
+/** What is no JSON is undefined. */
+export function tryJson(text: string): unknown {
+  try {
+    return parseUntrustedJson(text);
+  } catch {
+    return undefined;
+  }
+}

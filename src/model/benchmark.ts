@@ -106,8 +106,8 @@ export const Benchmark = z.strictObject({
     runs: z.int().min(1),
     concurrency: z.int().min(1),
     chains: z.array(z.enum(BENCHMARK_CHAINS)).min(1),
-    /** Without query; absent when no chain downloads. */
-    data_url: word.optional(),
+    /** The address without query, or `built in`; absent when no chain downloads. */
+    data: word.optional(),
   }),
   server: z.strictObject({
     url: word,

@@ -4,8 +4,9 @@ import { sanitizeName, uniqueName } from "../../src/client/names.ts";
 import { refusal } from "../../src/client/refusal.ts";
 import { RunResult } from "../../src/client/run-spec.ts";
 import { findSegmentResult } from "../../src/client/segments.ts";
-import { Agent, describeBody, isMarker, parseReply, Response, ResponseList, tryJson } from "../../src/client/shapes.ts";
+import { Agent, describeBody, isMarker, parseReply, Response, ResponseList } from "../../src/client/shapes.ts";
 import { PaddockError } from "../../src/errors/error.ts";
+import { tryJson } from "../../src/lib/json.ts";
 
 const NAME = /^[A-Za-z][A-Za-z0-9-]{0,62}[A-Za-z0-9]$/;
 const reply = (body: string | Uint8Array, status = 200, contentType = "") => ({
