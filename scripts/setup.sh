@@ -24,7 +24,7 @@ python=${PADDOCK_PYTHON:-/usr/bin/python3}
 # command:package
 run_tools=(bwrap:bubblewrap mkfs.ext4:e2fsprogs mount:mount flock:util-linux prlimit:util-linux setpriv:util-linux)
 test_tools=(shellcheck:shellcheck strace:strace openssl:openssl curl:curl git:git gcc:build-essential
-  ceph-mon:ceph-mon ceph-osd:ceph-osd radosgw:radosgw)
+  ceph-mon:ceph-mon ceph-osd:ceph-osd radosgw:radosgw pg_ctlcluster:postgresql)
 # The tests' own engine (scripts/engine.sh) runs as root only, so only root needs it.
 engine_tools=(dockerd:docker.io containerd:containerd runc:runc mmdebstrap:mmdebstrap)
 

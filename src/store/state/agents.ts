@@ -60,6 +60,7 @@ async function updateRow(
   condition: Parameters<AgentStore["updateAgent"]>[2],
   name: string,
 ): Promise<AgentRow | undefined> {
+  if (condition?.states?.length === 0) return undefined;
   let query = db
     .updateTable("agents")
     .set({ ...writePatch(patch, name), version: sql<number>`version + 1` })

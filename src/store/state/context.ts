@@ -1,8 +1,12 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Kysely } from "kysely";
+import { backoffMs } from "../../lib/backoff.ts";
 import type { StateDialect } from "./dialect.ts";
 import type { Tables } from "./tables.ts";
 
-const MAX_ATTEMPTS = 5;
+/** How long a write waits for other writers. */
+const WAIT_MS = 10_000;
+const PAUSE = { baseMs: 1, capMs: 16 };
 
 export type Database = Kysely<Tables>;
 
@@ -20,12 +24,14 @@ export interface StateContext {
 export function makeContext(dialect: StateDialect, now: () => number): StateContext {
   const db = new Kysely<Tables>({ dialect: dialect.connection });
   const guard = async <T>(work: () => Promise<T>): Promise<T> => {
+    const deadline = performance.now() + WAIT_MS;
     for (let attempt = 1; ; attempt++) {
       try {
         return await work();
       } catch (thrown) {
-        if (attempt === MAX_ATTEMPTS || !dialect.isPassing(thrown)) throw dialect.toError(thrown);
+        if (!dialect.isPassing(thrown) || performance.now() > deadline) throw dialect.toError(thrown);
       }
+      await sleep(backoffMs(attempt, PAUSE));
     }
   };
   return {

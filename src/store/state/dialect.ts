@@ -17,7 +17,7 @@ export interface StateDialect {
   lockName(transaction: Kysely<Tables>, name: string): Promise<void>;
   /** Opens files, sets modes. */
   prepare(): Promise<void>;
-  /** The transaction was rolled back whole for a reason that passes, and may be tried again. */
+  /** Nothing was changed, for a reason that passes: another writer. */
   isPassing(thrown: unknown): boolean;
   toError(thrown: unknown): PaddockError;
 }

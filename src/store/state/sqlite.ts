@@ -17,8 +17,10 @@ import { decodeRow, encodeParameters } from "./text.ts";
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 const FILE = "paddock.db";
-/** How long a statement waits for another process that writes. */
-const BUSY_MS = 10_000;
+/** SQLite waits for another writer by putting the whole process to sleep, so it does not wait; the context tries again. */
+const BUSY_MS = 0;
+/** Two processes that open a new file at once meet at the change to WAL. */
+const OPEN_MS = 10_000;
 const RETRY_MS = 20;
 const SQLITE_BUSY = 5;
 /** Kinds of statements that stay prepared; ours are fewer, but for lists of unusual length. */
@@ -35,7 +37,7 @@ export function makeSqliteDialect(folder: string): StateDialect {
     locksRows: false,
     lockName: async () => undefined,
     prepare: async () => makeFile(folder, path),
-    isPassing: () => false,
+    isPassing: (thrown) => hasNumber(thrown, SQLITE_BUSY),
     toError: (thrown) => toSqliteError(thrown, folder),
   };
 }
@@ -84,7 +86,6 @@ class ImmediateDriver extends SqliteDriver {
   }
 }
 
-/** Two processes that open a new file at once meet at the change to WAL, for which SQLite does not wait. */
 async function openFile(path: string): Promise<DatabaseSync> {
   for (let waitedMs = 0; ; waitedMs += RETRY_MS) {
     const file = new DatabaseSync(path, { timeout: BUSY_MS, enableForeignKeyConstraints: true });
@@ -93,7 +94,7 @@ async function openFile(path: string): Promise<DatabaseSync> {
       return file;
     } catch (thrown) {
       file.close();
-      if (!hasNumber(thrown, SQLITE_BUSY) || waitedMs >= BUSY_MS) throw thrown;
+      if (!hasNumber(thrown, SQLITE_BUSY) || waitedMs >= OPEN_MS) throw thrown;
       await sleep(RETRY_MS);
     }
   }
