@@ -1,11 +1,12 @@
-import { fstatSync } from "node:fs";
+import { constants, fstatSync, openSync, writeSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 
 /** At most this many bytes of lines wait for a reader; what comes beyond is dropped. */
 const BUFFER_BYTES = 1024 * 1024;
-const LOOK_AGAIN_MS = 10;
+const TRY_AGAIN_MS = 50;
+const STDOUT = 1;
 
 /** Where finished log lines go. A write never waits and never throws. */
 export interface LogSink {
@@ -16,16 +17,16 @@ export interface LogSink {
 }
 
 /**
- * Standard output. A file is written by a worker thread. A pipe or socket whose reader stands still would hold such a thread, and
- * with it the end of the process, for ever; there `process.stdout` is the one writer that never blocks: what the
- * kernel does not take stays in its buffer, which is bounded here.
+ * Standard output. A file is written by a worker thread. A pipe, socket or terminal whose reader stands still would hold such a
+ * thread, and with it the end of the process, for ever: those are written without blocking, from a buffer of ours.
  */
 export function openStandardOutput(): LogSink {
-  return fstatSync(1).isFile() ? openFile() : openStream(process.stdout);
+  return fstatSync(STDOUT).isFile() ? openFile() : new ReaderSink(openNonBlocking());
 }
 
-/** A stream as sink; `writableLength` is what its reader has not taken. Errors of the stream (a reader that left) count as drops. */
+/** A stream as sink; `writableLength` is what its reader has not taken. */
 export function openStream(stream: Writable): LogSink {
+  // A reader that left shows as lines that are dropped.
   stream.on("error", () => {});
   return {
     write: (line) => {
@@ -33,15 +34,12 @@ export function openStream(stream: Writable): LogSink {
       stream.write(line);
       return true;
     },
-    flush: async (timeoutMs) => {
-      const end = performance.now() + timeoutMs;
-      while (stream.writable && stream.writableLength > 0 && performance.now() < end) await sleep(LOOK_AGAIN_MS);
-    },
+    flush: async (timeoutMs) => await waitUntil(() => !stream.writable || stream.writableLength === 0, timeoutMs),
   };
 }
 
 function openFile(): LogSink {
-  const file = pino.destination({ dest: 1, sync: false, maxLength: BUFFER_BYTES });
+  const file = pino.destination({ dest: STDOUT, sync: false, maxLength: BUFFER_BYTES });
   let hasDropped = false;
   file.on("drop", () => {
     hasDropped = true;
@@ -60,4 +58,79 @@ function openFile(): LogSink {
       await Promise.race([promise, sleep(timeoutMs, undefined, { ref: false })]);
     },
   };
+}
+
+/**
+ * A descriptor of standard output that says EAGAIN instead of blocking. Opened anew it is ours alone: the flag of the one we were
+ * given is shared with other processes, and starting a child that inherits it clears the flag. A socket cannot be opened anew; making
+ * `process.stdout` sets the flag there.
+ */
+function openNonBlocking(): number {
+  try {
+    return openSync(`/proc/self/fd/${STDOUT}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    void process.stdout;
+    return STDOUT;
+  }
+}
+
+class ReaderSink implements LogSink {
+  readonly #fd: number;
+  #waiting: Buffer[] = [];
+  #bytes = 0;
+  #hasReader = true;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  write(line: string): boolean {
+    const bytes = Buffer.from(line);
+    if (!this.#hasReader || this.#bytes + bytes.length > BUFFER_BYTES) return false;
+    this.#waiting.push(bytes);
+    this.#bytes += bytes.length;
+    // While the timer runs the reader is known to be behind.
+    if (this.#timer === undefined) this.#drain();
+    return this.#hasReader;
+  }
+
+  async flush(timeoutMs: number): Promise<void> {
+    await waitUntil(() => {
+      this.#drain();
+      return this.#bytes === 0;
+    }, timeoutMs);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #drain(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    try {
+      while (this.#bytes > 0) this.#writeOnce();
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EAGAIN") {
+        this.#timer = setTimeout(() => this.#drain(), TRY_AGAIN_MS).unref();
+        return;
+      }
+      this.#hasReader = false;
+      this.#waiting = [];
+      this.#bytes = 0;
+    }
+  }
+
+  #writeOnce(): void {
+    const all = this.#waiting.length === 1 ? this.#waiting[0] : Buffer.concat(this.#waiting, this.#bytes);
+    if (all === undefined) return;
+    this.#waiting = [all];
+    const written = writeSync(this.#fd, all);
+    this.#bytes -= written;
+    this.#waiting = this.#bytes === 0 ? [] : [all.subarray(written)];
+  }
+}
+
+async function waitUntil(isDone: () => boolean, timeoutMs: number): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  while (!isDone() && performance.now() < end) await sleep(10);
 }

@@ -4,6 +4,7 @@ export type Fields = Readonly<Record<string, FieldValue>>;
 
 const LONGEST_NAME = 256;
 const LONGEST_TEXT = 1000;
+const LONGEST_READ = 64 * 1024;
 const HIDDEN = "[redacted]";
 
 /** Fields whose words somebody else chose: errors, reasons. They lose everything that has the form of a secret. */
@@ -54,9 +55,10 @@ export function compileRedact(secrets: readonly string[]): Redact {
 
 function redactText(text: string, isFree: boolean, literal: readonly string[]): string {
   const longest = isFree ? LONGEST_TEXT : LONGEST_NAME;
-  // Cut with room to spare before the patterns run, so that their cost is bounded, and again after.
-  let clean = text.slice(0, longest * 4);
+  let clean = text.slice(0, LONGEST_READ);
   for (const secret of literal) clean = clean.replaceAll(secret, HIDDEN);
+  // The patterns see four times what is kept: replacing shortens. A word that this cuts in two is dropped, for half a secret has no form.
+  if (clean.length > longest * 4) clean = clean.slice(0, longest * 4).replace(/\S*$/, "");
   for (const [pattern, replacement] of isFree ? [...ANYWHERE, ...IN_FREE_TEXT] : ANYWHERE)
     clean = clean.replace(pattern, replacement);
   clean = escapeActive(clean);
