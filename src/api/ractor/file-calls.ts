@@ -1,0 +1,48 @@
+import type { ErrorCode } from "../../errors/codes.ts";
+import { PaddockError } from "../../errors/error.ts";
+import { Deadline, raceSignal } from "../../lib/deadline.ts";
+import type { AgentRow } from "../../model/agent.ts";
+import type { SandboxFiles } from "../../sandbox/files.ts";
+import type { ServerParts } from "../server-parts.ts";
+import { invalidPath } from "./file-paths.ts";
+
+const CALL_MS = 15_000;
+
+/**
+ * One file operation in an agent's sandbox, under the contract's 15 s and with its sentences. It never wakes an agent. Throws `timeout`,
+ * `agent_sleeping`, and what `nameFailure` says.
+ */
+export async function callFiles<T>(
+  { agents }: ServerParts,
+  agent: AgentRow,
+  gone: AbortSignal,
+  work: (files: SandboxFiles) => Promise<T>,
+): Promise<T> {
+  using deadline = Deadline.after(CALL_MS, gone);
+  const { signal } = deadline;
+  const call = async (): Promise<T> => await work(await agents.files(agent, signal));
+  try {
+    return await raceSignal(call(), signal);
+  } catch (error) {
+    if (deadline.timedOut) throw new PaddockError("timeout", "Timed out waiting for the file operation");
+    throw nameFailure(error);
+  }
+}
+
+const SENTENCES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  not_found: ["not_found", "File or directory not found"],
+  not_a_directory: ["not_found", "File or directory not found"],
+  is_a_directory: ["invalid_request", "Path is a directory"],
+  not_a_file: ["invalid_request", "Path is not a regular file"],
+  permission: ["forbidden", "Permission denied"],
+  no_space: ["no_space", "The agent's workspace is full"],
+};
+
+/** What a supervisor said, in the contract's words. */
+export function nameFailure(error: unknown): unknown {
+  if (!(error instanceof PaddockError)) return error;
+  const reason = error.context["reason"];
+  if (reason === "refused" || reason === "invalid") return invalidPath();
+  const known = typeof reason === "string" && Object.hasOwn(SENTENCES, reason) ? SENTENCES[reason] : undefined;
+  return known === undefined ? error : new PaddockError(known[0], known[1], { cause: error });
+}

@@ -1,0 +1,110 @@
+import { z } from "zod";
+import type { PostRequest, ResponseAmendment } from "../../agents/agents.ts";
+import { PaddockError } from "../../errors/error.ts";
+import type { AgentRow } from "../../model/agent.ts";
+import type { Principal } from "../../model/principal.ts";
+import type { ResponseOptions } from "../../model/response.ts";
+import { parseTraceparent } from "../../telemetry/traceparent.ts";
+import type { Server, ServerParts } from "../server-parts.ts";
+import { isOwner } from "./access-rules.ts";
+import { answerWhenEnded, readWait } from "./blocking.ts";
+import { allowEmptyBody, requireJson } from "./bodies.ts";
+import { watchClient } from "./connection.ts";
+import { assertHere, findOwned, findResponse, findVisible } from "./find.ts";
+import { readIdempotencyKey } from "./idempotency.ts";
+import { RESPONSES } from "./paths.ts";
+import { AgentPath, ResponsePath } from "./query-schemas.ts";
+import { convertInput, PostResponseBody, PutResponseBody } from "./response-schemas.ts";
+import { findOutput, ResponseBody, viewResponse } from "./response-view.ts";
+import { sendStream } from "./streams.ts";
+
+/** The longest wait that a client may ask for, and a minute for the rest. */
+const POST_MS = 3_660_000;
+const tags = ["responses"];
+const write = { access: "write" } as const;
+const Cancelled = z.object({
+  status: z.literal("ok"),
+  agent: z.string(),
+  response: z.string(),
+  cancelled: z.boolean(),
+});
+
+export function registerResponses(server: Server, parts: ServerParts): void {
+  const post = { tags, summary: "Give an agent work", params: AgentPath, body: PostResponseBody };
+  const posting = {
+    schema: { ...post, response: { 200: ResponseBody } },
+    config: { ...write, requestMs: POST_MS },
+    onRequest: requireJson,
+  };
+  server.post(RESPONSES, posting, async (request, reply) => {
+    const { body, principal } = request;
+    const agent = await findVisible(parts, request);
+    await assertHere(parts, agent);
+    const { row, isNew } = await parts.agents.post(agent, compilePost(request, agent), principal);
+    reply.header("x-paddock-response-id", row.id);
+    if (!isNew) reply.header("idempotency-replayed", "true");
+    if (body.background === false) {
+      const waitMs = readWait(body.wait_seconds, request.headers["prefer"]);
+      return sendStream(reply, answerWhenEnded(parts.agents, row, waitMs, watchClient(reply)));
+    }
+    const whole = isNew ? { row, segments: [] } : await parts.store.getResponse(row.id);
+    return viewResponse(whole ?? { row, segments: [] });
+  });
+
+  const put = { tags, summary: "Amend a response", params: ResponsePath, body: PutResponseBody };
+  const amending = { schema: { ...put, response: { 200: ResponseBody } }, config: write, onRequest: requireJson };
+  server.put(`${RESPONSES}/:id`, amending, async (request) => {
+    const agent = await findOwned(parts, request);
+    const row = await findResponse(parts, agent, request.params.id);
+    return viewResponse(await parts.agents.amend(agent, row.id, compileAmendment(request.body)));
+  });
+
+  const cancel = { tags, summary: "Cancel one response", params: ResponsePath, response: { 200: Cancelled } };
+  const cancelling = { schema: cancel, config: write, onRequest: allowEmptyBody };
+  server.post(`${RESPONSES}/:id/cancel`, cancelling, async (request) => {
+    const agent = await findVisible(parts, request);
+    const row = await findResponse(parts, agent, request.params.id);
+    if (!isOwner(agent, request.principal) && row.createdBy !== request.principal.name)
+      throw new PaddockError("forbidden", "You can only cancel your own agents");
+    await assertHere(parts, agent);
+    const cancelled = await parts.agents.cancelResponse(agent, row.id, request.principal);
+    return { status: "ok" as const, agent: agent.name, response: row.id, cancelled };
+  });
+}
+
+interface Posted {
+  readonly body: PostResponseBody;
+  readonly principal: Principal;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+function compilePost(request: Posted, agent: AgentRow): PostRequest {
+  const { body, principal, headers } = request;
+  const work = { idempotent: body.idempotent ?? false, ...compileTimeout(body.timeout_seconds) };
+  const input = convertInput(body.input);
+  const key = readIdempotencyKey(request, ["response", agent.id, input, work]);
+  return {
+    input,
+    options: { ...work, ...readTrace(headers["traceparent"]) },
+    refuseBusy: body.if_busy === "refuse",
+    mayWake: isOwner(agent, principal),
+    ...(key === undefined ? {} : { key }),
+  };
+}
+
+const compileTimeout = (seconds: number | null | undefined): Pick<ResponseOptions, "timeoutMs"> =>
+  seconds == null ? {} : { timeoutMs: Math.max(1, Math.round(seconds * 1000)) };
+
+const readTrace = (header: string | string[] | undefined): Pick<ResponseOptions, "traceparent"> =>
+  typeof header === "string" && parseTraceparent(header) !== undefined ? { traceparent: header } : {};
+
+function compileAmendment({ status, input, output }: PutResponseBody): ResponseAmendment {
+  const segments = output?.items ?? [];
+  const outputContent = findOutput(segments);
+  return {
+    segments,
+    ...(status == null ? {} : { status }),
+    ...(input === undefined ? {} : { input: convertInput(input) }),
+    ...(outputContent === undefined ? {} : { outputContent }),
+  };
+}

@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { PaddockError } from "../../errors/error.ts";
+import type { AgentRow } from "../../model/agent.ts";
+import type { Principal } from "../../model/principal.ts";
+import type { Server, ServerParts } from "../server-parts.ts";
+import { canSee, isOwner } from "./access-rules.ts";
+import { PublishBody, RemixBody } from "./agent-schemas.ts";
+import { AgentBody, viewAgent } from "./agent-view.ts";
+import { assertMayCreate } from "./agents.ts";
+import { allowEmptyBody, requireJson } from "./bodies.ts";
+import { assertHere, findAgent, findOwned } from "./find.ts";
+import { AGENT } from "./paths.ts";
+import { AgentPath } from "./query-schemas.ts";
+
+const PUBLISHED = "/api/v0/published/agents";
+/** The list of published agents is a bare array without pages; this many of the newest are in it. */
+const MAX_PUBLISHED = 1000;
+const tags = ["agents"];
+const params = AgentPath;
+const write = { access: "write" } as const;
+const open = { access: "public" } as const;
+
+export function registerSharing(server: Server, parts: ServerParts): void {
+  const remix = { tags, summary: "Copy an agent", params, body: RemixBody, response: { 200: AgentBody } };
+  server.post(`${AGENT}/remix`, { schema: remix, config: write, onRequest: requireJson }, async (request) => {
+    const { principal, body } = request;
+    const parent = await findAgent(parts, request.params.name);
+    const wanted = { code: body.code, env: body.env ?? body.secrets ?? true };
+    assertMayRemix(parent, principal, wanted);
+    assertMayCreate(principal, body.name);
+    await assertHere(parts, parent);
+    const { name, metadata, prompt } = body;
+    const copy = { name, ...wanted, prompt: prompt ?? null, ...(metadata === undefined ? {} : { metadata }) };
+    return viewAgent(await parts.agents.remix(parent, copy, principal));
+  });
+
+  const publish = {
+    tags,
+    summary: "Publish an agent's content",
+    params,
+    body: PublishBody,
+    response: { 200: AgentBody },
+  };
+  server.post(`${AGENT}/publish`, { schema: publish, config: write, onRequest: allowEmptyBody }, async (request) => {
+    const agent = await findOwned(parts, request, "You can only publish your own agents");
+    const { code = true, env, secrets } = request.body ?? {};
+    const permissions = { code, env: env ?? secrets ?? true, content: true };
+    return viewAgent(await parts.agents.publish(agent, permissions, request.principal));
+  });
+
+  const unpublish = { tags, summary: "End the publication of an agent", params, response: { 200: AgentBody } };
+  const options = { schema: unpublish, config: write, onRequest: allowEmptyBody };
+  server.post(`${AGENT}/unpublish`, options, async (request) => {
+    const agent = await findOwned(parts, request, "You can only unpublish your own agents");
+    return viewAgent(await parts.agents.unpublish(agent));
+  });
+  registerPublished(server, parts);
+}
+
+function registerPublished(server: Server, parts: ServerParts): void {
+  const list = { tags, summary: "List published agents", response: { 200: z.array(AgentBody) } };
+  server.get(PUBLISHED, { schema: list, config: open }, async () => {
+    const { items } = await parts.store.listAgents({ publishedOnly: true, limit: MAX_PUBLISHED, offset: 0 });
+    return items.map(viewAgent);
+  });
+
+  const get = { tags, summary: "Read a published agent", params, response: { 200: AgentBody } };
+  server.get(`${PUBLISHED}/:name`, { schema: get, config: open }, async (request) => {
+    const agent = await findAgent(parts, request.params.name);
+    if (agent.published === null) throw new PaddockError("not_found", "Agent not found or not published");
+    return viewAgent(agent);
+  });
+}
+
+function assertMayRemix(
+  parent: AgentRow,
+  principal: Principal,
+  wanted: { readonly code: boolean; readonly env: boolean },
+): void {
+  const refuse = (sentence: string): never => {
+    throw new PaddockError("forbidden", sentence);
+  };
+  if (isOwner(parent, principal)) return;
+  if (!canSee(parent, principal)) refuse("You can only remix your own agents or published agents");
+  const { code, env } = parent.publishPermissions;
+  if (wanted.code && !code) refuse("Code remix not permitted for this published agent");
+  if (wanted.env && !env) refuse("Environment remix not permitted for this published agent");
+}
