@@ -58,9 +58,7 @@ export class SegmentWriter {
       case "output":
         return this.#show(event.callId, event.stream, event.chunk);
       case "call_finished":
-        this.#finish();
-        this.#ended.push(event);
-        return this.write([makeResultSegment(event.record, event.value)]);
+        return this.#endCall(event);
     }
   }
 
@@ -78,6 +76,7 @@ export class SegmentWriter {
 
   /** The rest, once everything before is stored or has failed. The row is the caller's to end. */
   async end(result: TaskResult | PaddockError): Promise<WrittenEnd> {
+    await this.#starting;
     const running = this.#running;
     this.#finish();
     await this.#stored.catch(() => undefined);
@@ -105,6 +104,13 @@ export class SegmentWriter {
       // The call's end tells.
       () => this.#goOn(),
     );
+  }
+
+  async #endCall(call: EndedCall): Promise<void> {
+    await this.#starting;
+    this.#finish();
+    this.#ended.push(call);
+    await this.write([makeResultSegment(call.record, call.value)]);
   }
 
   #goOn(): void {

@@ -2,9 +2,9 @@ import { realpathSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 import type { FileChange, ToolCallRecord } from "../model/record.ts";
-import type { SandboxFiles } from "../sandbox/files.ts";
 import { EXEC_CONFIG, isExecConfig } from "./exec-config.ts";
 import type { Fleet, Lease } from "./fleet.ts";
+import { pipeTree } from "./pipe-tree.ts";
 
 export interface CopyBack {
   readonly written: readonly string[];
@@ -32,7 +32,7 @@ export class WorkspaceFolder {
 
   async copyIn(lease: Lease, signal: AbortSignal): Promise<{ entries: number; bytes: number }> {
     await using porter = await this.#fleet.openPorter(this.#path, this.#owner, true, signal);
-    return await pipeTree(porter, lease, undefined, { anyLink: true });
+    return await pipeTree(porter.sandbox.files, lease.sandbox.files, undefined, { anyLink: true });
   }
 
   /** Brings back what the records of the task list as changed. */
@@ -62,7 +62,7 @@ export class WorkspaceFolder {
     if (written.length > 0) {
       // A path that is listed stands for everything below it, so each entry is judged once more where it is unpacked.
       const withhold = allowExecConfig ? [] : EXEC_CONFIG;
-      const unpacked = await pipeTree(lease, porter, written, { withhold });
+      const unpacked = await pipeTree(lease.sandbox.files, porter.sandbox.files, written, { withhold });
       withheld.push(...unpacked.withheld);
       if (unpacked.withheldMore > 0) withheld.push(`(${unpacked.withheldMore} more)`);
     }
@@ -88,26 +88,6 @@ async function findEscapingLinks(
       escaping.push(path);
   }
   return escaping;
-}
-
-/** Streams a tree (or `paths` of it) from one sandbox's workspace into another's, as a tar with back-pressure. */
-async function pipeTree(
-  from: Lease,
-  to: Lease,
-  paths: readonly string[] | undefined,
-  options: Parameters<SandboxFiles["importTar"]>[2],
-): ReturnType<SandboxFiles["importTar"]> {
-  const stream = new TransformStream<Buffer, Buffer>({}, { highWaterMark: 4 });
-  const writer = stream.writable.getWriter();
-  const packed = from.sandbox.files
-    .exportTar(".", (chunk) => writer.ready.then(() => void writer.write(chunk)), paths)
-    .then(
-      () => writer.close(),
-      (error: unknown) => writer.abort(error),
-    );
-  const unpacked = await to.sandbox.files.importTar(".", stream.readable, options);
-  await packed;
-  return unpacked;
 }
 
 /** The net effect of all calls on each path: the last word wins. */

@@ -202,22 +202,36 @@ export class SandboxFiles {
   }
 }
 
-/** Sends content as data frames; a call that failed early ends the sending, its error comes from `done`. */
+/**
+ * Sends content as data frames; a call that failed early ends the sending, its error comes from `done`. When reading the content throws, the call is
+ * ended first: it would wait for the rest for ever.
+ */
 async function feed(
-  call: { sendData(chunk: Buffer): Promise<void>; endData(): void; done: Promise<unknown> },
+  call: {
+    sendData(chunk: Buffer): Promise<void>;
+    endData(): void;
+    sendControl(control: object): void;
+    done: Promise<unknown>;
+  },
   content: Buffer | string | AsyncIterable<Buffer>,
 ): Promise<void> {
   let failed = false;
   call.done.catch(() => {
     failed = true;
   });
-  if (typeof content === "string") await call.sendData(Buffer.from(content));
-  else if (Buffer.isBuffer(content)) await call.sendData(content);
-  else
-    for await (const chunk of content) {
-      if (failed) break;
-      await call.sendData(chunk);
-    }
+  try {
+    if (typeof content === "string") await call.sendData(Buffer.from(content));
+    else if (Buffer.isBuffer(content)) await call.sendData(content);
+    else
+      for await (const chunk of content) {
+        if (failed) break;
+        await call.sendData(chunk);
+      }
+  } catch (error) {
+    call.sendControl({ op: "cancel" });
+    await call.done.catch(() => undefined);
+    throw error;
+  }
   call.endData();
 }
 
