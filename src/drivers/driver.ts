@@ -126,6 +126,7 @@ export interface Volumes {
   make(id: VolumeId, bytes: number): Promise<void>;
   /** Waits up to 2 s for its last sandbox to be gone. A volume that does not exist is fine. Throws `capacity` when it is in use. */
   remove(id: VolumeId): Promise<void>;
+  /** Whole ones and those whose making or removal was cut off: `make` and `remove` finish either. */
   list(): Promise<readonly VolumeId[]>;
 }
 
@@ -155,7 +156,7 @@ export interface Driver extends AsyncDisposable {
   /** Present where nodes start from images instead of mounted template folders. */
   readonly images?: ImageEngine;
   /** Absent where the host's disk is not the sandboxes' (a remote engine). Usable after `start`. */
-  readonly volumes?: Volumes;
+  readonly volumes?: Volumes | undefined;
   /** Probes every mechanism by using it. `failed` findings refuse the driver (fail closed). */
   probe(): Promise<readonly ProbeFinding[]>;
   /** Makes what every later `create` needs (resident launcher, cgroup parent). Throws `driver_unavailable` with the first failed finding. */

@@ -1,9 +1,9 @@
 import { rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
-import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport } from "../drivers/driver.ts";
+import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport, Volumes, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
-import type { SandboxId } from "../model/ids.ts";
+import type { SandboxId, VolumeId } from "../model/ids.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
 import type { EgressProxy } from "../network/proxy.ts";
 import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
@@ -74,6 +74,13 @@ export class Fleet implements AsyncDisposable {
       },
     );
   }
+
+  /** Workspaces that outlive their sandboxes. Starts the driver first; `unsupported` where it has none. */
+  readonly volumes: Volumes = {
+    make: async (id, bytes) => await (await this.#openVolumes()).make(id, bytes),
+    remove: async (id) => await (await this.#openVolumes()).remove(id),
+    list: async () => await (await this.#openVolumes()).list(),
+  };
 
   /** Whether sandboxes may outlive this process. Known for sure after `start`. */
   get survivesOwner(): boolean {
@@ -161,16 +168,12 @@ export class Fleet implements AsyncDisposable {
     readOnly: boolean,
     signal: AbortSignal,
   ): Promise<Lease> {
-    return await this.lease({
-      nodeType: "file",
-      limits: { ...PORTER_LIMITS },
-      network: "none",
-      env: {},
-      bare: true,
-      signal,
-      onProgress: () => undefined,
-      workspace: { kind: "folder", path: folder, ...owner, readOnly, porter: true },
-    });
+    return await this.#leasePorter({ kind: "folder", path: folder, ...owner, readOnly, porter: true }, signal);
+  }
+
+  /** A porter that sees a volume as its workspace. Throws `not_found`, and `capacity` while another sandbox writes to the volume. */
+  async openVolumePorter(volumeId: VolumeId, readOnly: boolean, signal: AbortSignal): Promise<Lease> {
+    return await this.#leasePorter({ kind: "volume", volumeId, readOnly }, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -179,6 +182,28 @@ export class Fleet implements AsyncDisposable {
     await this.#driver[Symbol.asyncDispose]();
     const failed = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
     if (failed.length > 0) throw new AggregateError(failed, "some sandboxes could not be closed");
+  }
+
+  async #leasePorter(workspace: WorkspaceSource, signal: AbortSignal): Promise<Lease> {
+    return await this.lease({
+      nodeType: "file",
+      limits: { ...PORTER_LIMITS },
+      network: "none",
+      env: {},
+      bare: true,
+      signal,
+      onProgress: () => undefined,
+      workspace,
+    });
+  }
+
+  async #openVolumes(): Promise<Volumes> {
+    await this.start();
+    if (this.#driver.volumes !== undefined) return this.#driver.volumes;
+    throw new PaddockError(
+      "unsupported",
+      `the ${this.#driver.name} driver has no workspaces that outlive sandboxes here`,
+    );
   }
 
   #assertSurvival(): void {

@@ -5,7 +5,7 @@ import { DEFAULT_LIMITS } from "../../model/limits.ts";
 import type { ProbeFinding } from "../driver.ts";
 import { type CgroupTexts, type GroupLayout, listLayouts, makeGroups } from "../host/cgroup-layout.ts";
 import type { LauncherProcess } from "../host/launcher-process.ts";
-import { ownIdentity } from "../host/volumes.ts";
+import { ownIdentity } from "../host/storage.ts";
 import type { BubblewrapOptions } from "./options.ts";
 
 async function readCgroupTexts(options: BubblewrapOptions): Promise<CgroupTexts> {

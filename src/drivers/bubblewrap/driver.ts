@@ -1,10 +1,19 @@
 import { PaddockError, toPaddockError } from "../../errors/error.ts";
 import { isTimeout } from "../../lib/deadline.ts";
-import type { Driver, DriverCapabilities, DriverSandbox, ProbeFinding, ReapReport, SandboxSpec } from "../driver.ts";
+import type {
+  Driver,
+  DriverCapabilities,
+  DriverSandbox,
+  ProbeFinding,
+  ReapReport,
+  SandboxSpec,
+  Volumes,
+} from "../driver.ts";
 import { UsageReader } from "../host/cgroup-usage.ts";
 import { reapWith } from "../host/configure.ts";
 import { LauncherProcess } from "../host/launcher-process.ts";
 import { tryWholeSandbox } from "../host/trial.ts";
+import { HostVolumes, whileInUse } from "../host/volumes.ts";
 import { type ResolvedWorkspace, resolveWorkspace } from "../host/workspace.ts";
 import type { BubblewrapOptions } from "./options.ts";
 import { describeIsolation, makeLaunchPlan } from "./plan.ts";
@@ -29,6 +38,7 @@ export class BubblewrapDriver implements Driver {
   readonly #live = new Map<string, BubblewrapSandbox>();
   #inspection: Promise<Inspection> | undefined;
   #running: Promise<Running> | undefined;
+  #volumes: HostVolumes | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: BubblewrapOptions) {
@@ -44,10 +54,15 @@ export class BubblewrapDriver implements Driver {
     await this.#run();
   }
 
+  /** Undefined before `start`. */
+  get volumes(): Volumes | undefined {
+    return this.#volumes;
+  }
+
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<DriverSandbox> {
     if (this.#live.has(spec.id)) throw new PaddockError("create_failed", `sandbox ${spec.id} exists already`);
     const { setup, launcher } = await this.#run();
-    const workspace = await resolveWorkspace(spec, setup.volumes);
+    const workspace = await resolveWorkspace(spec, setup.storage);
     const plan = makeLaunchPlan(spec, setup, workspace, this.#options.command);
     if (signal.aborted) throw makeAbortError(spec.id, signal.reason);
     const sandbox = this.#makeSandbox(spec, setup, workspace);
@@ -55,7 +70,7 @@ export class BubblewrapDriver implements Driver {
     signal.addEventListener("abort", abandon, { once: true });
     this.#live.set(spec.id, sandbox);
     try {
-      await launcher.request("create", { plan });
+      await whileInUse(() => launcher.request("create", { plan }), signal);
     } catch (error) {
       if (this.#live.get(spec.id) === sandbox) this.#live.delete(spec.id);
       throw signal.aborted ? makeAbortError(spec.id, signal.reason) : toPaddockError(error);
@@ -123,8 +138,15 @@ export class BubblewrapDriver implements Driver {
   async #inspectOnce(): Promise<Inspection> {
     const inspection = await inspectHost(this.#options, (id, detail) => this.#finish(id, detail));
     if (inspection.ready === undefined) this.#inspection = undefined;
-    else this.#running = Promise.resolve(this.#watch(inspection.ready));
+    else this.#use(inspection.ready);
     return inspection;
+  }
+
+  #use(running: Running): void {
+    this.#running = Promise.resolve(this.#watch(running));
+    this.#volumes = new HostVolumes(running.setup.storage, async (op, body) =>
+      (await this.#run()).launcher.request(op, body),
+    );
   }
 
   async #start(): Promise<Running> {

@@ -74,7 +74,7 @@ export function describeIsolation(spec: SandboxSpec, setup: Setup, workspace: Re
     version: setup.bubblewrap.version,
     kernel: release(),
     seccomp: "filter",
-    distinct_uid: setup.volumes.own.uid === 0 && workspace.identity === null,
+    distinct_uid: workspace.hasOwnUid,
     limits: { mode: setup.limitsMode, workspace: workspace.mode },
     ...(spec.templateHash === undefined ? {} : { template: spec.templateHash }),
   };

@@ -5,8 +5,8 @@ import type { GroupLayout } from "../host/cgroup-layout.ts";
 import { chooseRetention, configureLauncher, type Retention } from "../host/configure.ts";
 import { installCaBundle, installNode, installProgram, prepareHome, sweepOldCopies } from "../host/install.ts";
 import { LauncherProcess } from "../host/launcher-process.ts";
+import { chooseStorage, type HostStorage, ownIdentity } from "../host/storage.ts";
 import { DEFAULT_PYTHON, findNodeTools, LAUNCHER_SOURCE, SUPERVISOR_SOURCE } from "../host/tools.ts";
-import { chooseVolumes, ownIdentity, type Volumes } from "../host/volumes.ts";
 import { compileSeccomp } from "../seccomp/bpf.ts";
 import { type Base, describeBase } from "./base.ts";
 import {
@@ -33,7 +33,7 @@ export interface Setup {
   readonly caBundle?: string;
   readonly limitsMode: LimitsMode;
   readonly layout?: GroupLayout;
-  readonly volumes: Volumes;
+  readonly storage: HostStorage;
   readonly retention: Retention;
 }
 
@@ -57,10 +57,10 @@ function compileFilter({ compileSeccomp: compile = compileSeccomp }: BubblewrapO
 
 /** Tells a launcher what all of its sandboxes share. */
 export async function configureBubblewrap(launcher: LauncherProcess, setup: Setup): Promise<void> {
-  const { bubblewrap, seccomp, retention, volumes, layout } = setup;
+  const { bubblewrap, seccomp, retention, storage, layout } = setup;
   await configureLauncher(launcher, {
     driver: "bubblewrap",
-    home: volumes.home,
+    home: storage.home,
     retention,
     bubblewrap: bubblewrap.path,
     parents: layout?.parents ?? [],
@@ -83,7 +83,7 @@ async function completeSetup(
   seccomp: Buffer,
   launcherFolder: string,
   choice: LimitsChoice,
-  volumes: Volumes,
+  storage: HostStorage,
 ): Promise<Setup> {
   const { home, caBundle } = options;
   const tools = options.nodeTools === undefined ? findNodeTools() : options.nodeTools;
@@ -105,7 +105,7 @@ async function completeSetup(
     ...(bundle === undefined ? {} : { caBundle: bundle }),
     limitsMode: choice.mode,
     ...(choice.layout === undefined ? {} : { layout: choice.layout }),
-    volumes,
+    storage,
     retention: chooseRetention(options),
   };
 }
@@ -131,14 +131,14 @@ export async function inspectHost(options: BubblewrapOptions, onEnded: OnEnded):
   const launcher = LauncherProcess.start(python, launcherFolder, onEnded);
   try {
     const choice = await chooseLimits(options, launcher);
-    const { finding, volumes } = await chooseVolumes(options.home, launcher);
+    const { finding, storage } = await chooseStorage(options.home, launcher);
     findings.push(choice.finding, finding);
     if (hasFailed(findings)) {
       await launcher.close();
       return { findings };
     }
     const facts = { ...bubblewrap.facts, path };
-    const setup = await completeSetup(options, facts, seccomp, launcherFolder, choice, volumes);
+    const setup = await completeSetup(options, facts, seccomp, launcherFolder, choice, storage);
     await configureBubblewrap(launcher, setup);
     await sweepOldCopies(options.home.bin);
     return { findings, ready: { setup, launcher } };

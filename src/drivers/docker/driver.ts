@@ -9,6 +9,7 @@ import type {
   ProbeFinding,
   ReapReport,
   SandboxSpec,
+  Volumes,
 } from "../driver.ts";
 import { adoptSandbox } from "./adopt.ts";
 import { assertUsable, checkSetup, explainOpening } from "./checks.ts";
@@ -29,6 +30,7 @@ export class DockerDriver implements Driver {
   #engine: Promise<Engine> | undefined;
   #opening: Promise<Setup> | undefined;
   #setup: Setup | undefined;
+  #volumes: Volumes | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: DockerOptions) {
@@ -39,6 +41,11 @@ export class DockerDriver implements Driver {
   /** Known for sure after `start`: over standard streams the channel ends with its owner. */
   get capabilities(): DriverCapabilities {
     return { pause: true, survivesOwner: this.#setup?.usesSocket ?? true, memorySnapshot: false };
+  }
+
+  /** Undefined before `start`, and where the engine does not see this machine's files. */
+  get volumes(): Volumes | undefined {
+    return this.#volumes;
   }
 
   async probe(): Promise<readonly ProbeFinding[]> {
@@ -129,6 +136,7 @@ export class DockerDriver implements Driver {
       throw error;
     }
     this.#setup = setup;
+    this.#volumes = setup.storage === "memory" ? undefined : setup.holder.volumes(setup.storage);
     return setup;
   }
 }

@@ -1,13 +1,22 @@
 import { readdir } from "node:fs/promises";
 import { PaddockError } from "../../errors/error.ts";
 import { isSandboxId, type SandboxId } from "../../model/ids.ts";
-import type { ProbeFinding, ReapReport } from "../driver.ts";
+import type { ProbeFinding, ReapReport, Volumes } from "../driver.ts";
 import { chooseRetention, configureLauncher, reapWith } from "./configure.ts";
-import type { AdoptedHold, Held, HeldFacts, HolderOptions, HoldRequest, RemoveOptions } from "./holder-types.ts";
+import type {
+  AdoptedHold,
+  Held,
+  HeldFacts,
+  HolderOptions,
+  HoldRequest,
+  RemoveOptions,
+  WorkspaceStorage,
+} from "./holder-types.ts";
 import { installProgram, prepareHome, sweepOldCopies } from "./install.ts";
 import { LauncherProcess, type Reply } from "./launcher-process.ts";
+import { chooseStorage, type HostStorage } from "./storage.ts";
 import { DEFAULT_PYTHON, LAUNCHER_SOURCE } from "./tools.ts";
-import { chooseVolumes, type Volumes } from "./volumes.ts";
+import { HostVolumes, whileInUse } from "./volumes.ts";
 import { resolveWorkspace } from "./workspace.ts";
 
 export type * from "./holder-types.ts";
@@ -22,7 +31,7 @@ export class Holder implements AsyncDisposable {
   /** What was found on the way; none of them has failed. */
   readonly findings: readonly ProbeFinding[];
   readonly #options: HolderOptions;
-  readonly #volumes: Volumes;
+  readonly #storage: HostStorage;
   /** Sandboxes that the next owner could adopt: after a launcher's death we are that owner. */
   readonly #adoptable = new Set<SandboxId>();
   #launcher: Promise<LauncherProcess>;
@@ -30,12 +39,12 @@ export class Holder implements AsyncDisposable {
 
   private constructor(
     options: HolderOptions,
-    volumes: Volumes,
+    storage: HostStorage,
     findings: readonly ProbeFinding[],
     launcher: LauncherProcess,
   ) {
     this.#options = options;
-    this.#volumes = volumes;
+    this.#storage = storage;
     this.findings = findings;
     this.#launcher = Promise.resolve(launcher);
     this.#watch(launcher);
@@ -46,10 +55,10 @@ export class Holder implements AsyncDisposable {
     await prepareHome(options.home);
     const launcher = await startLauncher(options);
     try {
-      const { finding, volumes } = await chooseVolumes(options.home, launcher);
+      const { finding, storage } = await chooseStorage(options.home, launcher);
       await configure(launcher, options);
       await sweepOldCopies(options.home.bin);
-      return new Holder(options, volumes, [finding], launcher);
+      return new Holder(options, storage, [finding], launcher);
     } catch (error) {
       await launcher.close();
       throw error;
@@ -64,18 +73,18 @@ export class Holder implements AsyncDisposable {
   async hold(request: HoldRequest): Promise<Held> {
     const { id, limits, workspace: source, storage, socketDir: runDir, container, adoption } = request;
     checkPayload(request);
-    const kind = storage === "loop" ? this.#volumes.kind : "folder";
+    const kind = storage === "loop" ? this.#storage.kind : "folder";
     const wanted = source.kind === "new" && storage === "memory" ? ({ kind: "memory" } as const) : source;
-    const resolved = await resolveWorkspace({ id, limits, workspace: wanted }, { ...this.#volumes, kind });
-    const { plan: workspace, identity } = resolved;
+    const resolved = await resolveWorkspace({ id, limits, workspace: wanted }, { ...this.#storage, kind });
+    const { plan: workspace, identity, hasOwnUid } = resolved;
     if (storage === "memory" && workspace.source !== null) {
       throw new PaddockError("unsupported", `the engine does not see the workspace folders of this machine`);
     }
     if (storage !== "loop" && workspace.image !== null) {
       throw new PaddockError("unsupported", `the engine cannot mount the workspace image of this machine`);
     }
-    const reply = await this.#request("hold", { plan: { id, identity, workspace, runDir, container, adoption } });
-    return readHeld(reply);
+    const plan = { id, identity, hasOwnUid, workspace, runDir, container, adoption };
+    return readHeld(await whileInUse(() => this.#request("hold", { plan })));
   }
 
   /**
@@ -113,6 +122,12 @@ export class Holder implements AsyncDisposable {
   /** Removes what dead owners of any driver left in this data folder. Adoptable containers that run go when their grace is over. */
   async reap(): Promise<ReapReport> {
     return this.#insist(reapWith);
+  }
+
+  /** Volumes that an engine with this storage can use. */
+  volumes(storage: Exclude<WorkspaceStorage, "memory">): Volumes {
+    const kind = storage === "loop" ? this.#storage.kind : "folder";
+    return new HostVolumes({ ...this.#storage, kind }, (op, body) => this.#request(op, body));
   }
 
   /** Ids that have an owner record now, its owner living or dead. A container of ours without one may be removed. */

@@ -1,50 +1,59 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
-import type { Home } from "../../config/home.ts";
-import type { ProbeFinding } from "../driver.ts";
-import { BlankImageStore } from "./image.ts";
-import type { Identity } from "./launch.ts";
-import type { LauncherProcess } from "./launcher-process.ts";
+import { readdir } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { PaddockError } from "../../errors/error.ts";
+import { isVolumeId, type VolumeId } from "../../model/ids.ts";
+import type { Volumes } from "../driver.ts";
+import type { Reply } from "./launcher-process.ts";
+import type { HostStorage } from "./storage.ts";
 
-const PROBE_IMAGE_BYTES = 16 * 1024 * 1024;
+/** How long a workspace in use is waited for: its last sandbox may be going just now. */
+const IN_USE_MS = 2000;
+const FIRST_RETRY_MS = 2;
+const LAST_RETRY_MS = 50;
+/** Where the launcher refuses with `capacity` because a workspace is in use (launcher/volumes.py). */
+const IN_USE_STEP = "workspace in use";
 
-export const ownIdentity = (): Identity => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 });
-
-/** What the host offers for workspaces. */
-export interface Volumes {
-  readonly home: Home;
-  /** Our own identity; uid 0 gives sandboxes others. */
-  readonly own: Identity;
-  readonly kind: "image" | "folder";
-  readonly blanks: BlankImageStore;
+/** Asks again while the launcher says that the workspace is in use. */
+export async function whileInUse<T>(ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const deadline = performance.now() + IN_USE_MS;
+  for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(delayMs * 2, LAST_RETRY_MS)) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isInUse = error instanceof PaddockError && error.context["step"] === IN_USE_STEP;
+      if (!isInUse || performance.now() > deadline) throw error;
+    }
+    await sleep(delayMs, undefined, signal && { signal });
+  }
 }
 
-/** Images where one can really be made and mounted, else folders. */
-export async function chooseVolumes(
-  home: Home,
-  launcher: LauncherProcess,
-): Promise<{ readonly finding: ProbeFinding; readonly volumes: Volumes }> {
-  const name = "workspace images";
-  const own = ownIdentity();
-  const blanks = new BlankImageStore(home.workspaces);
-  const polled = "workspaces are folders: RLIMIT_FSIZE and a check every second";
-  if (own.uid !== 0) {
-    const hint = "Run as root for fixed sizes.";
-    const finding = { name, status: "warning", detail: `not root; ${polled}`, hint } as const;
-    return { finding, volumes: { home, own, blanks, kind: "folder" } };
+/** The volumes of a data folder. The launcher makes and removes them, under their locks. */
+export class HostVolumes implements Volumes {
+  readonly #storage: HostStorage;
+  readonly #request: (op: string, body: Readonly<Record<string, unknown>>) => Promise<Reply>;
+
+  constructor(storage: HostStorage, request: (op: string, body: Readonly<Record<string, unknown>>) => Promise<Reply>) {
+    this.#storage = storage;
+    this.#request = request;
   }
-  const folder = join(home.workspaces, `.probe-${randomBytes(6).toString("hex")}`);
-  try {
-    await mkdir(folder, { mode: 0o700 });
-    await launcher.request("tryImage", { folder, blank: await blanks.get(PROBE_IMAGE_BYTES) });
-    const finding = { name, status: "ok", detail: "ext4 on loop devices" } as const;
-    return { finding, volumes: { home, own, blanks, kind: "image" } };
-  } catch (error) {
-    const detail = `${error instanceof Error ? error.message : String(error)}; ${polled}`;
-    const hint = "Install e2fsprogs and allow loop devices (/dev/loop-control).";
-    return { finding: { name, status: "warning", detail, hint }, volumes: { home, own, blanks, kind: "folder" } };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+
+  async make(id: VolumeId, bytes: number): Promise<void> {
+    assertVolumeId(id);
+    const blank = this.#storage.kind === "image" ? await this.#storage.blanks.get(bytes) : null;
+    await whileInUse(() => this.#request("makeVolume", { id, bytes, blank }));
   }
+
+  async remove(id: VolumeId): Promise<void> {
+    assertVolumeId(id);
+    await whileInUse(() => this.#request("removeVolume", { id }));
+  }
+
+  async list(): Promise<readonly VolumeId[]> {
+    return (await readdir(this.#storage.home.workspaces)).filter((name) => isVolumeId(name));
+  }
+}
+
+/** Folders are named by it. */
+function assertVolumeId(id: string): void {
+  if (!isVolumeId(id)) throw new PaddockError("invalid_request", `${JSON.stringify(id)} is no volume's id`);
 }

@@ -101,7 +101,7 @@ export class Bed implements AsyncDisposable {
         workspacePath: options.spec?.workspacePath ?? WORKSPACE,
         mounts: options.spec?.mounts ?? [],
         proxy,
-        settings: (id) => makeBareSettings(id, limits, options.nodeType),
+        settings: (id) => makeBareSettings(id, limits, options.nodeType, options.spec?.workspacePath),
         signal: options.signal ?? AbortSignal.timeout(CREATE_MS),
       },
     );
@@ -114,6 +114,7 @@ export class Bed implements AsyncDisposable {
       name: driver.name,
       capabilities: driver.capabilities,
       ...(driver.images === undefined ? {} : { images: driver.images }),
+      volumes: driver.volumes,
       probe: () => driver.probe(),
       start: () => driver.start(),
       reap: () => driver.reap(),
@@ -133,13 +134,18 @@ export class Bed implements AsyncDisposable {
 }
 
 /** A node without template: both interpreters, `file` warms neither. */
-export function makeBareSettings(sandboxId: string, limits: Limits, nodeType: NodeType = "file"): SandboxSettings {
+export function makeBareSettings(
+  sandboxId: string,
+  limits: Limits,
+  nodeType: NodeType = "file",
+  workspacePath = WORKSPACE,
+): SandboxSettings {
   return makeSettings({
     sandboxId,
     nodeType,
     limits,
     template: undefined,
-    workspacePath: "/workspace",
+    workspacePath,
     env: {},
     registryEnv: {},
     hasCaBundle: false,

@@ -7,8 +7,8 @@ from context import Context
 from evidence import same_process
 from held import Held
 from locks import LockedFile, parse_record, try_lock
-from make import CreateError
 from records import UNREADABLE, read_remains
+from refusals import CreateError
 from remains import Remains
 from retention import SANDBOX_ID
 

@@ -13,9 +13,9 @@ from container import Container, container_name, seconds_since_boot
 from context import Context
 from evidence import read_start_time
 from jobs import Answer, run_in_child
-from make import CreateError
 from plan import Identity, Launch, Workspace
 from records import make_record, run_folders
+from refusals import CreateError
 from remains import Remains
 
 _CREATION_SECONDS = 3.0
@@ -29,6 +29,7 @@ class Hold(TypedDict):
 
     id: str
     identity: Identity | None
+    hasOwnUid: bool
     workspace: Workspace
     runDir: str
     container: dict[str, Any]
@@ -61,7 +62,7 @@ class Held:
         read_only = plan["workspace"]["readOnly"]
         workspace: dict[str, Any] = {"kind": "memory", "mode": "memory"}
         if image is not None:
-            # Readers of an ended workspace share it: then other devices hold the same image.
+            # Readers share it: then other devices hold the same image.
             self._remains.image = image if is_new or not read_only else None
             number, self._device = images.attach_image(image, self.id, read_only)
             workspace = {"kind": "loop", "device": f"/dev/loop{number}", "mode": "image", "readOnly": read_only}
@@ -69,12 +70,12 @@ class Held:
             workspace = {"kind": "folder", "path": source, "mode": "polled", "readOnly": read_only}
         if os.path.lexists(os.path.join(plan["runDir"], "host.sock")):
             make.give_socket(launch, identity)
-        self.container.held = {**owner, "distinctUid": self._remains.uid is not None, "workspace": workspace}
+        self.container.held = {**owner, "distinctUid": plan["hasOwnUid"], "workspace": workspace}
         self._write_record()
         if not is_new or source is None:
             done(None)
         elif self._device is None:
-            _give_folder(source, owner)
+            make.give_folder(source, owner)
             done(None)
         else:
             self._give_image(workspace["device"], source, owner, done)
@@ -144,7 +145,7 @@ class Held:
         def give() -> Answer:
             kernel.unshare_mounts()
             kernel.mount(device, target, "ext4", images.MOUNT_FLAGS, images.MOUNT_OPTIONS)
-            _give_folder(target, owner)
+            make.give_folder(target, owner)
             kernel.unmount(target)
             return {}
 
@@ -235,12 +236,3 @@ def _next_generation(context: Context, id: str) -> int:
             return int(json.load(file).get("generation", 1)) + 1
     except FileNotFoundError:
         return 1
-
-
-def _give_folder(path: str, owner: Identity) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        os.fchown(fd, owner["uid"], owner["gid"])
-        os.fchmod(fd, 0o700)
-    finally:
-        os.close(fd)

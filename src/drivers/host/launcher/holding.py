@@ -6,7 +6,7 @@ from typing import Any, cast
 from adopt import adopt
 from context import Context
 from held import Held, Hold, make_held
-from make import CreateError, classify
+from refusals import CreateError, classify
 from uids import PoolExhausted
 
 Answer = Callable[[dict[str, Any] | CreateError], None]

@@ -6,7 +6,6 @@ import os
 import re
 import stat
 import struct
-import time
 
 import kernel
 
@@ -159,11 +158,3 @@ def _list_loop_mounts() -> list[tuple[str, str]]:
 
 def _unescape(path: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
-
-
-def wait_until_detached(image: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while is_attached(image):
-        if time.monotonic() > deadline:
-            raise OSError(errno.EBUSY, f"{image} is still mounted")
-        time.sleep(0.002)

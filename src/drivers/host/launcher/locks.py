@@ -28,6 +28,18 @@ class LockedFile:
         """For JSON: blanks fill up what the old text was longer, so that no kill between two calls leaves a mixture."""
         os.pwrite(self._fd, data.ljust(os.fstat(self._fd).st_size), 0)
 
+    def sync(self) -> None:
+        """Content and name outlive a power cut."""
+        os.fsync(self._fd)
+        folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def fileno(self) -> int:
+        return self._fd
+
     def rename(self, path: str) -> None:
         os.rename(self.path, path)
         self.path = path

@@ -7,39 +7,29 @@ import os
 import groups
 import images
 from child import Surroundings, run_child
+from claims import claim, name_holder
 from container import Container
 from context import Context
 from descriptors import Pipes
 from kernel import fork_into_group
-from locks import LockedFile, try_lock, write_record
+from locks import LockedFile, write_record
 from plan import Identity, Launch
 from records import make_record
+from refusals import CreateError
 from remains import Remains
 
-_DETACH_SECONDS = 2.0
-_HARMLESS_STEPS = ("record", "workspace", "socket", "pipes")
-"""Steps whose failure says nothing about a protection."""
-
-
-class CreateError(Exception):
-    """A create that failed; `code` is one of the owner's error codes."""
-
-    def __init__(self, code: str, step: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.step = step
-
-
-def classify(number: int | None, step: str, message: str) -> CreateError:
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return CreateError("no_space", step, message)
-    if number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
-        return CreateError("capacity", step, message)
-    return CreateError("create_failed" if step in _HARMLESS_STEPS else "isolation_failed", step, message)
-
-
 def make_remains(context: Context, plan: Launch, container: Container | None = None) -> tuple[Remains, Identity | None]:
-    """Takes the uid and writes the record; nothing else exists yet."""
+    """Claims the workspace that is used again, takes the uid and writes the record; nothing else exists yet."""
+    claimed = claim(context, plan["workspace"], plan["id"])
+    try:
+        return _make_remains(context, plan, container, [] if claimed is None else [claimed])
+    except BaseException:
+        if claimed is not None:
+            claimed.release(unlink=False)
+        raise
+
+
+def _make_remains(context: Context, plan: Launch, container: Container | None, claims: list[LockedFile]) -> tuple[Remains, Identity | None]:
     identity, uid_lock = plan["identity"], None
     if identity is None and context.pool is not None:
         uid, uid_lock = context.pool.allocate()
@@ -54,6 +44,7 @@ def make_remains(context: Context, plan: Launch, container: Container | None = N
         run_dir=plan["runDir"],
         record=None,
         uid_lock=uid_lock,
+        other_locks=claims,
         container=container,
     )
     try:
@@ -69,18 +60,14 @@ def make_remains(context: Context, plan: Launch, container: Container | None = N
 
 def make_workspace(context: Context, plan: Launch, remains: Remains, identity: Identity | None, generation: int = 1) -> None:
     workspace = plan["workspace"]
-    if workspace["lock"] is not None:
-        remains.other_locks.append(_lock_ended(workspace["lock"], workspace["readOnly"]))
-        if workspace["image"] is not None and not workspace["readOnly"]:
-            images.wait_until_detached(workspace["image"], _DETACH_SECONDS)
+    if workspace["lock"] is not None and not workspace["readOnly"]:
+        remains.image = workspace["image"]
+        if workspace["volume"] is not None:
+            name_holder(workspace["volume"], remains.other_locks[0], plan["id"])
     folder = workspace["folder"]
     if folder is None:
         return
-    free = os.statvfs(context.rooms.workspaces)
-    free_bytes = free.f_bavail * free.f_frsize
-    if free_bytes < context.min_free_bytes:
-        message = f"{free_bytes} bytes are free for workspaces, at least {context.min_free_bytes} are kept free"
-        raise CreateError("no_space", "admission", message)
+    check_space(context)
     os.mkdir(folder, 0o711)
     owner = identity or {"uid": os.getuid(), "gid": os.getgid()}
     mode = "folder" if workspace["blank"] is None else "image"
@@ -93,11 +80,21 @@ def make_workspace(context: Context, plan: Launch, remains: Remains, identity: I
         os.mkdir(os.path.join(folder, "mount"), 0o700)
 
 
-def _lock_ended(path: str, shared: bool) -> LockedFile:
-    lock = try_lock(path, shared=shared)
-    if lock is None:
-        raise CreateError("create_failed", "workspace", "the ended workspace is gone or in use")
-    return lock
+def check_space(context: Context) -> None:
+    free = os.statvfs(context.rooms.workspaces)
+    free_bytes = free.f_bavail * free.f_frsize
+    if free_bytes < context.min_free_bytes:
+        message = f"{free_bytes} bytes are free for workspaces, at least {context.min_free_bytes} are kept free"
+        raise CreateError("no_space", "admission", message)
+
+
+def give_folder(path: str, owner: Identity) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(fd, owner["uid"], owner["gid"])
+        os.fchmod(fd, 0o700)
+    finally:
+        os.close(fd)
 
 
 def make_groups(context: Context, plan: Launch) -> None:

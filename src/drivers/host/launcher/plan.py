@@ -23,7 +23,9 @@ class Workspace(TypedDict):
     """Folder that bubblewrap binds; None for a tmpfs."""
     readOnly: bool
     lock: str | None
-    """owner.json of an ended workspace: locked while this sandbox lives, shared by readers."""
+    """File of an ended workspace or a volume: locked while this sandbox lives, shared by readers."""
+    volume: str | None
+    """Id of the volume that it is."""
 
 
 class Launch(TypedDict):

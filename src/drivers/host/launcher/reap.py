@@ -14,6 +14,7 @@ from locks import LockedFile, parse_record, try_lock
 from records import UNREADABLE, guess_remains, read_remains
 from remains import Remains, is_running
 from retention import SANDBOX_ID, read_ended, sweep_workspaces
+from volumes import VOLUME_ID
 
 Report = Callable[[list[str], list[list[str]]], None]
 
@@ -33,10 +34,14 @@ class Reaper:
             path = os.path.join(self._context.rooms.owners, name)
             if SANDBOX_ID.fullmatch(name):
                 self._reap_one(name, path, may_wait=True)
-            elif name.startswith(".new-"):
+            elif name.startswith(".new-") or self._lacks_volume(name):
                 _remove_unfinished_record(path)
         self._reap_unrecorded()
         self._finish_one()
+
+    def _lacks_volume(self, name: str) -> bool:
+        """A volume's lock goes last. While it is being made its maker holds the lock."""
+        return VOLUME_ID.fullmatch(name) is not None and not os.path.lexists(os.path.join(self._context.rooms.workspaces, name))
 
     def _reap_one(self, name: str, path: str, may_wait: bool) -> None:
         lock = None

@@ -26,8 +26,10 @@ def make_record(context: Context, remains: Remains) -> dict[str, Any]:
         "launcher": {"pid": context.pid, "start": context.start_time},
         "processes": remains.processes,
     }
+    if remains.image is not None:
+        record["image"] = remains.image
     if remains.container is not None:
-        record |= {"image": remains.image, "container": remains.container.to_record()}
+        record["container"] = remains.container.to_record()
     return record
 
 

@@ -40,7 +40,7 @@ class Remains:
     other_locks: list[LockedFile] = field(default_factory=list)
     container: Container | None = None
     image: str | None = None
-    """The image that the container's engine mounts and nobody else does."""
+    """The image that the container's engine, or a writer of an older workspace, mounts and nobody else does."""
 
     def kill(self) -> None:
         if self.group_paths:

@@ -11,9 +11,9 @@ import make
 from context import Context
 from descriptors import Pipes
 from evidence import find_breach, read_start_time, read_status
-from make import CreateError
 from plan import Launch
 from records import make_record
+from refusals import CreateError, classify
 
 _SETUP_SECONDS = 10.0
 _SETUP_POLL_SECONDS = 0.001
@@ -123,7 +123,7 @@ class Sandbox:
         self._mark("exec")
         if text:
             failure = json.loads(text)
-            self._failure = make.classify(failure["errno"], failure["step"], failure["message"])
+            self._failure = classify(failure["errno"], failure["step"], failure["message"])
         else:
             self._await_inner()
 

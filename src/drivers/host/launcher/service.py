@@ -8,13 +8,14 @@ import groups
 from context import Context, make_context
 from events import Events
 from groups import Parent
-from holding import Holding
-from make import CreateError, classify
+from holding import Answer, Holding
 from plan import Launch
 from reap import Reaper
+from refusals import CreateError, classify
 from sandbox import Sandbox
 from trials import try_groups, try_image
 from uids import PoolExhausted
+from volumes import make_volume, remove_volume
 from wire import Message, Wire
 
 
@@ -36,6 +37,8 @@ class Service:
             "started": lambda message: self._holding.started(message, self._answer(message)),
             "adopt": lambda message: self._holding.adopt(message, self._answer(message)),
             "release": lambda message: self._holding.remove(message, self._answer(message)),
+            "makeVolume": lambda message: self._change_volume(make_volume, message),
+            "removeVolume": lambda message: self._change_volume(remove_volume, message),
             "reap": self._reap,
             "tryGroups": self._try_groups,
             "tryImage": self._try_image,
@@ -82,6 +85,9 @@ class Service:
         plan = cast(Launch, message["plan"])
         try:
             sandbox = Sandbox(context, plan, lambda report: self._on_report(message, plan["id"], report), self._forget)
+        except CreateError as error:
+            self._refuse(message, error)
+            return
         except PoolExhausted as error:
             self._refuse(message, CreateError("capacity", "uid", str(error)))
             return
@@ -130,6 +136,17 @@ class Service:
         else:
             self._refuse(message, CreateError("internal", "remove", problem))
 
+    def _change_volume(self, change: Callable[[Context, Message, Answer], None], message: Message) -> None:
+        answer = self._answer(message)
+        try:
+            change(self._require_context(), message, answer)
+        except CreateError as error:
+            answer(error)
+        except PoolExhausted as error:
+            answer(CreateError("capacity", "uid", str(error)))
+        except OSError as error:
+            answer(classify(error.errno, "volume", str(error)))
+
     def _reap(self, message: Message) -> None:
         Reaper(
             self._require_context(),
@@ -161,7 +178,7 @@ class Service:
     def _forget(self, id: str) -> None:
         self._sandboxes.pop(id, None)
 
-    def _answer(self, message: Message) -> Callable[[dict[str, Any] | CreateError], None]:
+    def _answer(self, message: Message) -> Answer:
         def answer(outcome: dict[str, Any] | CreateError) -> None:
             if isinstance(outcome, CreateError):
                 self._refuse(message, outcome)
