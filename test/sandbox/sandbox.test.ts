@@ -39,6 +39,19 @@ describe.each(TRANSPORTS)("a sandbox over %s", (transport) => {
     expect((await box.sandbox.files.read("big")).equals(content)).toBe(true);
   });
 
+  test("sandbox - a write whose content fails throws that error and gives its connection back", async () => {
+    async function* breakOff() {
+      yield Buffer.from("part");
+      throw new Error("the source broke");
+    }
+    // More of them than a sandbox may have connections.
+    for (let time = 0; time < 70; time++)
+      await expect(box.sandbox.files.write("part", breakOff())).rejects.toThrow("the source broke");
+    await expect(box.sandbox.files.importTar(".", breakOff())).rejects.toThrow("the source broke");
+    await box.sandbox.files.write("part", "whole");
+    expect((await box.sandbox.files.read("part")).toString()).toBe("whole");
+  });
+
   test("sandbox - a slow reader holds the process back, and no output is lost", async () => {
     let received = 0;
     const result = await box.sandbox.runProcess({

@@ -1,4 +1,3 @@
-import { z } from "zod";
 import type { NewAgent } from "../../agents/agents.ts";
 import { readSettings } from "../../agents/settings.ts";
 import { PaddockError } from "../../errors/error.ts";
@@ -20,6 +19,7 @@ const BUSY_SECONDS = 3600;
 const tags = ["agents"];
 const write = { access: "write" } as const;
 const read = { access: "read" } as const;
+const checksAgents = true;
 
 export function registerAgents(server: Server, parts: ServerParts): void {
   const list = {
@@ -28,14 +28,20 @@ export function registerAgents(server: Server, parts: ServerParts): void {
     querystring: AgentListQuery,
     response: { 200: AgentPage },
   };
-  server.get(AGENTS, { schema: list, config: read }, (request) => listAgents(parts, request.principal, request.query));
+  server.get(AGENTS, { schema: list, config: { ...read, checksAgents } }, (request) =>
+    listAgents(parts, request.principal, request.query),
+  );
 
   const create = { tags, summary: "Create an agent", body: CreateAgentBody, response: { 200: AgentBody } };
-  server.post(AGENTS, { schema: create, config: write, onRequest: requireJson }, async (request) => {
-    assertMayCreate(request.principal, request.body.name);
-    const key = readIdempotencyKey(request, ["agent", request.body]);
-    return viewAgent(await parts.agents.create(compileAgent(request.body), request.principal, key));
-  });
+  server.post(
+    AGENTS,
+    { schema: create, config: { ...write, checksAgents }, onRequest: requireJson },
+    async (request) => {
+      assertMayCreate(request.principal, request.body.name);
+      const key = readIdempotencyKey(request, ["agent", request.body]);
+      return viewAgent(await parts.agents.create(compileAgent(request.body), request.principal, key));
+    },
+  );
 
   const get = { tags, summary: "Read an agent", params: AgentPath, response: { 200: AgentBody } };
   server.get(AGENT, { schema: get, config: read }, async (request) => viewAgent(await findVisible(parts, request)));
@@ -49,10 +55,9 @@ export function registerAgents(server: Server, parts: ServerParts): void {
   });
 
   const remove = { tags, summary: "Delete an agent with its workspace and responses", params: AgentPath };
-  const empty = { ...remove, response: { 200: z.undefined().describe("No body") } };
-  server.delete(AGENT, { schema: empty, config: write, onRequest: allowEmptyBody }, async (request, reply) => {
+  server.delete(AGENT, { schema: remove, config: write, onRequest: allowEmptyBody }, async (request, reply) => {
     await parts.agents.remove(await findOwned(parts, request));
-    return reply.send();
+    return await reply.send();
   });
 }
 

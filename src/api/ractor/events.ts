@@ -12,7 +12,6 @@ import { sendStream } from "./streams.ts";
 
 const MAX_STREAMS = 32;
 const KEEP_ALIVE_MS = 15_000;
-const DAY_MS = 86_400_000;
 const EVENT_ID = /^\d{1,9}\.\d{1,15}$/;
 
 export function registerEvents(server: Server, parts: ServerParts): void {
@@ -26,7 +25,7 @@ export function registerEvents(server: Server, parts: ServerParts): void {
     querystring: EventsQuery,
     response: { 200: body },
   };
-  const config = { access: "read", requestMs: DAY_MS } as const;
+  const config = { access: "read", requestMs: Number.POSITIVE_INFINITY } as const;
   server.get(`${RESPONSES}/:id/events`, { schema, config, exposeHeadRoute: false }, async (request, reply) => {
     const agent = await findVisible(parts, request);
     const { id } = await findResponse(parts, agent, request.params.id);

@@ -49,7 +49,10 @@ export function registerResponseReads(server: Server, parts: ServerParts): void 
   });
 
   const any = { ...get, summary: "Read a response by its id alone", params: z.object({ id: z.string() }) };
-  const asking = { schema: { ...any, response: { 200: ResponseBody } }, config: slow };
+  const asking = {
+    schema: { ...any, response: { 200: ResponseBody } },
+    config: { ...slow, checksAgents: true },
+  };
   server.get("/api/v0/responses/:id", asking, async (request, reply) => {
     const row = await findResponseOfAny(parts, request.params.id, request.principal);
     return await answerOne(parts, row, request, reply);
