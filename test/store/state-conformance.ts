@@ -7,8 +7,10 @@ import { testFences } from "./state/fences.ts";
 import { testKeys } from "./state/keys.ts";
 import { testLasting } from "./state/lasting.ts";
 import { testPublished } from "./state/published.ts";
+import { testRaces } from "./state/races.ts";
 import { testResponses } from "./state/responses.ts";
 import { type StateSubject, startStore } from "./state/samples.ts";
+import { testSequences } from "./state/sequences.ts";
 
 /** What every implementation of `StateStore` has to do. */
 export function testStateStore(
@@ -30,5 +32,7 @@ export function testStateStore(
   testFences(open);
   testKeys(open);
   testAccess(open);
+  testSequences(open);
   testLasting(subject, runSql);
+  testRaces(subject);
 }
