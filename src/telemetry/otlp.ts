@@ -111,7 +111,7 @@ function toReadable(span: EndedSpan, shared: Shared, redact: Redact): ReadableSp
   const own = context(span.spanId);
   return {
     ...shared,
-    name: String(redact({ name: span.name })["name"]),
+    name: `${redact({ name: span.name })["name"] as string}`,
     kind: span.kind,
     spanContext: () => own,
     ...(span.parentSpanId === undefined

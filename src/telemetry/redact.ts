@@ -28,10 +28,11 @@ const IN_FREE_TEXT: readonly Rule[] = [
   // 256 random bits in hex or base64; ids of ours and UUIDs are shorter.
   [/[\w+-]{40,}={0,2}/g, HIDDEN],
 ];
-/** Everything a terminal, a line reader or a viewer could act on: C0, DEL, C1, line and paragraph separators, direction marks. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const ACTIVE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udfff]/g;
-const PAIRED = /[\ud800-\udbff][\udc00-\udfff]/g;
+/**
+ * What a terminal, a line reader or a viewer could act on or hide: control and format characters (direction marks), halves of
+ * pairs, separators of lines and paragraphs.
+ */
+const ACTIVE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 export type Redact = (fields: Fields) => Record<string, FieldValue>;
 
@@ -65,15 +66,8 @@ function redactText(text: string, isFree: boolean, literal: readonly string[]): 
   return clean.length > longest ? `${clean.slice(0, longest)}…` : clean;
 }
 
-function escapeActive(text: string): string {
-  if (text.search(ACTIVE) === -1) return text;
-  const escapeUnits = (part: string): string =>
-    part.replace(ACTIVE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
-  let result = "";
-  let from = 0;
-  for (const pair of text.matchAll(PAIRED)) {
-    result += escapeUnits(text.slice(from, pair.index)) + pair[0];
-    from = pair.index + 2;
-  }
-  return result + escapeUnits(text.slice(from));
-}
+const escapeActive = (text: string): string =>
+  text.replace(ACTIVE, (character) => {
+    const code = (character.codePointAt(0) ?? 0).toString(16);
+    return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, "0")}`;
+  });

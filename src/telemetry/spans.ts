@@ -2,7 +2,7 @@ import { SpanKind } from "@opentelemetry/api";
 import type { ToolCallRecord } from "../model/record.ts";
 import { judge } from "./outcome.ts";
 import type { TelemetryEvent } from "./telemetry.ts";
-import { deriveSpanId, deriveTraceId, makeSpanId, makeTraceId, parseTraceparent } from "./traceparent.ts";
+import { deriveSpanId, deriveTraceId, makeSpanId, parseTraceparent, traceRequest } from "./traceparent.ts";
 
 /** A span that has ended, before any package of OpenTelemetry has seen it. Times are milliseconds since 1970. */
 export interface EndedSpan {
@@ -42,13 +42,13 @@ export function buildSpans(event: TelemetryEvent): readonly EndedSpan[] {
 type Of<Op extends TelemetryEvent["op"]> = Extract<TelemetryEvent, { op: Op }>;
 
 function buildRequest(event: Of<"http.request">): readonly EndedSpan[] {
-  const caller = parseTraceparent(event.traceparent);
-  if (caller?.sampled === false) return [];
+  const { traceId, spanId, sampled } = traceRequest(event.traceparent, event.requestId);
+  if (!sampled) return [];
   return [
     {
-      traceId: caller?.traceId ?? makeTraceId(),
-      spanId: makeSpanId(),
-      parentSpanId: caller?.spanId,
+      traceId,
+      spanId,
+      parentSpanId: parseTraceparent(event.traceparent)?.spanId,
       name: `${event.method} ${event.route}`,
       kind: SpanKind.SERVER,
       startMs: event.startedAt,

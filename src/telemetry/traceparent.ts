@@ -21,13 +21,28 @@ export function parseTraceparent(header: string | undefined): TraceContext | und
   return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 };
 }
 
-/** A valid `traceparent` of a new trace, for work that came without one. */
-export function makeTraceparent(): string {
-  return `00-${makeId(16)}-${makeId(8)}-01`;
+/** Where the server span of a request is: below its caller's, or at the root of a trace of its own. */
+export function traceRequest(header: string | undefined, requestId: string): TraceContext {
+  const caller = parseTraceparent(header);
+  return {
+    traceId: caller?.traceId ?? deriveTraceId(requestId),
+    spanId: deriveSpanId(requestId),
+    sampled: caller?.sampled ?? true,
+  };
+}
+
+/**
+ * The `traceparent` to keep with a task that a request posts: the task's span then stands below the request's.
+ *
+ * @param header the request's own `traceparent`, as it came
+ * @param requestId random, of our making
+ */
+export function continueTrace(header: string | undefined, requestId: string): string {
+  const { traceId, spanId, sampled } = traceRequest(header, requestId);
+  return `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`;
 }
 
 export const makeSpanId = (): string => makeId(8);
-export const makeTraceId = (): string => makeId(16);
 
 /**
  * Ids that follow from a name. A task and its calls are reported apart and in any order; the calls name the task's span as

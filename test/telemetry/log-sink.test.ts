@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { findValue, parseExposition } from "./exposition.ts";
 
@@ -19,7 +20,7 @@ interface Service extends AsyncDisposable {
 }
 
 async function startService(stdout: "pipe" | number): Promise<Service> {
-  const program = join(import.meta.dirname, "blocked-service.ts");
+  const program = fileURLToPath(new URL("./blocked-service.ts", import.meta.url));
   const child: ChildProcess = spawn(process.execPath, [program], { stdio: ["ignore", stdout, "inherit", "ipc"] });
   const exited = once(child, "exit");
   const [port] = await once(child, "message");

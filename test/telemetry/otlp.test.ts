@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { continueTrace } from "../../src/telemetry/traceparent.ts";
 import { startCollector } from "./collector.ts";
 import { makeCall, makeRequest, makeTask, observe, STARTED_AT } from "./events.ts";
 import { findValue, parseExposition } from "./exposition.ts";
@@ -84,7 +85,7 @@ test("otlp - without a valid caller a task and its calls are one new trace, and 
   observed.telemetry.record(makeTask({ traceparent: `00-${"0".repeat(32)}-${PARENT}-01` }));
   observed.telemetry.record(makeCall());
   observed.telemetry.record(makeRequest());
-  observed.telemetry.record(makeRequest({ traceparent: "nonsense" }));
+  observed.telemetry.record(makeRequest({ requestId: "req-2", traceparent: "nonsense" }));
   await observed[Symbol.asyncDispose]();
   const spans = collector.spans();
   const task = spans.find(({ name }) => name === "task.run");
@@ -94,6 +95,17 @@ test("otlp - without a valid caller a task and its calls are one new trace, and 
   expect(call).toMatchObject({ traceId: task?.traceId, parentSpanId: task?.spanId });
   expect(requests).toHaveLength(2);
   expect(new Set([task, ...requests].map((span) => span?.traceId)).size).toBe(3);
+});
+
+test("otlp - a task stands below the request that posted it", async () => {
+  await using collector = await startCollector();
+  const observed = await observe({ otlpEndpoint: collector.url });
+  observed.telemetry.record(makeRequest({ method: "POST", requestId: "req-7", traceparent }));
+  observed.telemetry.record(makeTask({ traceparent: continueTrace(traceparent, "req-7") }));
+  await observed[Symbol.asyncDispose]();
+  const [request, task] = collector.spans();
+  expect(request).toMatchObject({ traceId: TRACE, parentSpanId: PARENT });
+  expect(task).toMatchObject({ traceId: TRACE, parentSpanId: request?.spanId, name: "task.run" });
 });
 
 test("otlp - a caller that does not sample its trace gets no spans", async () => {

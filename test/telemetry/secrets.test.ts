@@ -6,7 +6,7 @@ import { makeCall, makeRequest, makeTask, observe } from "./events.ts";
 
 const RUNS = Number(process.env["PADDOCK_PROPERTY_RUNS"] ?? 150);
 const digits = (alphabet: string, minLength: number, maxLength = minLength) =>
-  fc.string({ unit: fc.constantFrom(...alphabet), minLength, maxLength });
+  fc.string({ unit: fc.constantFrom(...Array.from(alphabet)), minLength, maxLength });
 const ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /** What must be found nowhere, and a text that carries it as errors of libraries do. */

@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  continueTrace,
   deriveSpanId,
   deriveTraceId,
   makeSpanId,
-  makeTraceId,
-  makeTraceparent,
   parseTraceparent,
 } from "../../src/telemetry/traceparent.ts";
 
@@ -35,10 +34,17 @@ test.each([
   expect(parseTraceparent(header)).toBeUndefined();
 });
 
-test("traceparent - what is made is valid and new each time; what is no header of 55 characters is refused", () => {
-  expect(parseTraceparent(makeTraceparent())?.sampled).toBe(true);
-  expect(makeTraceparent()).not.toBe(makeTraceparent());
+test("traceparent - any other text is refused", () => {
   fc.assert(fc.property(fc.string({ maxLength: 80 }), (text) => parseTraceparent(text) === undefined));
+});
+
+test("traceparent - a task is told the span of its request, in the caller's trace or a new one, sampled as the caller says", () => {
+  const below = parseTraceparent(continueTrace(`00-${TRACE}-${SPAN}-00`, "req-1"));
+  expect(below).toMatchObject({ traceId: TRACE, sampled: false });
+  expect(below?.spanId).not.toBe(SPAN);
+  const root = parseTraceparent(continueTrace("nonsense", "req-1"));
+  expect(root).toMatchObject({ spanId: below?.spanId, sampled: true });
+  expect(parseTraceparent(continueTrace(undefined, "req-2"))?.traceId).not.toBe(root?.traceId);
 });
 
 test("traceparent - derived ids are valid, stable and differ by name", () => {
@@ -46,5 +52,5 @@ test("traceparent - derived ids are valid, stable and differ by name", () => {
   expect(parseTraceparent(one)).toBeDefined();
   expect(one).toBe(`00-${deriveTraceId("a")}-${deriveSpanId("a")}-01`);
   expect(deriveSpanId("b")).not.toBe(deriveSpanId("a"));
-  expect(parseTraceparent(`00-${makeTraceId()}-${makeSpanId()}-01`)).toBeDefined();
+  expect(parseTraceparent(`00-${TRACE}-${makeSpanId()}-01`)).toBeDefined();
 });

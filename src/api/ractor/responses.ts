@@ -4,7 +4,7 @@ import { PaddockError } from "../../errors/error.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import type { Principal } from "../../model/principal.ts";
 import type { ResponseOptions } from "../../model/response.ts";
-import { parseTraceparent } from "../../telemetry/traceparent.ts";
+import { continueTrace } from "../../telemetry/traceparent.ts";
 import type { Server, ServerParts } from "../server-parts.ts";
 import { isOwner } from "./access-rules.ts";
 import { answerWhenEnded, readWait } from "./blocking.ts";
@@ -73,19 +73,21 @@ export function registerResponses(server: Server, parts: ServerParts): void {
 }
 
 interface Posted {
+  readonly id: string;
   readonly body: PostResponseBody;
   readonly principal: Principal;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
 function compilePost(request: Posted, agent: AgentRow): PostRequest {
-  const { body, principal, headers } = request;
+  const { body, principal, headers, id } = request;
+  const { traceparent } = headers;
   const work = { idempotent: body.idempotent ?? false, ...compileTimeout(body.timeout_seconds) };
   const input = convertInput(body.input);
   const key = readIdempotencyKey(request, ["response", agent.id, input, work]);
   return {
     input,
-    options: { ...work, ...readTrace(headers["traceparent"]) },
+    options: { ...work, traceparent: continueTrace(typeof traceparent === "string" ? traceparent : undefined, id) },
     refuseBusy: body.if_busy === "refuse",
     mayWake: isOwner(agent, principal),
     ...(key === undefined ? {} : { key }),
@@ -94,9 +96,6 @@ function compilePost(request: Posted, agent: AgentRow): PostRequest {
 
 const compileTimeout = (seconds: number | null | undefined): Pick<ResponseOptions, "timeoutMs"> =>
   seconds == null ? {} : { timeoutMs: Math.max(1, Math.round(seconds * 1000)) };
-
-const readTrace = (header: string | string[] | undefined): Pick<ResponseOptions, "traceparent"> =>
-  typeof header === "string" && parseTraceparent(header) !== undefined ? { traceparent: header } : {};
 
 function compileAmendment({ status, input, output }: PutResponseBody): ResponseAmendment {
   const segments = output?.items ?? [];
