@@ -1,9 +1,23 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  appendFileSync,
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterAll } from "vitest";
-import type { StateSubject } from "./state/samples.ts";
+import { afterAll, describe, expect, test } from "vitest";
+import type { AgentRow } from "../../src/model/agent.ts";
+import { openStateStore } from "../../src/store/state/open.ts";
+import type { StateStore } from "../../src/store/state-store.ts";
+import { lacks } from "../support/needs.ts";
+import { claimNew, insertAgent, note, post, readWhole, type StateSubject, startStore } from "./state/samples.ts";
 import { testStateStore } from "./state-conformance.ts";
 
 const folders: string[] = [];
@@ -11,17 +25,143 @@ afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-const sqlite: StateSubject = {
-  name: "sqlite",
-  makeDatabase: async () => {
-    const folder = mkdtempSync(join(tmpdir(), "paddock-state-"));
-    folders.push(folder);
-    return { folder };
-  },
-};
+function makeFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "paddock-state-"));
+  folders.push(folder);
+  return folder;
+}
+
+const sqlite: StateSubject = { name: "sqlite", makeDatabase: async () => ({ folder: makeFolder() }) };
 
 testStateStore(sqlite, async ({ folder }, statement) => {
   const file = new DatabaseSync(join(folder, "paddock.db"));
   file.exec(statement);
   file.close();
 });
+
+describe("state - the embedded database", () => {
+  test("only its owner may read it, whatever the mask and the folder were", async () => {
+    const folder = join(makeFolder(), "deep", "state");
+    const mask = process.umask(0);
+    try {
+      await using store = await startStore({ folder });
+      await insertAgent(store);
+      const modes = readdirSync(folder).map((name) => statSync(join(folder, name)).mode & 0o777);
+      expect([modes.length, new Set(modes)]).toEqual([3, new Set([0o600])]);
+      expect(statSync(folder).mode & 0o777).toBe(0o700);
+      chmodSync(folder, 0o755);
+      chmodSync(join(folder, "paddock.db"), 0o644);
+      await using _again = await startStore({ folder });
+      expect(statSync(folder).mode & 0o777).toBe(0o700);
+      expect(statSync(join(folder, "paddock.db")).mode & 0o777).toBe(0o600);
+    } finally {
+      process.umask(mask);
+    }
+  });
+
+  test("a file that is no database is refused and kept", async () => {
+    const folder = makeFolder();
+    writeFileSync(join(folder, "paddock.db"), "something else ".repeat(1000));
+    await using store = openStateStore({ folder });
+    await expect(store.start()).rejects.toMatchObject({ code: "state_failed" });
+    expect(statSync(join(folder, "paddock.db")).size).toBe(15_000);
+  });
+
+  test.skipIf(lacks(canTrace(), "strace that may trace"))("a write is synced before it is acknowledged", () => {
+    const [count, folder] = [25, makeFolder()];
+    const log = join(folder, "trace");
+    const program = join(import.meta.dirname, "state/write-program.ts");
+    const tracing = ["-f", "-qq", "-e", "trace=fdatasync,fsync", "-o", log];
+    execFileSync("strace", [...tracing, process.execPath, program, folder, String(count)]);
+    const syncs = readFileSync(log, "utf8").match(/sync\(/g) ?? [];
+    expect(syncs.length).toBeGreaterThanOrEqual(count);
+  });
+});
+
+/** Root may mount; a container without that right is told apart by trying. */
+function canMount(): boolean {
+  if (process.getuid?.() !== 0) return false;
+  const folder = makeFolder();
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], { stdio: "pipe" });
+    execFileSync("umount", [folder], { stdio: "pipe" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A container may lack the right to trace its own processes. */
+function canTrace(): boolean {
+  try {
+    execFileSync("strace", ["-o", "/dev/null", "true"], { stdio: "pipe" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe.skipIf(lacks(canMount(), "root that may mount"))("state - a full disk", () => {
+  const fill = async (store: StateStore, agent: AgentRow): Promise<{ posted: number; failure: unknown }> => {
+    for (let posted = 0; ; posted++) {
+      try {
+        await post(store, agent, { input: "x".repeat(30_000) });
+      } catch (failure) {
+        return { posted, failure };
+      }
+    }
+  };
+
+  test("writes answer no_space, nothing is lost or half written, and they work again when there is room", async () => {
+    await withSmallDisk(async (folder) => {
+      await using store = await startStore({ folder });
+      const { agent, row, fence } = await claimNew(store);
+      const ballast = join(folder, "ballast");
+      for (let round = 0; round < 3; round++) {
+        const before = await store.countResponses(agent.id);
+        execFileSync("fallocate", ["-l", `${18 - 3 * round}m`, ballast]);
+        const { posted, failure } = await fill(store, agent);
+        expect(failure).toMatchObject({ code: "no_space", message: expect.not.stringMatching(/insert|xxx/) });
+        expect(await store.countResponses(agent.id)).toBe(before + posted);
+        const end = { status: "failed", segments: [note("y".repeat(9_000_000))] } as const;
+        await expect(store.appendSegments(row.id, fence, end.segments)).rejects.toMatchObject({ code: "no_space" });
+        await expect(store.finishResponse(row.id, fence, end)).rejects.toMatchObject({ code: "no_space" });
+        expect((await readWhole(store, row.id)).segments).toHaveLength(round);
+        rmSync(ballast);
+        await post(store, agent);
+        await store.appendSegments(row.id, fence, [note(round)]);
+      }
+      expect(await store.finishResponse(row.id, fence, { status: "completed" })).toBe(true);
+      const file = new DatabaseSync(join(folder, "paddock.db"));
+      expect(file.prepare("pragma integrity_check").get()).toEqual({ integrity_check: "ok" });
+      file.close();
+    });
+  });
+
+  test("a store that finds the disk full does not start, and starts when there is room", async () => {
+    await withSmallDisk(async (folder) => {
+      const ballast = join(folder, "ballast");
+      writeFileSync(ballast, "");
+      try {
+        for (;;) appendFileSync(ballast, Buffer.alloc(64 * 1024));
+      } catch (thrown) {
+        expect(thrown).toMatchObject({ code: "ENOSPC" });
+      }
+      await using store = openStateStore({ folder });
+      await expect(store.start()).rejects.toMatchObject({ code: "no_space" });
+      rmSync(ballast);
+      await store.start();
+      await insertAgent(store);
+    });
+  });
+});
+
+async function withSmallDisk(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = makeFolder();
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", folder]);
+  try {
+    await work(folder);
+  } finally {
+    execFileSync("umount", [folder]);
+  }
+}
