@@ -2,7 +2,7 @@ import type { ToolCallRecord } from "../model/record.ts";
 import { judge } from "./outcome.ts";
 import type { Fields } from "./redact.ts";
 import type { TelemetryEvent } from "./telemetry.ts";
-import { parseTraceparent } from "./traceparent.ts";
+import { parseTraceparent, traceRequest } from "./traceparent.ts";
 
 /**
  * One event as the fields of its log line, named one by one: what is not named here is not written. Of a call's record that is
@@ -31,7 +31,7 @@ function describeOp(event: TelemetryEvent): Fields {
         response_bytes: event.responseBytes,
         aborted: event.aborted,
         principal: event.principal,
-        trace_id: parseTraceparent(event.traceparent)?.traceId,
+        trace_id: traceRequest(event.traceparent, event.requestId).traceId,
       };
     case "task.run":
       return {
