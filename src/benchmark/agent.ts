@@ -13,8 +13,6 @@ const DAY_SECONDS = 86_400;
 const PYTHON_MEMORY_BYTES = 1024 ** 3;
 /** A look at a running task is held by the server for so long. */
 export const WAIT_SECONDS = 30;
-/** A task that stands still for so long is cancelled. */
-export const STALL_MS = 10 * 60_000;
 
 export const nameAgent = (part: string, nodeType: NodeType): string => uniqueName(`bench-${part}-${nodeType}`);
 

@@ -14,6 +14,7 @@ export interface ChainRun {
   /** A client of its own, so that its requests are this run's. */
   readonly connect: () => RactorClient;
   readonly items: readonly string[];
+  readonly stallMs: number;
   readonly keepAgent: boolean;
   readonly signal: AbortSignal;
   readonly onSample: (sample: BenchmarkSample) => void;
@@ -25,13 +26,13 @@ export interface ChainRun {
  * signal's reason only; the agent is deleted then, too.
  */
 export async function runChain(job: ChainRun): Promise<BenchmarkAgent | undefined> {
-  const { chain, run, items, signal } = job;
+  const { chain, run, items, stallMs, signal } = job;
   const name = nameAgent(`${chain.name}-${run}`, chain.nodeType);
   await using client = job.connect();
   try {
     const readyMs = await open(job, client, name);
     if (readyMs === undefined) return undefined;
-    const place = { client, agent: name, items, signal };
+    const place = { client, agent: name, items, stallMs, signal };
     let failed: string | undefined;
     for (const step of chain.steps) {
       const labels = nameSample(chain, step, run);

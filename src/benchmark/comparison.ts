@@ -13,7 +13,7 @@ interface Figure {
   readonly title: string;
   readonly unit: FigureChange["unit"];
   readonly better: FigureChange["better"];
-  /** A ratio this far from 1 says nothing. */
+  /** A part of the earlier figure: a smaller difference says nothing. */
   readonly tolerance: number;
   readonly read: (summary: RecipeSummary) => number | null | undefined;
 }
@@ -110,8 +110,8 @@ function compareRecipe(before: RecipeSummary, after: RecipeSummary): FigureChang
 function compareFigure(figure: Figure, before: number, after: number): FigureChange {
   const { key, title, unit, better, tolerance } = figure;
   const ratio = before === 0 ? (after === 0 ? 1 : null) : after / before;
-  const isClose = Math.abs(after - before) <= (unit === "ms" ? CLOSE_MS : 0);
-  const isSame = isClose || (ratio !== null && Math.abs(ratio - 1) <= tolerance);
+  const close = Math.max(tolerance * before, unit === "ms" ? CLOSE_MS : 0);
+  const isSame = Math.abs(after - before) <= close;
   const hasGrown = after > before;
   const change = isSame ? "same" : hasGrown === (better === "higher") ? "better" : "worse";
   return { key, title, unit, before, after, ratio, better, change };

@@ -43,23 +43,26 @@ export const NO_CALLS = {
 const NO_WORK: ReadonlySet<string> = new Set("output update_plan publish_agent sleep_agent".split(" "));
 const MAX_MESSAGE = 300;
 
-/** The sums over the server's own records; without them what segments show, and null for what they do not. */
+/**
+ * The sums over the server's own records, where a result without one is a call that was lost; without any record what segments show, and
+ * null for what they do not.
+ */
 export function readFacts(response: Response): CallFacts {
   const results = response.segments.filter(({ type, tool }) => type === "tool_result" && !NO_WORK.has(tool ?? ""));
   const records = results.map(readRecord).filter((record): record is ToolCallRecord => !(record instanceof Error));
-  const facts = records.length > 0 && records.length === results.length ? sumRecords(records) : countSegments(results);
+  const facts = records.length > 0 ? sumRecords(records, results.length - records.length) : countSegments(results);
   return { ...facts, failure: findFailure(response, records, facts.tool_calls) };
 }
 
 type Sums = Omit<CallFacts, "failure">;
 
-function sumRecords(records: readonly ToolCallRecord[]): Sums {
+function sumRecords(records: readonly ToolCallRecord[], lost: number): Sums {
   const { tool_calls, latency_ms, success, transit_bytes } = sumMetrics(records);
   return {
     source: "records",
-    tool_calls,
-    calls_failed: success.failed,
-    attempts: success.attempts,
+    tool_calls: tool_calls + lost,
+    calls_failed: success.failed + lost,
+    attempts: success.attempts + lost,
     retries: success.retries,
     network_ms: latency_ms.network,
     compute_ms: latency_ms.compute,

@@ -22,9 +22,12 @@ export interface BenchmarkOptions {
   readonly keepAgents: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (text: string) => void;
+  /** A task that stands still for so long is cancelled and has failed. Default 10 min. */
+  readonly stallMs?: number;
   readonly times?: Partial<ClientTimes>;
 }
 
+const STALL_MS = 10 * 60_000;
 /** Looks are frequent where the server does not hold them, for their interval is part of what is measured. */
 const TIMES: Partial<ClientTimes> = { pollMaxMs: 250 };
 
@@ -106,7 +109,13 @@ async function runAll(
   const work = async (): Promise<void> => {
     for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
       options.signal.throwIfAborted();
-      const agent = await runChain({ ...options, ...job, keepAgent: options.keepAgents, onSample });
+      const agent = await runChain({
+        ...options,
+        ...job,
+        stallMs: options.stallMs ?? STALL_MS,
+        keepAgent: options.keepAgents,
+        onSample,
+      });
       if (agent !== undefined) agents.push(agent);
     }
   };

@@ -4,7 +4,7 @@ import type { Response } from "../client/shapes.ts";
 import { awaitResponse } from "../client/waiting.ts";
 import { toPaddockError } from "../errors/error.ts";
 import type { BenchmarkSample } from "../model/benchmark.ts";
-import { STALL_MS, WAIT_SECONDS } from "./agent.ts";
+import { WAIT_SECONDS } from "./agent.ts";
 import { NO_CALLS, plainText, readFacts } from "./facts.ts";
 import type { Chain, Step } from "./workload.ts";
 
@@ -15,6 +15,7 @@ export interface StepPlace {
   readonly agent: string;
   /** Kinds of explicit work that the server takes; a server that takes any holds looks, too. */
   readonly items: readonly string[];
+  readonly stallMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -40,7 +41,7 @@ export async function runStep(place: StepPlace, step: Step, name: SampleName): P
     const row = await sendTask(place.client, place.agent, step.content(place.items), { signal: place.signal });
     id = row.id;
     const ended = await awaitResponse(place.client, place.agent, row.id, {
-      stallMs: STALL_MS,
+      stallMs: place.stallMs,
       signal: place.signal,
       ...(place.items.length > 0 ? { waitSeconds: WAIT_SECONDS } : {}),
     });

@@ -45,12 +45,12 @@ export interface Quirks {
   /** Drop the model's faithful copy of the first line. */
   hideMark?: boolean;
   thinkMs?: number;
-  /** Makes it a server that announces explicit work, and does it so. */
-  takeCalls?: (calls: unknown[]) => Promise<readonly Json[]>;
+  /** Makes it a server that announces explicit work, and does it so; given the row's first item. May set what the row ends as. */
+  takeCalls?: (content: unknown, row: Row) => Promise<readonly Json[]>;
 }
 
 type Json = Record<string, unknown>;
-interface Row extends Json {
+export interface Row extends Json {
   id: string;
   status: string;
   input_content: unknown[];
@@ -284,8 +284,8 @@ export class StockServer implements AsyncDisposable {
     await sleep(this.quirks.thinkMs ?? 5);
     const content = (row.input_content[0] as Json | undefined)?.["content"];
     if (this.quirks.takeCalls !== undefined) {
-      row.segments.push(...(await this.quirks.takeCalls(content as unknown[])));
-      row.status = "completed";
+      row.segments.push(...(await this.quirks.takeCalls(content, row)));
+      if (row.status === "pending") row.status = "completed";
       agent.state = "idle";
       return;
     }
