@@ -9,6 +9,7 @@ import type { ArtifactStore } from "../store/artifact-store.ts";
 import type { StateStore } from "../store/state-store.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { RouteTable } from "./route-table.ts";
 
 /** What `/ready` says. `details` go to callers with a token only. */
 export interface Readiness {
@@ -44,6 +45,10 @@ export type Server = FastifyInstance<
 >;
 
 declare module "fastify" {
+  interface FastifyInstance {
+    /** Every route, for tests that must not miss one. */
+    readonly routeTable: RouteTable;
+  }
   interface FastifyRequest {
     /** Set on every route that is not public, before its body is read. */
     principal: Principal;
@@ -55,8 +60,6 @@ declare module "fastify" {
     readonly access: "public" | Scope;
     /** Time for a whole request in milliseconds, `Infinity` for as long as it takes. Default 30 s. */
     readonly requestMs?: number;
-    /** For routes with a body schema: no body, an empty one and no `Content-Type` stand for `{}`. Default: refused with 415 or 400. */
-    readonly emptyBody?: boolean;
     /** What a token below the scope is told. Default: `Insufficient permissions`. */
     readonly denied?: string;
     /**
