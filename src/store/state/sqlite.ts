@@ -67,7 +67,7 @@ function makeConnection(path: string): Dialect {
   };
 }
 
-/** A transaction that reads first and writes later would fail, not wait, when another process wrote in between. */
+/** A transaction that reads first and writes later is lost when another process wrote in between; so it takes the lock first. */
 class ImmediateDriver extends SqliteDriver {
   readonly #isInTransaction: () => boolean;
 

@@ -140,7 +140,8 @@ export function testRaces(subject: StateSubject): void {
         expect(begun).toEqual({ value: reign + 1 });
         const appended = outcomes.filter((outcome) => isDone(outcome) && typeof outcome.value === "number").length;
         expect((await readWhole(store, row.id)).segments).toHaveLength(appended);
-        expect(await store.appendSegments(row.id, fence, [note("late")])).toBe(false);
+        for (const { id } of [row, ...readClaimed(outcomes)])
+          expect(await store.appendSegments(id, { ...fence, attempt: 1 }, [note("late")])).toBe(false);
         const taken = await store.takeOverClaims(agent.nodeId, reign + 1);
         expect(taken).toHaveLength((await store.countWork(agent.nodeId)).processing);
         for (const each of taken) expect(await store.requeueResponse(each.row.id, each.fence)).toBe(true);
@@ -196,6 +197,11 @@ export function testRaces(subject: StateSubject): void {
     });
   });
 }
+
+const readClaimed = (outcomes: readonly Outcome[]): readonly ResponseRow[] =>
+  outcomes.flatMap((outcome) =>
+    isDone(outcome) && typeof outcome.value === "object" ? [outcome.value as ResponseRow] : [],
+  );
 
 async function postMany(
   store: StateStore,
