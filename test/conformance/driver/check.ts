@@ -6,7 +6,7 @@ import type { DriverSubject } from "./subject.ts";
 const CHECK_MS = 90_000;
 
 /** What a check needs that a driver may lack. */
-export type Need = keyof DriverCapabilities | "module";
+export type Need = keyof DriverCapabilities | "volumes" | "module";
 
 export interface CheckOptions {
   readonly needs?: readonly Need[];
@@ -48,6 +48,7 @@ export class Checks {
   }
 
   #has(bed: Bed, need: Need): boolean {
-    return need === "module" ? this.subject.module !== undefined : bed.driver.capabilities[need];
+    if (need === "module") return this.subject.module !== undefined;
+    return need === "volumes" ? bed.driver.volumes !== undefined : bed.driver.capabilities[need];
   }
 }

@@ -13,6 +13,7 @@ import { checkPause } from "./groups/pause.ts";
 import { checkProcesses } from "./groups/processes.ts";
 import { checkReaping } from "./groups/reaping.ts";
 import { checkStats } from "./groups/stats.ts";
+import { checkVolumes } from "./groups/volumes.ts";
 import type { DriverSubject } from "./subject.ts";
 
 export type { DriverSubject } from "./subject.ts";
@@ -29,6 +30,7 @@ const GROUPS = {
   pause: checkPause,
   reaping: checkReaping,
   adoption: checkAdoption,
+  volumes: checkVolumes,
   isolation: checkIsolation,
 };
 

@@ -64,7 +64,7 @@ describe.skipIf(lacks(isRoot, "root"))("creating and destroying", () => {
       expect(await second.run(look)).toEqual(["kept", false]);
       expect(readStatus(findInitProcess(reader.spec.id))["Uid"]).toBe(uid);
       const writer = harness.open({ workspace: { kind: "ended", sandboxId, writable: true } });
-      await expect(writer, "readers are still there").rejects.toMatchObject({ code: "create_failed" });
+      await expect(writer, "readers are still there").rejects.toMatchObject({ code: "capacity" });
     }
     await using writer = await harness.open({ workspace: { kind: "ended", sandboxId, writable: true } });
     expect(await writer.run(look)).toEqual(["kept", true]);

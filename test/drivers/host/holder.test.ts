@@ -124,7 +124,7 @@ describe.skipIf(lacksEngine())("holding a sandbox whose container an engine make
     });
     await expect(
       holdOne(holder, home, socket, undefined, { workspace: { ...ended, writable: true } }),
-    ).rejects.toMatchObject({ code: "create_failed" });
+    ).rejects.toMatchObject({ code: "capacity" });
     await holder.remove(reader.id, { keepWorkspace: false, containerRemoved: false });
     for (const generation of [2, 3]) {
       const again = await holdOne(holder, home, socket, undefined, {

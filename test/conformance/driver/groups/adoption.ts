@@ -28,7 +28,7 @@ export function checkAdoption(checks: Checks): void {
   checks.check(
     "a sandbox outlives its owner and goes on under the next, with its processes and files",
     async (bed) => {
-      await using owner = await startOwner(checks.subject, bed, 1, GRACE_MS);
+      await using owner = await startOwner(checks.subject, bed, 1, { graceMs: GRACE_MS });
       await owner.kill();
       const [id] = owner.ids as [SandboxId];
       expect((await bed.driver.reap()).reaped).not.toContain(id);
@@ -51,7 +51,7 @@ export function checkAdoption(checks: Checks): void {
   checks.check(
     "of two adopters one gets the sandbox",
     async (bed) => {
-      await using owner = await startOwner(checks.subject, bed, 1, GRACE_MS);
+      await using owner = await startOwner(checks.subject, bed, 1, { graceMs: GRACE_MS });
       await owner.kill();
       const [id] = owner.ids as [SandboxId];
       await using other = {
@@ -78,7 +78,7 @@ export function checkAdoption(checks: Checks): void {
   checks.check(
     "what has a living owner, or does not exist, is not adopted",
     async (bed) => {
-      await using owner = await startOwner(checks.subject, bed, 1, GRACE_MS);
+      await using owner = await startOwner(checks.subject, bed, 1, { graceMs: GRACE_MS });
       const [id] = owner.ids as [SandboxId];
       const signal = AbortSignal.timeout(ADOPT_MS);
       await expect(bed.driver.adopt?.(id, signal)).rejects.toMatchObject({ code: "adoption_refused" });

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { SandboxId } from "../../../../src/model/ids.ts";
+import type { SandboxId, VolumeId } from "../../../../src/model/ids.ts";
 import type { Bed } from "../bed.ts";
 import type { DriverSubject } from "../subject.ts";
 
@@ -17,8 +17,27 @@ export interface Owner extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-export async function startOwner(subject: DriverSubject, bed: Bed, count: number, graceMs = 0): Promise<Owner> {
-  const args = [OWNER, subject.module ?? "", bed.home.root, String(count), String(graceMs)];
+export interface OwnerOptions {
+  /** Its sandboxes may be adopted for so long. */
+  readonly graceMs?: number;
+  /** What its sandbox has as its workspace. */
+  readonly volumeId?: VolumeId;
+}
+
+export async function startOwner(
+  subject: DriverSubject,
+  bed: Bed,
+  count: number,
+  { graceMs = 0, volumeId }: OwnerOptions = {},
+): Promise<Owner> {
+  const args = [
+    OWNER,
+    subject.module ?? "",
+    bed.home.root,
+    String(count),
+    String(graceMs),
+    ...(volumeId ? [volumeId] : []),
+  ];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const gone = exited.then(() => Promise.reject(new Error("the owner ended before it had made its sandboxes")));
