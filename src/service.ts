@@ -1,0 +1,176 @@
+import { chmodSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Writable } from "node:stream";
+import { openAccess } from "./access/open.ts";
+import type { Agents } from "./agents/agents.ts";
+import { openAgents } from "./agents/open.ts";
+import { buildContentServer, buildServer } from "./api/server.ts";
+import type { Server, ServerParts } from "./api/server-parts.ts";
+import type { App } from "./app.ts";
+import { PaddockError } from "./errors/error.ts";
+import { LockFile } from "./lib/lock-file.ts";
+import { makeOpenFolder } from "./lib/open-folder.ts";
+import { PRODUCT_VERSION } from "./lib/version.ts";
+import { Closing } from "./service/closing.ts";
+import { listen, stopListening } from "./service/listen.ts";
+import { readNodeId } from "./service/node-id.ts";
+import { makeReadiness } from "./service/readiness.ts";
+import { openStateStore } from "./store/state/open.ts";
+import type { StateStore } from "./store/state-store.ts";
+import { createTelemetry, type TelemetryHandle } from "./telemetry/create.ts";
+
+export interface ServiceOptions {
+  /** Issue an admin token even if a living one exists. */
+  readonly renewAdminToken?: boolean;
+  /** Where log lines go. Default: standard output. */
+  readonly logTo?: Writable;
+  /** Gives the start up; what was opened is closed again. */
+  readonly signal?: AbortSignal;
+}
+
+/** A server that listens. Closing it stops it at once; `drain` first to let tasks end. */
+export interface Service extends AsyncDisposable {
+  readonly url: string;
+  /** Where published content is served, when it has a port of its own. */
+  readonly contentUrl: string | undefined;
+  /** Shown once: on the first start of a data folder, when no living one is left, or when it was asked for. */
+  readonly adminToken: string | undefined;
+  readonly nodeId: string;
+  readonly server: Server;
+  readonly agents: Agents;
+  readonly store: StateStore;
+  /** Takes no new tasks and waits for running ones, at most the configured grace; what is left then is handed back. */
+  drain(): Promise<{ readonly finished: number; readonly handedBack: number }>;
+}
+
+/**
+ * Starts the service over an app, which stays the caller's to close. It listens only when what an earlier process left is reconciled.
+ * Throws `invalid_config` when another server has the data folder or the port, `state_failed`, and what the driver throws.
+ */
+export async function createService(app: App, options: ServiceOptions = {}): Promise<Service> {
+  const closing = new Closing();
+  try {
+    return await start(app, options, closing);
+  } catch (error) {
+    await closing
+      .close()
+      .catch((failure: unknown) => Promise.reject(new AggregateError([error, failure], String(error))));
+    throw error;
+  }
+}
+
+async function start(app: App, options: ServiceOptions, closing: Closing): Promise<Service> {
+  const { config } = app;
+  const nodeId = holdFolder(app, closing);
+  const store = closing.add(openStateStore({ folder: config.home.state, databaseUrl: config.service.databaseUrl }));
+  options.signal?.throwIfAborted();
+  await store.start();
+  const telemetry = closing.add(await startTelemetry(app, store, nodeId, options));
+  const access = openAccess(store, config.service);
+  const issued = await access.ensureAdmin({
+    password: config.service.adminPassword,
+    renew: options.renewAdminToken ?? false,
+  });
+  options.signal?.throwIfAborted();
+  await app.fleet.start();
+  const { fleet, executor, artifacts } = app;
+  const agents = closing.add(await openAgents({ fleet, executor, store, artifacts, telemetry, config, nodeId }));
+  options.signal?.throwIfAborted();
+  const found = await agents.start();
+  const state = { isDraining: false };
+  const isDraining = (): boolean => state.isDraining;
+  const checkReadiness = makeReadiness(app, store, isDraining);
+  const { metrics } = telemetry;
+  const parts: ServerParts = {
+    ...{
+      config: config.service,
+      agents,
+      access,
+      store,
+      artifacts,
+      telemetry,
+      metrics,
+      nodeId,
+      checkReadiness,
+      isDraining,
+    },
+  };
+  const { server, url, contentUrl } = await openDoors(parts, closing, options.signal);
+  const tell = (phase: string, detail?: string): void =>
+    telemetry.record({
+      op: "server.change",
+      phase,
+      startedAt: Date.now(),
+      durationMs: 0,
+      ...(detail === undefined ? {} : { detail }),
+    });
+  tell("ready", `requeued ${found.requeued}, lost ${found.lost}, woken ${found.woken}`);
+  let drained: ReturnType<Agents["drain"]> | undefined;
+  return {
+    ...{ url, contentUrl, adminToken: issued?.token, nodeId, server, agents, store },
+    drain: async () => {
+      state.isDraining = true;
+      if (drained === undefined) tell("draining");
+      drained ??= agents.drain(config.service.graceMs);
+      return await drained;
+    },
+    [Symbol.asyncDispose]: async () => {
+      state.isDraining = true;
+      tell("closing");
+      await closing.close();
+    },
+  };
+}
+
+/** One server per data folder: two would run the same agents. */
+function holdFolder({ config: { home } }: App, closing: Closing): string {
+  makeOpenFolder(home.root);
+  mkdirSync(home.state, { recursive: true, mode: 0o700 });
+  chmodSync(home.state, 0o700);
+  const lock = LockFile.tryAcquire(join(home.state, "server.lock"));
+  if (!(lock instanceof LockFile))
+    throw new PaddockError("invalid_config", `another server (pid ${lock.pid}) has the data folder ${home.root}`, {
+      hint: "Stop it first, or give this one a data folder of its own with PADDOCK_HOME.",
+    });
+  closing.add(lock);
+  return readNodeId(home.state);
+}
+
+async function startTelemetry(
+  { config }: App,
+  store: StateStore,
+  nodeId: string,
+  { logTo }: ServiceOptions,
+): Promise<TelemetryHandle> {
+  const { logLevel, otlpEndpoint, adminPassword, databaseUrl } = config.service;
+  const password = databaseUrl === undefined ? "" : decodeURIComponent(new URL(databaseUrl).password);
+  return await createTelemetry({
+    ...{ logLevel, otlpEndpoint, nodeId, version: PRODUCT_VERSION },
+    secrets: [adminPassword ?? "", password, databaseUrl ?? ""].filter((secret) => secret !== ""),
+    gauges: async () => {
+      const [agents, work] = await Promise.all([store.listAgentsOf(nodeId), store.countWork(nodeId)]);
+      const states = Object.groupBy(agents, ({ state }) => state);
+      const counts = Object.entries(states).map(([state, rows = []]) => [state, rows.length] as const);
+      const awake = agents.filter(({ state }) => state !== "slept").length;
+      return { agents: Object.fromEntries(counts), ...work, sandboxes: awake };
+    },
+    ...(logTo === undefined ? {} : { logTo }),
+  });
+}
+
+interface Doors {
+  readonly server: Server;
+  readonly url: string;
+  readonly contentUrl: string | undefined;
+}
+
+async function openDoors(parts: ServerParts, closing: Closing, signal: AbortSignal | undefined): Promise<Doors> {
+  const { host, port, contentPort } = parts.config;
+  const server = await buildServer(parts);
+  closing.defer(async () => await stopListening(server));
+  const content = contentPort === undefined ? undefined : await buildContentServer(parts);
+  if (content) closing.defer(async () => await stopListening(content));
+  signal?.throwIfAborted();
+  const contentUrl = content && (await listen(content, host, contentPort ?? 0));
+  return { server, url: await listen(server, host, port), contentUrl };
+}
