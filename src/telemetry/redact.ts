@@ -13,6 +13,8 @@ const FREE_TEXT = new Set(["message", "reason", "detail", "stack"]);
 type Rule = readonly [pattern: RegExp, replacement: string];
 const ANYWHERE: readonly Rule[] = [
   [/\b(bearer|basic)\s+[^\s"']+/gi, `$1 ${HIDDEN}`],
+  // Tokens of ours.
+  [/\bpdk_[\w-]+/g, HIDDEN],
   // Name and password in a URL, up to the last @ before the path.
   [/:\/\/[^\s/?#"']*@/g, `://${HIDDEN}@`],
 ];

@@ -40,6 +40,14 @@ test("secrets - what has the form of a secret leaves no trace in a message, reas
   );
 });
 
+test("secrets - a token of ours is written in no field", async () => {
+  await using observed = await observe();
+  const text = "agent-pdk_abcdefghijklmnop-x";
+  observed.telemetry.record(makeRequest({ principal: text, requestId: text }));
+  observed.telemetry.record(makeTask({ agent: "pdk_abcdefghijklmnop" }));
+  expect(observed.text()).not.toContain("abcdefghijklmnop");
+});
+
 test("secrets - a value named as secret is written in no field, whatever it is made of", async () => {
   const literal = fc
     .string({ unit: "grapheme", minLength: 6, maxLength: 40 })
