@@ -22,7 +22,7 @@ const HEALTH_P99_MS = 200;
 /** What the contract says of the stock server for the same: a controller that looks every few hundred milliseconds, and a client that polls. */
 const STOCK = "300 to 2500";
 
-const home = process.env["PADDOCK_HOME"] ?? "/var/tmp/paddock-bench";
+const home = "/var/tmp/paddock-bench";
 const loadBefore = readLoad();
 mkdirSync(home, { recursive: true, mode: 0o711 });
 // Templates stay; agents and responses of an earlier run do not.
