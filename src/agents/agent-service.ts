@@ -1,0 +1,241 @@
+import { randomUUID } from "node:crypto";
+import { PaddockError } from "../errors/error.ts";
+import type { AgentRow, PublishPermissions } from "../model/agent.ts";
+import { makeTaskId } from "../model/ids.ts";
+import type { Principal } from "../model/principal.ts";
+import type { ResponseRow } from "../model/response.ts";
+import type { SandboxFiles } from "../sandbox/files.ts";
+import type { IdempotencyKey, ResponseWithSegments } from "../store/state-store.ts";
+import type {
+  AgentDetails,
+  Agents,
+  NewAgent,
+  PostRequest,
+  RemixRequest,
+  ResponseAmendment,
+  SleepRequest,
+} from "./agents.ts";
+import { amendResponse, cancelOne, cancelPresent } from "./amending.ts";
+import { clearContext, SOFT_LIMIT_TOKENS } from "./context.ts";
+import { describeAgent } from "./details.ts";
+import { closeAll, drainAll } from "./draining.ts";
+import type { LiveEvent } from "./live-events.ts";
+import { createAgent, makePrompt, remixAgent } from "./making.ts";
+import type { Core } from "./parts.ts";
+import { Pruning } from "./pruning.ts";
+import { publish, unpublish } from "./publication.ts";
+import { removeAgent } from "./removing.ts";
+import { takeUp } from "./restart.ts";
+import type { Roster } from "./roster.ts";
+import { SleepTimers } from "./sleep-timers.ts";
+import { Timeouts } from "./timeouts.ts";
+
+type Posted = Awaited<ReturnType<Agents["post"]>>;
+
+/** The agents of one process and data folder. What needs more than a few lines has a file of its own. */
+export class AgentService implements Agents {
+  readonly #core: Core;
+  readonly #roster: Roster;
+  readonly #timeouts: Timeouts;
+  readonly #pruning: Pruning;
+  readonly #timers = new SleepTimers();
+  readonly #close: () => void;
+  #closed: Promise<void> | undefined;
+
+  /** `close` aborts `core.closing`. */
+  constructor(core: Core, roster: Roster, close: () => void) {
+    this.#core = core;
+    this.#roster = roster;
+    this.#timeouts = new Timeouts(core, roster);
+    this.#pruning = new Pruning(core);
+    this.#close = close;
+  }
+
+  async start(): ReturnType<Agents["start"]> {
+    const { store, nodeId, config } = this.#core;
+    this.#core.reign = await store.beginReign(nodeId, config.service.publicUrl ?? null);
+    const found = await takeUp(this.#core, this.#roster);
+    await this.#pruning.start();
+    this.#timeouts.start();
+    return found;
+  }
+
+  async drain(graceMs: number): ReturnType<Agents["drain"]> {
+    return await drainAll(this.#core, this.#roster, graceMs);
+  }
+
+  async create(request: NewAgent, by: Principal, key?: IdempotencyKey): Promise<AgentRow> {
+    this.#assertOpen();
+    return await createAgent(this.#core, this.#roster, request, by, key);
+  }
+
+  async remix(parent: AgentRow, request: RemixRequest, by: Principal): Promise<AgentRow> {
+    this.#assertOpen();
+    return await remixAgent(this.#core, this.#roster, parent, request, by);
+  }
+
+  async remove(agent: AgentRow): Promise<void> {
+    this.#timers.cancel(agent.id);
+    await removeAgent(this.#core, this.#roster, agent);
+  }
+
+  async sleep(agent: AgentRow, { delaySeconds, note }: SleepRequest, by: Principal): Promise<AgentRow> {
+    const present = await this.#look(agent);
+    if (present.state === "slept") throw alreadySleeping();
+    const order = { reason: "user", by: by.name, delaySeconds, note, cancels: true } as const;
+    const sleep = async (): Promise<AgentRow | undefined> => await this.#roster.get(agent).sleep(order);
+    if (delaySeconds > 0) {
+      const report = (error: unknown): void => this.#core.telemetry.problem("agents.sleep", error);
+      this.#timers.set(agent.id, delaySeconds * 1000, () => void sleep().catch(report));
+      return present;
+    }
+    this.#timers.cancel(agent.id);
+    const asleep = await sleep();
+    if (asleep === undefined) throw alreadySleeping();
+    return asleep;
+  }
+
+  async wake(agent: AgentRow, prompt: string | null, by: Principal): Promise<AgentRow> {
+    this.#assertOpen();
+    const live = this.#roster.get(agent);
+    this.#timers.cancel(agent.id);
+    if (live.isGone) throw noAgent();
+    if (!(await live.wake("user_wake", by.name))) {
+      const { state } = await this.#look(agent);
+      throw new PaddockError("wrong_state", `Cannot wake agent in ${state} state - only sleeping agents can be woken`);
+    }
+    const { agent: woken } = live;
+    if (prompt !== null)
+      await this.#insert(woken, { ...makePrompt(prompt, by.name), refuseBusy: false, key: undefined });
+    return woken;
+  }
+
+  async cancel(agent: AgentRow, by: Principal): Promise<boolean> {
+    return await cancelPresent(this.#core, this.#roster, agent, by);
+  }
+
+  async cancelResponse(agent: AgentRow, responseId: string, by: Principal): Promise<boolean> {
+    return await cancelOne(this.#core, this.#roster, agent, responseId, by);
+  }
+
+  async post(agent: AgentRow, request: PostRequest, by: Principal): Promise<Posted> {
+    this.#assertOpen();
+    const { options, input, refuseBusy, key } = request;
+    if (agent.lastContextLength >= SOFT_LIMIT_TOKENS) throw contextFull(agent);
+    if (this.#roster.find(agent.id)?.isGone) throw noAgent();
+    if (agent.state === "slept") {
+      if (!request.mayWake) throw new PaddockError("forbidden", "You can only wake your own agents.");
+      this.#timers.cancel(agent.id);
+      await this.#roster.get(agent).wake("implicit_wake", by.name);
+    }
+    const made = { id: randomUUID(), taskId: makeTaskId(), createdBy: by.name, input, options, createdAt: Date.now() };
+    return await this.#insert(agent, { ...made, refuseBusy, key });
+  }
+
+  async amend(agent: AgentRow, responseId: string, change: ResponseAmendment): Promise<ResponseWithSegments> {
+    return await amendResponse(this.#core, this.#roster, agent, responseId, change);
+  }
+
+  async awaitResponse(
+    responseId: string,
+    until: { readonly version: number } | "ended",
+    signal: AbortSignal,
+  ): Promise<ResponseWithSegments | undefined> {
+    return await this.#core.logs.awaitResponse(responseId, until, signal);
+  }
+
+  follow(responseId: string, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LiveEvent> {
+    return this.#core.logs.follow(responseId, lastEventId, signal);
+  }
+
+  async files(agent: AgentRow, signal: AbortSignal): Promise<SandboxFiles> {
+    return (await this.#roster.get(agent).awaitLease(signal)).sandbox.files;
+  }
+
+  async runtime(agent: AgentRow): ReturnType<Agents["runtime"]> {
+    const { wokeAt, runtimeMs } = await this.#look(agent);
+    const currentMs = wokeAt === null ? 0 : Math.max(0, Date.now() - wokeAt);
+    return { totalSeconds: Math.floor((runtimeMs + currentMs) / 1000), currentSeconds: Math.floor(currentMs / 1000) };
+  }
+
+  async details(agent: AgentRow): Promise<AgentDetails> {
+    return await describeAgent(this.#core, this.#roster, await this.#look(agent), this.#timers.dueAt(agent.id));
+  }
+
+  async publish(agent: AgentRow, permissions: PublishPermissions, by: Principal): Promise<AgentRow> {
+    return await publish(this.#core, this.#roster, agent, permissions, by);
+  }
+
+  async unpublish(agent: AgentRow): Promise<AgentRow> {
+    return await unpublish(this.#core, agent);
+  }
+
+  async clearContext(agent: AgentRow, kind: "clear" | "compact"): Promise<AgentRow> {
+    return await clearContext(this.#core, agent, kind);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#dispose();
+    await this.#closed;
+  }
+
+  async #dispose(): Promise<void> {
+    this.#core.isDraining = true;
+    this.#timers[Symbol.dispose]();
+    this.#timeouts[Symbol.dispose]();
+    this.#pruning[Symbol.dispose]();
+    await closeAll(this.#core, this.#roster, this.#close);
+    this.#core.logs[Symbol.dispose]();
+  }
+
+  async #insert(
+    agent: AgentRow,
+    {
+      refuseBusy,
+      key,
+      ...response
+    }: Pick<ResponseRow, "id" | "taskId" | "createdBy" | "input" | "options" | "createdAt"> & {
+      readonly refuseBusy: boolean;
+      readonly key: IdempotencyKey | undefined;
+    },
+  ): Promise<Posted> {
+    const { store, config } = this.#core;
+    const {
+      row,
+      agent: present,
+      isNew,
+    } = await store.insertResponse(agent.id, response, {
+      refuseBusy,
+      maxQueued: config.service.maxQueuedPerAgent,
+      maxOfPrincipal: config.service.maxQueuedPerPrincipal,
+      ...(key === undefined ? {} : { key }),
+    });
+    if (!isNew) return { row, isNew };
+    const live = this.#roster.get(present);
+    if (live.isGone) throw noAgent();
+    live.see(present);
+    live.poke();
+    return { row, isNew };
+  }
+
+  async #look(agent: AgentRow): Promise<AgentRow> {
+    const present = await this.#core.store.getAgent(agent.id);
+    if (present === undefined) throw noAgent();
+    return present;
+  }
+
+  #assertOpen(): void {
+    if (this.#core.isDraining) throw new PaddockError("draining", "the server is about to stop");
+  }
+}
+
+const noAgent = (): PaddockError => new PaddockError("not_found", "Agent not found");
+const alreadySleeping = (): PaddockError => new PaddockError("wrong_state", "Agent is already sleeping");
+
+function contextFull({ name, lastContextLength }: AgentRow): PaddockError {
+  const clear = `Clear context via POST /api/v0/agents/${name}/context/clear and try again.`;
+  return new PaddockError(
+    "context_full",
+    `Context is full (${lastContextLength} / ${SOFT_LIMIT_TOKENS} tokens). ${clear}`,
+  );
+}

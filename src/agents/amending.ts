@@ -1,0 +1,94 @@
+import { PaddockError } from "../errors/error.ts";
+import type { AgentRow } from "../model/agent.ts";
+import type { Principal } from "../model/principal.ts";
+import { isTerminalStatus, type ResponseRow } from "../model/response.ts";
+import type { ResponseWithSegments } from "../store/state-store.ts";
+import type { ResponseAmendment } from "./agents.ts";
+import type { Core } from "./parts.ts";
+import type { Roster } from "./roster.ts";
+import { cancelRow } from "./sleeping.ts";
+
+/** Ends the running response, else the newest that waits. */
+export async function cancelPresent(core: Core, roster: Roster, agent: AgentRow, by: Principal): Promise<boolean> {
+  const running = roster.find(agent.id)?.run?.row.id;
+  if (running !== undefined && (await endRow(core, roster, agent, running, by))) return true;
+  for (;;) {
+    const query = { status: "pending", order: "desc", limit: 1, offset: 0 } as const;
+    const [newest] = await core.store.listResponses(agent.id, query);
+    if (newest === undefined) return false;
+    if (await endRow(core, roster, agent, newest.row.id, by)) return true;
+  }
+}
+
+/** Throws `not_found`. */
+export async function cancelOne(
+  core: Core,
+  roster: Roster,
+  agent: AgentRow,
+  responseId: string,
+  by: Principal,
+): Promise<boolean> {
+  await findRow(core, agent, responseId);
+  return await endRow(core, roster, agent, responseId, by);
+}
+
+/** Throws `not_found` and, for another status than the one it has ended with, `task_ended`. */
+export async function amendResponse(
+  core: Core,
+  roster: Roster,
+  agent: AgentRow,
+  responseId: string,
+  change: ResponseAmendment,
+): Promise<ResponseWithSegments> {
+  const { store, logs } = core;
+  const row = await findRow(core, agent, responseId);
+  const { status, input, segments, outputContent } = change;
+  const rest = { ...(input === undefined ? {} : { input }), ...(outputContent === undefined ? {} : { outputContent }) };
+  if (isTerminalStatus(row.status) && status !== undefined && status !== row.status) throw hasEnded(row);
+  if (segments.length > 0 || Object.keys(rest).length > 0) await store.amendResponse(responseId, { segments, ...rest });
+  if (status !== undefined && isTerminalStatus(status) && !isTerminalStatus(row.status)) {
+    const ended = await store.endResponse(responseId, { status });
+    if (ended === undefined) await assertStatus(core, responseId, status);
+    await stopRun(core, roster, agent, responseId);
+  }
+  logs.changed(responseId);
+  const amended = await store.getResponse(responseId);
+  if (amended === undefined) throw noResponse();
+  return amended;
+}
+
+/** The row first, so that it stays cancelled whatever the run still writes; then its processes. */
+async function endRow(
+  core: Core,
+  roster: Roster,
+  agent: AgentRow,
+  responseId: string,
+  _by: Principal,
+): Promise<boolean> {
+  if ((await cancelRow(core, responseId, "user_cancel")) === undefined) return false;
+  await stopRun(core, roster, agent, responseId);
+  return true;
+}
+
+/** Kills what a response runs whose row has ended. The agent is idle at once when nothing else waits. */
+async function stopRun(core: Core, roster: Roster, agent: AgentRow, responseId: string): Promise<void> {
+  const live = roster.find(agent.id);
+  if (live?.run?.row.id === responseId) live.run.abort(new PaddockError("cancelled", "the task was cancelled"));
+  live?.see(await core.store.settleAgent(agent.id, Date.now()));
+}
+
+async function findRow({ store }: Core, agent: AgentRow, responseId: string): Promise<ResponseRow> {
+  const row = await store.findResponse(responseId);
+  if (row === undefined || row.agentId !== agent.id) throw noResponse();
+  return row;
+}
+
+async function assertStatus({ store }: Core, responseId: string, status: ResponseRow["status"]): Promise<void> {
+  const row = await store.findResponse(responseId);
+  if (row === undefined) throw noResponse();
+  if (row.status !== status) throw hasEnded(row);
+}
+
+const noResponse = (): PaddockError => new PaddockError("not_found", "Response not found");
+const hasEnded = ({ status }: ResponseRow): PaddockError =>
+  new PaddockError("task_ended", `the response has ended as ${status}`);

@@ -1,0 +1,29 @@
+import { compileLimits } from "../executor/compile.ts";
+import type { AgentRow } from "../model/agent.ts";
+import type { AgentDetails } from "./agents.ts";
+import type { Core } from "./parts.ts";
+import type { Roster } from "./roster.ts";
+import { formatTime } from "./timestamp.ts";
+
+export async function describeAgent(
+  { store }: Core,
+  roster: Roster,
+  agent: AgentRow,
+  sleepsAt: number | undefined,
+): Promise<AgentDetails> {
+  const { nodeType, network, bare, limits } = agent.settings;
+  const [pending, processing] = await Promise.all([
+    store.countResponses(agent.id, "pending"),
+    store.countResponses(agent.id, "processing"),
+  ]);
+  return {
+    nodeType,
+    network: network ?? null,
+    bare: bare ?? null,
+    limits: compileLimits(limits),
+    setup: agent.setupReport,
+    queue: { pending, processing },
+    sandboxId: roster.find(agent.id)?.place.lease?.sandbox.id ?? null,
+    sleepsAt: sleepsAt === undefined ? null : formatTime(sleepsAt),
+  };
+}

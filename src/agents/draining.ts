@@ -1,0 +1,47 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { PaddockError } from "../errors/error.ts";
+import { SYSTEM } from "./markers.ts";
+import type { Core } from "./parts.ts";
+import type { ResponseRun } from "./response-run.ts";
+import { giveBack } from "./restart.ts";
+import type { Roster } from "./roster.ts";
+
+const POLL_MS = 20;
+
+/** Lets what runs end within the time, and gives back the rest. What waits stays queued for the next process. */
+export async function drainAll(
+  core: Core,
+  roster: Roster,
+  graceMs: number,
+): Promise<{ finished: number; handedBack: number }> {
+  core.isDraining = true;
+  const until = performance.now() + graceMs;
+  const running = listRuns(roster);
+  while (listRuns(roster).length > 0 && performance.now() < until && !core.closing.aborted) await sleep(POLL_MS);
+  const left = listRuns(roster);
+  for (const run of left) await handBack(core, run);
+  return { finished: running.length - left.length, handedBack: left.length };
+}
+
+/** Ends every sandbox. Agents are asleep then, with their queues as they are. */
+export async function closeAll(core: Core, roster: Roster, close: () => void): Promise<void> {
+  for (const run of listRuns(roster)) await handBack(core, run).catch(() => undefined);
+  const stopped = new PaddockError("cancelled", "the server stopped");
+  const closing = [...roster].map(async (live) => {
+    live.interrupt(stopped);
+    await live.sleep({ reason: "server_restart", by: SYSTEM, delaySeconds: 0, cancels: false });
+  });
+  await Promise.allSettled(closing);
+  close();
+}
+
+function listRuns(roster: Roster): ResponseRun[] {
+  return [...roster].flatMap(({ run }) => (run === undefined ? [] : [run]));
+}
+
+/** The row first: what the run writes afterwards is refused. */
+async function handBack(core: Core, run: ResponseRun): Promise<void> {
+  await giveBack(core, run.row, run.fence);
+  core.logs.changed(run.row.id);
+  run.abort(new PaddockError("cancelled", "the server stopped"));
+}

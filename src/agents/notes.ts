@@ -1,0 +1,19 @@
+import type { SetupReport } from "../model/agent.ts";
+import type { Segment } from "../model/response.ts";
+import { formatTime } from "./timestamp.ts";
+
+export const makeNote = (level: "info" | "warning", text: string): Segment => ({
+  type: "note",
+  level,
+  text,
+  at: formatTime(),
+});
+
+/** What each task is told of a setup that did not succeed; it runs all the same. */
+export function describeSetup(setup: SetupReport | null): readonly Segment[] {
+  if (setup === null || setup.status === "ok") return [];
+  const { status, exit_code: code, signal } = setup;
+  const how = signal !== undefined ? `signal ${signal}` : `exit status ${code ?? "unknown"}`;
+  const what = status === "timeout" ? "ran out of time and was killed" : `failed with ${how}`;
+  return [makeNote("warning", `The setup code ${what}. The agent's details show its output.`)];
+}

@@ -1,0 +1,159 @@
+import { PaddockError, toPaddockError } from "../errors/error.ts";
+import type { TaskEvent } from "../executor/executor.ts";
+import type { AgentRow } from "../model/agent.ts";
+import type { ResponseRow, Segment } from "../model/response.ts";
+import type { TaskResult } from "../model/result.ts";
+import type { Fence, ResponseEnd } from "../store/state-store.ts";
+import type { Journal } from "../store/task-store.ts";
+import type { Slot } from "./fair-slots.ts";
+import { describeSetup, makeNote } from "./notes.ts";
+import type { Core } from "./parts.ts";
+import { persist } from "./persist.ts";
+import { findRoom } from "./room.ts";
+import { SegmentWriter } from "./segment-writer.ts";
+import { TaskClock } from "./task-clock.ts";
+import { chooseShape, readWork } from "./work.ts";
+import type { Workplace } from "./workplace.ts";
+
+/** What a response runs with. */
+export interface RunPlace {
+  readonly core: Core;
+  readonly agent: AgentRow;
+  readonly place: Workplace;
+  readonly slot: Slot;
+  readonly evict: () => Promise<boolean>;
+}
+
+/** The records of a response are its segments; there is no journal beside them. */
+const NO_JOURNAL: Journal = { append: () => undefined, close: () => undefined };
+
+/** A claimed response on its way to its end. Whoever ends its row otherwise aborts it after that. */
+export class ResponseRun {
+  readonly row: ResponseRow;
+  readonly fence: Fence;
+  readonly #place: RunPlace;
+  readonly #controller = new AbortController();
+  readonly #clock: TaskClock;
+
+  constructor(row: ResponseRow, place: RunPlace) {
+    this.row = row;
+    this.#place = place;
+    this.fence = { nodeId: place.core.nodeId, reign: place.core.reign, attempt: row.attempts };
+    this.#clock = new TaskClock(row);
+  }
+
+  /** Kills the task's processes. What it still writes is refused by the store if its row has ended. */
+  abort(error: PaddockError): void {
+    this.#controller.abort(error);
+  }
+
+  /** Rejects only when the store cannot keep the end and the process is done with its agents. */
+  async run(): Promise<void> {
+    const { core } = this.#place;
+    const { store, logs } = core;
+    const { row, fence } = this;
+    const earlier = row.attempts > 1 ? (await store.listSegments(row.id, 0)).length : 0;
+    const live = logs.open(row.id, earlier);
+    live.status("processing");
+    logs.changed(row.id);
+    const { signal } = this.#controller;
+    const append = (segments: readonly Segment[]): Promise<number | false> =>
+      persist(core, () => store.appendSegments(row.id, fence, segments), signal);
+    const writer = new SegmentWriter({ append, live });
+    const outcome = await this.#attempt(writer, (phase, detail) => live.phase(phase, detail));
+    const end = makeEnd(outcome, await writer.end(outcome));
+    const isOurs = await persist(core, () => store.finishResponse(row.id, fence, end));
+    this.#record(outcome, isOurs ? end.status : undefined);
+  }
+
+  async #attempt(
+    writer: SegmentWriter,
+    onPhase: (phase: string, detail?: string) => void,
+  ): Promise<TaskResult | PaddockError> {
+    try {
+      return await this.#work(writer, onPhase);
+    } catch (error) {
+      const { signal } = this.#controller;
+      return toPaddockError(signal.aborted && !(error instanceof PaddockError) ? signal.reason : error);
+    }
+  }
+
+  async #work(writer: SegmentWriter, onPhase: (phase: string, detail?: string) => void): Promise<TaskResult> {
+    const { core, agent, place, slot, evict } = this.#place;
+    const { row } = this;
+    const { signal } = this.#controller;
+    const work = readWork(row.input, agent.settings, row.options.timeoutMs);
+    const lease = await place.open(chooseShape(agent, work), {
+      signal,
+      withRoom: (attempt) => findRoom({ core, slot, signal, evict }, attempt),
+      onPhase: (phase, detail) => {
+        this.#clock.begin(phase);
+        onPhase(phase, detail);
+      },
+    });
+    this.#clock.begin("run");
+    const notes = [...describeSetup(place.setup), ...work.notes.map((text) => makeNote("info", text))];
+    if (notes.length > 0) await writer.write(notes);
+    return await core.executor.runTask(work.task, {
+      taskId: row.taskId,
+      plan: work.plan,
+      lease,
+      journal: NO_JOURNAL,
+      signal,
+      onEvent: (event) => {
+        this.#report(event);
+        return writer.onEvent(event);
+      },
+    });
+  }
+
+  #report(event: TaskEvent): void {
+    if (event.type !== "call_finished") return;
+    const { core, agent } = this.#place;
+    const { row } = this;
+    const { record } = event;
+    core.telemetry.record({
+      op: "call.run",
+      startedAt: Date.parse(record.start_time),
+      durationMs: record.execution_time_ms,
+      ...(record.error === undefined ? {} : { errorCode: record.error.code }),
+      responseId: row.id,
+      agent: agent.name,
+      principal: row.createdBy,
+      record,
+      traceparent: row.options.traceparent,
+    });
+  }
+
+  /** `status` undefined: somebody else has ended the row, as far as telemetry knows by cancelling it. */
+  #record(outcome: TaskResult | PaddockError, status: ResponseEnd["status"] | undefined): void {
+    const { core, agent } = this.#place;
+    const { row } = this;
+    const code = outcome instanceof PaddockError ? outcome.code : outcome.error?.code;
+    core.telemetry.record({
+      op: "task.run",
+      ...this.#clock.finish(),
+      ...(code === undefined ? {} : { errorCode: code }),
+      responseId: row.id,
+      taskId: row.taskId,
+      agent: agent.name,
+      nodeType: agent.settings.nodeType,
+      principal: row.createdBy,
+      status: status ?? "cancelled",
+      attempt: row.attempts,
+      calls: outcome instanceof PaddockError ? 0 : outcome.tool_calls.length,
+      traceparent: row.options.traceparent,
+    });
+  }
+}
+
+function makeEnd(
+  outcome: TaskResult | PaddockError,
+  written: Pick<ResponseEnd, "outputContent" | "segments">,
+): ResponseEnd {
+  if (!(outcome instanceof PaddockError)) {
+    const { status, error } = outcome;
+    return { ...written, status, ...(error === undefined ? {} : { error }) };
+  }
+  return { ...written, status: outcome.code === "cancelled" ? "cancelled" : "failed", error: outcome.toJSON() };
+}

@@ -1,0 +1,77 @@
+import { PaddockError } from "../errors/error.ts";
+import type { AgentRow } from "../model/agent.ts";
+import type { VolumeId } from "../model/ids.ts";
+import type { Fence, ResponseEnd } from "../store/state-store.ts";
+import { makeSlept, SYSTEM, writeMarker } from "./markers.ts";
+import type { Core } from "./parts.ts";
+import type { Roster } from "./roster.ts";
+import { ASLEEP } from "./sleeping.ts";
+
+/** Takes up what an earlier process of this data folder left. Nothing else happens to its agents meanwhile. */
+export async function takeUp(
+  core: Core,
+  roster: Roster,
+): Promise<{ requeued: number; lost: number; woken: number; volumesRemoved: number }> {
+  const { store, nodeId } = core;
+  const claims = await store.takeOverClaims(nodeId, core.reign);
+  const counts = { requeued: 0, lost: 0 };
+  for (const { row, fence } of claims) counts[await giveBack(core, row, fence)] += 1;
+  const volumes = await core.fleet.volumes.list();
+  const agents = await store.listAgentsOf(nodeId);
+  for (const agent of agents) await layDown(core, agent);
+  const owned = new Set(agents.map(({ volumeId }) => volumeId));
+  const volumesRemoved = await removeVolumes(
+    core,
+    volumes.filter((id) => !owned.has(id)),
+  );
+  const unfinished = new Set((await store.listUnfinished(nodeId)).map(({ agentId }) => agentId));
+  const waiting = agents.filter(({ id }) => unfinished.has(id));
+  for (const agent of waiting) roster.get(agent).poke();
+  return { ...counts, woken: waiting.length, volumesRemoved };
+}
+
+/** The end of a response whose process is gone, or goes: work that may run twice waits again. */
+export async function giveBack(
+  { store }: Core,
+  { id, options }: { readonly id: string; readonly options: { readonly idempotent: boolean } },
+  fence: Fence,
+): Promise<"requeued" | "lost"> {
+  if (options.idempotent) {
+    await store.requeueResponse(id, fence);
+    return "requeued";
+  }
+  await store.finishResponse(id, fence, makeLost());
+  return "lost";
+}
+
+function makeLost(): ResponseEnd {
+  const error = new PaddockError("task_lost", "the server stopped while the task ran").toJSON();
+  return {
+    status: "failed",
+    error,
+    outputContent: [{ type: "text", title: "Result", content: `${error.message}\n${error.code}: ${error.hint}` }],
+  };
+}
+
+/** It was awake when its process ended: how long it was is known up to what it did last. */
+async function layDown({ store }: Core, agent: AgentRow): Promise<void> {
+  if (agent.state === "slept") return;
+  const wokeAt = agent.wokeAt ?? agent.createdAt;
+  const runtimeMs = Math.max(0, (agent.lastActivityAt ?? wokeAt) - wokeAt);
+  await store.updateAgent(agent.id, { ...ASLEEP, runtimeMs: agent.runtimeMs + runtimeMs });
+  await writeMarker(store, agent, makeSlept({ reason: "server_restart", by: SYSTEM, delaySeconds: 0, runtimeMs }));
+}
+
+/** A volume is made after its agent's row and removed before it. The rows were read after these were listed: they belong to nobody. */
+async function removeVolumes({ fleet, telemetry }: Core, ids: readonly VolumeId[]): Promise<number> {
+  let removed = 0;
+  for (const id of ids) {
+    try {
+      await fleet.volumes.remove(id);
+      removed += 1;
+    } catch (error) {
+      telemetry.problem("agents.volumes", error);
+    }
+  }
+  return removed;
+}

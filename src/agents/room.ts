@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { PaddockError } from "../errors/error.ts";
+import { backoffMs } from "../lib/backoff.ts";
+import type { Slot } from "./fair-slots.ts";
+import type { Core } from "./parts.ts";
+
+const BACKOFF = { baseMs: 50, capMs: 2000 };
+
+export interface RoomRequest {
+  readonly core: Core;
+  readonly slot: Slot;
+  readonly signal: AbortSignal;
+  /** Puts the agent to sleep that has been idle longest; false when there is none. */
+  readonly evict: () => Promise<boolean>;
+}
+
+/**
+ * Tries until there is room for a sandbox: first at the cost of the agent that has been idle longest, else later. The slot is others' meanwhile. Throws
+ * `capacity` when the time for it is over.
+ */
+export async function findRoom<T>(request: RoomRequest, attempt: () => Promise<T>): Promise<T> {
+  const { core, slot, signal, evict } = request;
+  const until = performance.now() + core.tuning.capacityWaitMs;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const isFull = error instanceof PaddockError && error.code === "capacity";
+      if (!isFull || performance.now() >= until) throw error;
+    }
+    await slot.lend(signal, async () => {
+      if (!(await evict())) await sleep(backoffMs(Math.min(tries, 10), BACKOFF), undefined, { signal });
+    });
+  }
+}

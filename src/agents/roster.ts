@@ -1,0 +1,59 @@
+import type { AgentRow } from "../model/agent.ts";
+import type { AgentId } from "../model/ids.ts";
+import { LiveAgent, type LiveAgentOptions } from "./live-agent.ts";
+import { SYSTEM } from "./markers.ts";
+import type { Core } from "./parts.ts";
+
+/** The agents that are awake here or have something to do. Who is not in it is asleep. */
+export class Roster implements Iterable<LiveAgent> {
+  readonly #core: Core;
+  readonly #live = new Map<AgentId, LiveAgent>();
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** A new agent, whose sandbox is wanted now. */
+  begin(agent: AgentRow, prepare?: LiveAgentOptions["prepare"]): void {
+    this.#add(agent, true, prepare).poke();
+  }
+
+  /** An agent as this process knows it; one that it did not know is asleep. */
+  get(agent: AgentRow): LiveAgent {
+    return this.#live.get(agent.id) ?? this.#add(agent, false);
+  }
+
+  find(id: AgentId): LiveAgent | undefined {
+    return this.#live.get(id);
+  }
+
+  [Symbol.iterator](): Iterator<LiveAgent> {
+    return this.#live.values();
+  }
+
+  /** Puts the agent to sleep that has been idle longest, for its room. False when there is none. */
+  async evict(): Promise<boolean> {
+    const idle = [...this.#live.values()].filter((live) => live.isIdle);
+    const [longest] = idle.toSorted((one, other) => idleSince(one) - idleSince(other));
+    if (longest === undefined) return false;
+    const order = { reason: "capacity", by: SYSTEM, delaySeconds: 0, cancels: false, states: ["idle"] } as const;
+    return (await longest.sleep(order)) !== undefined;
+  }
+
+  #add(agent: AgentRow, isAwake: boolean, prepare?: LiveAgentOptions["prepare"]): LiveAgent {
+    const live = new LiveAgent(this.#core, agent, {
+      isAwake,
+      prepare,
+      evict: () => this.evict(),
+      onRest: () => this.#forget(live),
+    });
+    this.#live.set(agent.id, live);
+    return live;
+  }
+
+  #forget(live: LiveAgent): void {
+    if (live.isQuiet && this.#live.get(live.agent.id) === live) this.#live.delete(live.agent.id);
+  }
+}
+
+const idleSince = ({ agent }: LiveAgent): number => agent.idleFrom ?? 0;

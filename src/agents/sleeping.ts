@@ -1,0 +1,91 @@
+import type { AgentRow, AgentState } from "../model/agent.ts";
+import type { ResponseRow, Segment } from "../model/response.ts";
+import type { LiveAgent } from "./live-agent.ts";
+import { makeCancelled, makeSlept, type SleepReason, writeMarker } from "./markers.ts";
+import type { Core } from "./parts.ts";
+import { persist } from "./persist.ts";
+
+export interface SleepOrder {
+  readonly reason: SleepReason;
+  readonly by: string;
+  readonly delaySeconds: number;
+  readonly note?: string | undefined;
+  /** Every response that waits or runs is cancelled. */
+  readonly cancels: boolean;
+  /** Only in these. Default: in every state but `slept`. */
+  readonly states?: readonly AgentState[];
+}
+
+const AWAKE: readonly AgentState[] = ["init", "idle", "busy"];
+const PAGE = 1000;
+
+/**
+ * Takes an agent's sandbox and leaves its workspace. Responses that come after this has begun are not cancelled: they wake it again. Undefined when it
+ * was asleep, in none of the states, or is gone; nothing is changed then.
+ */
+export async function putToSleep(live: LiveAgent, order: SleepOrder): Promise<AgentRow | undefined> {
+  const { core } = live;
+  const { store } = core;
+  const now = Date.now();
+  const before = await store.getAgent(live.agent.id);
+  if (before === undefined) {
+    await dissolve(live);
+    return undefined;
+  }
+  const waiting = order.cancels ? await listOpen(core, live) : [];
+  const sessionMs = before.wokeAt === null ? 0 : Math.max(0, now - before.wokeAt);
+  const patch = { ...ASLEEP, runtimeMs: before.runtimeMs + sessionMs } as const;
+  const asleep = await store.updateAgent(before.id, patch, { states: order.states ?? AWAKE });
+  if (asleep === undefined) return undefined;
+  live.see(asleep);
+  live.isAwake = false;
+  live.announce();
+  for (const { id } of waiting) await cancelRow(core, id, order.reason);
+  await live.place.close();
+  await persist(core, () => writeMarker(store, asleep, makeSlept({ ...order, runtimeMs: sessionMs })));
+  core.telemetry.record({
+    op: "agent.change",
+    startedAt: now,
+    durationMs: Date.now() - now,
+    agent: asleep.name,
+    from: before.state,
+    to: "slept",
+    reason: order.reason,
+    principal: order.by,
+  });
+  return asleep;
+}
+
+export const ASLEEP = { state: "slept", idleFrom: null, busyFrom: null, wokeAt: null } as const;
+
+/** Ends a response as cancelled, whatever it is doing. Undefined when it had ended before. */
+export async function cancelRow(
+  core: Core,
+  responseId: string,
+  reason: "user_cancel" | SleepReason,
+): Promise<ResponseRow | undefined> {
+  const segments: readonly Segment[] = [makeCancelled(reason)];
+  const ended = await core.store.endResponse(responseId, { status: "cancelled", segments });
+  core.logs.changed(responseId);
+  return ended;
+}
+
+/** Its row is gone: nothing of it stays. */
+async function dissolve(live: LiveAgent): Promise<void> {
+  live.isGone = true;
+  live.isAwake = false;
+  live.announce();
+  await live.place.close();
+}
+
+async function listOpen({ store }: Core, { agent }: LiveAgent): Promise<readonly ResponseRow[]> {
+  const rows: ResponseRow[] = [];
+  for (const status of ["processing", "pending"] as const) {
+    for (let offset = 0; ; offset += PAGE) {
+      const page = await store.listResponses(agent.id, { status, order: "asc", limit: PAGE, offset });
+      rows.push(...page.map(({ row }) => row));
+      if (page.length < PAGE) break;
+    }
+  }
+  return rows;
+}

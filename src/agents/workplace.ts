@@ -1,0 +1,103 @@
+import type { Lease } from "../fleet/lease.ts";
+import type { AgentRow, SetupReport } from "../model/agent.ts";
+import type { Core } from "./parts.ts";
+import { persist } from "./persist.ts";
+import { runSetup } from "./setup.ts";
+import { type Shape, sameShape } from "./work.ts";
+
+/** Where a sandbox sees its agent's workspace. */
+export const AGENT_PATH = "/agent";
+
+export interface OpenOptions {
+  readonly signal: AbortSignal;
+  /** Makes the sandbox through `attempt`, as often as there is no room. */
+  readonly withRoom: (attempt: () => Promise<Lease>) => Promise<Lease>;
+  readonly onPhase: (phase: "sandbox" | "setup", detail?: string) => void;
+}
+
+/** The sandbox of one agent over its volume: at most one at a time. Calls do not overlap; the agent sees to that. */
+export class Workplace {
+  readonly #core: Core;
+  readonly #agent: AgentRow;
+  readonly #onLost: () => void;
+  #lease: Lease | undefined;
+  #shape: Shape | undefined;
+  /** Of the present sandbox. */
+  setup: SetupReport | null = null;
+
+  /** `onLost`: the sandbox has ended, and nobody here wanted it. */
+  constructor(core: Core, agent: AgentRow, onLost: () => void) {
+    this.#core = core;
+    this.#agent = agent;
+    this.#onLost = onLost;
+  }
+
+  /** The living sandbox. */
+  get lease(): Lease | undefined {
+    return this.#lease?.sandbox.end === undefined ? this.#lease : undefined;
+  }
+
+  /** The sandbox of this shape, with setup run in it: the present one, or a new one in its place, which ends every process of the old. */
+  async open(shape: Shape, options: OpenOptions): Promise<Lease> {
+    const present = this.lease;
+    if (present !== undefined && this.#shape !== undefined && sameShape(this.#shape, shape)) return present;
+    await this.close();
+    options.onPhase("sandbox");
+    await this.#core.fleet.volumes.make(this.#agent.volumeId, shape.limits.workspaceBytes);
+    const lease = await options.withRoom(() => this.#make(shape, options));
+    try {
+      options.onPhase("setup");
+      const { setupTimeoutMs } = this.#core.config.service;
+      this.setup = await runSetup(lease, this.#agent, { timeoutMs: setupTimeoutMs, signal: options.signal });
+    } catch (error) {
+      await lease.close().catch((failure: unknown) => this.#core.telemetry.problem("agents.close", failure));
+      throw error;
+    }
+    this.#lease = lease;
+    this.#shape = shape;
+    void lease.sandbox.ended.then(() => {
+      if (this.#lease === lease) this.#onLost();
+    });
+    if (this.setup !== null) await this.report(this.setup);
+    return lease;
+  }
+
+  /** What `GET .../details` shows as the setup's end. */
+  async report(setup: SetupReport | null): Promise<void> {
+    const { store } = this.#core;
+    await persist(this.#core, () => store.updateAgent(this.#agent.id, { setupReport: setup }));
+  }
+
+  /** Ends the sandbox with all that runs in it. What cannot be removed at once is removed by the fleet's sweep. */
+  async close(): Promise<void> {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    this.#shape = undefined;
+    this.setup = null;
+    await lease?.close().catch((error: unknown) => this.#core.telemetry.problem("agents.close", error));
+  }
+
+  async #make(shape: Shape, { signal, onPhase }: OpenOptions): Promise<Lease> {
+    return await this.#core.fleet.lease({
+      nodeType: shape.nodeType,
+      limits: shape.limits,
+      network: shape.network,
+      env: this.#agent.settings.env,
+      bare: shape.bare,
+      signal,
+      onProgress: (message) => onPhase("sandbox", message),
+      workspace: { kind: "volume", volumeId: this.#agent.volumeId, readOnly: false },
+      workspacePath: AGENT_PATH,
+    });
+  }
+}
+
+/** The sandbox of an agent that has no task yet. */
+export function baseShape({ settings }: Pick<AgentRow, "settings">, limits: Shape["limits"]): Shape {
+  return {
+    nodeType: settings.nodeType,
+    network: settings.network ?? "none",
+    bare: settings.bare ?? false,
+    limits,
+  };
+}
