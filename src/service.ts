@@ -39,6 +39,8 @@ export interface Service extends AsyncDisposable {
   readonly server: Server;
   readonly agents: Agents;
   readonly store: StateStore;
+  /** A failure that nobody caught. The server goes on. */
+  reportDefect(error: unknown): void;
   /** Takes no new tasks and waits for running ones, at most the configured grace; what is left then is handed back. */
   drain(): Promise<{ readonly finished: number; readonly handedBack: number }>;
 }
@@ -108,6 +110,7 @@ async function start(app: App, options: ServiceOptions, closing: Closing): Promi
   let drained: ReturnType<Agents["drain"]> | undefined;
   return {
     ...{ url, contentUrl, adminToken: issued?.token, nodeId, server, agents, store },
+    reportDefect: (error) => telemetry.problem("unhandled_rejection", error),
     drain: async () => {
       state.isDraining = true;
       if (drained === undefined) tell("draining");

@@ -8,6 +8,7 @@ import { imagesCommand } from "./commands/images.ts";
 import { keeperCommand } from "./commands/keeper.ts";
 import { killCommand, logsCommand, psCommand } from "./commands/kept.ts";
 import { runCommand } from "./commands/run.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { setupCommand } from "./commands/setup.ts";
 import { templatesCommand } from "./commands/templates.ts";
 import { chooseDriver } from "./driver-options.ts";
@@ -30,6 +31,7 @@ const program = new Command("paddock")
 
 for (const make of [
   runCommand,
+  serveCommand,
   execCommand,
   psCommand,
   killCommand,
