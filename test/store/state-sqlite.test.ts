@@ -16,6 +16,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { AgentRow } from "../../src/model/agent.ts";
 import { openStateStore } from "../../src/store/state/open.ts";
 import type { StateStore } from "../../src/store/state-store.ts";
+import { canMount } from "../support/mount.ts";
 import { lacks } from "../support/needs.ts";
 import { claimNew, insertAgent, note, post, readWhole, type StateSubject, startStore } from "./state/samples.ts";
 import { testStateStore } from "./state-conformance.ts";
@@ -77,19 +78,6 @@ describe("state - the embedded database", () => {
     expect(syncs.length).toBeGreaterThanOrEqual(count);
   });
 });
-
-/** Root may mount; a container without that right is told apart by trying. */
-function canMount(): boolean {
-  if (process.getuid?.() !== 0) return false;
-  const folder = makeFolder();
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], { stdio: "pipe" });
-    execFileSync("umount", [folder], { stdio: "pipe" });
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** A container may lack the right to trace its own processes. */
 function canTrace(): boolean {

@@ -15,7 +15,7 @@ const INITDB_MS = 60_000;
 /** A cluster of one test file: in a temporary folder, on a unix socket in it, gone when it is disposed of. */
 export class TestPostgres implements AsyncDisposable {
   readonly folder: string;
-  readonly #server: ChildProcess;
+  #server: ChildProcess;
 
   private constructor(folder: string, server: ChildProcess) {
     this.folder = folder;
@@ -54,14 +54,22 @@ export class TestPostgres implements AsyncDisposable {
     }
   }
 
-  /** At once, as after a loss of power of the machine it runs on. */
+  async restart(): Promise<void> {
+    await this.#stop();
+    this.#server = await startServer(this.folder, join(this.folder, "data"));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#server.exitCode === null && this.#server.signalCode === null) {
-      const exited = once(this.#server, "exit");
-      this.#server.kill("SIGQUIT");
-      await exited;
-    }
+    await this.#stop();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** At once: the next start recovers from the journal. */
+  async #stop(): Promise<void> {
+    if (this.#server.exitCode !== null || this.#server.signalCode !== null) return;
+    const exited = once(this.#server, "exit");
+    this.#server.kill("SIGQUIT");
+    await exited;
   }
 }
 

@@ -50,9 +50,9 @@ export function toPostgresError(thrown: unknown): PaddockError {
   return new PaddockError("state_failed", `the database failed: ${describePostgres(thrown)}`, { cause: thrown });
 }
 
-/** Postgres repeats rows and statements in these. */
+/** Postgres repeats rows and statements in these, and a URL that cannot be read, its password included, stands in the last. */
 function dropValues(thrown: unknown): void {
-  if (isRecord(thrown)) for (const field of ["detail", "where", "internalQuery", "hint"]) delete thrown[field];
+  if (isRecord(thrown)) for (const field of ["detail", "where", "internalQuery", "hint", "input"]) delete thrown[field];
 }
 
 function describePostgres(thrown: unknown): string {
