@@ -110,12 +110,12 @@ export class AgentService implements Agents {
     return woken;
   }
 
-  async cancel(agent: AgentRow, by: Principal): Promise<boolean> {
-    return await cancelPresent(this.#core, this.#roster, agent, by);
+  async cancel(agent: AgentRow): Promise<boolean> {
+    return await cancelPresent(this.#core, this.#roster, agent);
   }
 
-  async cancelResponse(agent: AgentRow, responseId: string, by: Principal): Promise<boolean> {
-    return await cancelOne(this.#core, this.#roster, agent, responseId, by);
+  async cancelResponse(agent: AgentRow, responseId: string): Promise<boolean> {
+    return await cancelOne(this.#core, this.#roster, agent, responseId);
   }
 
   async post(agent: AgentRow, request: PostRequest, by: Principal): Promise<Posted> {

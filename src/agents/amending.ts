@@ -1,6 +1,5 @@
 import { PaddockError } from "../errors/error.ts";
 import type { AgentRow } from "../model/agent.ts";
-import type { Principal } from "../model/principal.ts";
 import { isTerminalStatus, type ResponseRow } from "../model/response.ts";
 import type { ResponseWithSegments } from "../store/state-store.ts";
 import type { ResponseAmendment } from "./agents.ts";
@@ -9,27 +8,21 @@ import type { Roster } from "./roster.ts";
 import { cancelRow } from "./sleeping.ts";
 
 /** Ends the running response, else the newest that waits. */
-export async function cancelPresent(core: Core, roster: Roster, agent: AgentRow, by: Principal): Promise<boolean> {
+export async function cancelPresent(core: Core, roster: Roster, agent: AgentRow): Promise<boolean> {
   const running = roster.find(agent.id)?.run?.row.id;
-  if (running !== undefined && (await endRow(core, roster, agent, running, by))) return true;
+  if (running !== undefined && (await endRow(core, roster, agent, running))) return true;
   for (;;) {
     const query = { status: "pending", order: "desc", limit: 1, offset: 0 } as const;
     const [newest] = await core.store.listResponses(agent.id, query);
     if (newest === undefined) return false;
-    if (await endRow(core, roster, agent, newest.row.id, by)) return true;
+    if (await endRow(core, roster, agent, newest.row.id)) return true;
   }
 }
 
 /** Throws `not_found`. */
-export async function cancelOne(
-  core: Core,
-  roster: Roster,
-  agent: AgentRow,
-  responseId: string,
-  by: Principal,
-): Promise<boolean> {
+export async function cancelOne(core: Core, roster: Roster, agent: AgentRow, responseId: string): Promise<boolean> {
   await findRow(core, agent, responseId);
-  return await endRow(core, roster, agent, responseId, by);
+  return await endRow(core, roster, agent, responseId);
 }
 
 /** Throws `not_found` and, for another status than the one it has ended with, `task_ended`. */
@@ -58,13 +51,7 @@ export async function amendResponse(
 }
 
 /** The row first, so that it stays cancelled whatever the run still writes; then its processes. */
-async function endRow(
-  core: Core,
-  roster: Roster,
-  agent: AgentRow,
-  responseId: string,
-  _by: Principal,
-): Promise<boolean> {
+async function endRow(core: Core, roster: Roster, agent: AgentRow, responseId: string): Promise<boolean> {
   if ((await cancelRow(core, responseId, "user_cancel")) === undefined) return false;
   await stopRun(core, roster, agent, responseId);
   return true;

@@ -6,8 +6,6 @@ import type { ResponseRun } from "./response-run.ts";
 import { giveBack } from "./restart.ts";
 import type { Roster } from "./roster.ts";
 
-const POLL_MS = 20;
-
 /** Lets what runs end within the time, and gives back the rest. What waits stays queued for the next process. */
 export async function drainAll(
   core: Core,
@@ -15,9 +13,11 @@ export async function drainAll(
   graceMs: number,
 ): Promise<{ finished: number; handedBack: number }> {
   core.isDraining = true;
-  const until = performance.now() + graceMs;
   const running = listRuns(roster);
-  while (listRuns(roster).length > 0 && performance.now() < until && !core.closing.aborted) await sleep(POLL_MS);
+  const waiting = new AbortController();
+  const grace = sleep(graceMs, undefined, { signal: AbortSignal.any([waiting.signal, core.closing]) });
+  await Promise.race([Promise.all(running.map(({ ended }) => ended)), grace.catch(() => undefined)]);
+  waiting.abort();
   const left = listRuns(roster);
   for (const run of left) await handBack(core, run);
   return { finished: running.length - left.length, handedBack: left.length };
@@ -25,6 +25,7 @@ export async function drainAll(
 
 /** Ends every sandbox. Agents are asleep then, with their queues as they are. */
 export async function closeAll(core: Core, roster: Roster, close: () => void): Promise<void> {
+  close();
   for (const run of listRuns(roster)) await handBack(core, run).catch(() => undefined);
   const stopped = new PaddockError("cancelled", "the server stopped");
   const closing = [...roster].map(async (live) => {
@@ -32,7 +33,6 @@ export async function closeAll(core: Core, roster: Roster, close: () => void): P
     await live.sleep({ reason: "server_restart", by: SYSTEM, delaySeconds: 0, cancels: false });
   });
   await Promise.allSettled(closing);
-  close();
 }
 
 function listRuns(roster: Roster): ResponseRun[] {

@@ -6,7 +6,7 @@ import type { AgentRow } from "../model/agent.ts";
 import type { Slot } from "./fair-slots.ts";
 import { Mailbox } from "./mailbox.ts";
 import { makeWoke, type SleepReason, SYSTEM, type WakeReason, writeMarker } from "./markers.ts";
-import type { Core } from "./parts.ts";
+import { type Core, recordChange } from "./parts.ts";
 import { persist } from "./persist.ts";
 import { ResponseRun } from "./response-run.ts";
 import { findRoom } from "./room.ts";
@@ -57,7 +57,7 @@ export class LiveAgent {
     this.#wantsSandbox = options.isAwake;
     this.#prepare = options.prepare;
     this.#evict = options.evict;
-    this.place = new Workplace(core, agent, () => this.#noticeLoss());
+    this.place = new Workplace(core, agent, () => this.#noticeChange());
     this.#mailbox = new Mailbox(core, (interrupted) => this.#work(interrupted), options.onRest);
   }
 
@@ -138,17 +138,15 @@ export class LiveAgent {
     this.run = new ResponseRun(row, { core, agent, place, slot, evict: this.#evict });
     this.workingSince = Date.now();
     this.#scheduleCheck(this.agent.busyTimeoutSeconds);
+    this.#wantsSandbox = false;
     try {
       await this.run.run();
-      this.#wantsSandbox = false;
     } finally {
       this.run = undefined;
       this.workingSince = undefined;
     }
-    const isIdle = await this.#settle();
-    core.logs.close(row.id);
-    this.announce();
-    return !isIdle || this.place.lease === undefined;
+    const isIdle = await this.#settle().finally(() => core.logs.close(row.id));
+    return !isIdle || place.lease === undefined;
   }
 
   /** Nothing waits: it gets the sandbox that it wants, and sleeps when it has none. */
@@ -156,7 +154,6 @@ export class LiveAgent {
     if (this.#wantsSandbox) {
       this.#wantsSandbox = false;
       if (!(await this.#open(slot))) return true;
-      this.announce();
     }
     if (this.place.lease === undefined) {
       const reason = this.#failure === undefined ? "lost" : "failed";
@@ -239,12 +236,12 @@ export class LiveAgent {
 
   async #wakeForWork(): Promise<boolean> {
     const waiting = await this.core.store.countResponses(this.agent.id, "pending");
-    return waiting > 0 && (await this.#wake("implicit_wake", SYSTEM));
+    return waiting > 0 && !this.isGone && (await this.#wake("implicit_wake", SYSTEM));
   }
 
   async #wake(reason: WakeReason, by: string): Promise<boolean> {
     if (this.isAwake) return false;
-    const { store, telemetry } = this.core;
+    const { store } = this.core;
     const now = Date.now();
     const patch = { state: "init", wokeAt: now, lastActivityAt: now } as const;
     const woken = await store.updateAgent(this.agent.id, patch, { states: ["slept"] });
@@ -253,22 +250,15 @@ export class LiveAgent {
     this.isAwake = true;
     this.#wantsSandbox = true;
     await writeMarker(store, woken, makeWoke(reason, by));
-    telemetry.record({
-      op: "agent.change",
-      startedAt: now,
-      durationMs: Date.now() - now,
-      agent: woken.name,
-      from: "slept",
-      to: "init",
-      reason,
-      principal: by,
-    });
+    recordChange(this.core, woken, { from: "slept", reason, by, startedAt: now });
     this.announce();
     return true;
   }
 
-  #noticeLoss(): void {
+  /** A sandbox that ends while its agent is idle takes the agent to sleep; while it works, the work tells. */
+  #noticeChange(): void {
     this.announce();
+    if (this.place.lease !== undefined) return;
     void this.command(async () => {
       if (this.place.lease !== undefined || !this.isAwake) return;
       const order = { reason: "lost", by: SYSTEM, delaySeconds: 0, cancels: false, states: ["idle"] } as const;

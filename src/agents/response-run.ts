@@ -33,6 +33,9 @@ export class ResponseRun {
   readonly fence: Fence;
   readonly #place: RunPlace;
   readonly #controller = new AbortController();
+  readonly #ended = Promise.withResolvers<void>();
+  /** Of its calls, as they started. */
+  readonly #callIds: string[] = [];
   readonly #clock: TaskClock;
 
   constructor(row: ResponseRow, place: RunPlace) {
@@ -47,12 +50,25 @@ export class ResponseRun {
     this.#controller.abort(error);
   }
 
+  /** Resolves when it has ended, whatever way. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
   /** Rejects only when the store cannot keep the end and the process is done with its agents. */
   async run(): Promise<void> {
+    try {
+      await this.#run();
+    } finally {
+      this.#ended.resolve();
+    }
+  }
+
+  async #run(): Promise<void> {
     const { core } = this.#place;
     const { store, logs } = core;
     const { row, fence } = this;
-    const earlier = row.attempts > 1 ? (await store.listSegments(row.id, 0)).length : 0;
+    const earlier = row.attempts > 1 ? (await persist(core, () => store.listSegments(row.id, 0))).length : 0;
     const live = logs.open(row.id, earlier);
     live.status("processing");
     logs.changed(row.id);
@@ -63,6 +79,7 @@ export class ResponseRun {
     const outcome = await this.#attempt(writer, (phase, detail) => live.phase(phase, detail));
     const end = makeEnd(outcome, await writer.end(outcome));
     const isOurs = await persist(core, () => store.finishResponse(row.id, fence, end));
+    if (signal.aborted) await this.#killLeftovers();
     this.#record(outcome, isOurs ? end.status : undefined);
   }
 
@@ -107,7 +124,22 @@ export class ResponseRun {
     });
   }
 
+  /** What the calls of an aborted task left running in the background. */
+  async #killLeftovers(): Promise<void> {
+    const sandbox = this.#place.place.lease?.sandbox;
+    if (sandbox === undefined || this.#callIds.length === 0) return;
+    try {
+      const processes = await sandbox.processes();
+      const ours = processes.filter(({ call, running }) => running && this.#callIds.some((id) => call.startsWith(id)));
+      for (const { pid } of ours) await sandbox.signalProcess(pid, "KILL");
+    } catch (error) {
+      // A sandbox that ended has nothing left.
+      if (sandbox.end === undefined) this.#place.core.telemetry.problem("agents.kill", error);
+    }
+  }
+
   #report(event: TaskEvent): void {
+    if (event.type === "call_started") this.#callIds.push(event.callId);
     if (event.type !== "call_finished") return;
     const { core, agent } = this.#place;
     const { row } = this;

@@ -2,7 +2,7 @@ import type { AgentRow, AgentState } from "../model/agent.ts";
 import type { ResponseRow, Segment } from "../model/response.ts";
 import type { LiveAgent } from "./live-agent.ts";
 import { makeCancelled, makeSlept, type SleepReason, writeMarker } from "./markers.ts";
-import type { Core } from "./parts.ts";
+import { type Core, recordChange } from "./parts.ts";
 import { persist } from "./persist.ts";
 
 export interface SleepOrder {
@@ -43,16 +43,7 @@ export async function putToSleep(live: LiveAgent, order: SleepOrder): Promise<Ag
   for (const { id } of waiting) await cancelRow(core, id, order.reason);
   await live.place.close();
   await persist(core, () => writeMarker(store, asleep, makeSlept({ ...order, runtimeMs: sessionMs })));
-  core.telemetry.record({
-    op: "agent.change",
-    startedAt: now,
-    durationMs: Date.now() - now,
-    agent: asleep.name,
-    from: before.state,
-    to: "slept",
-    reason: order.reason,
-    principal: order.by,
-  });
+  recordChange(core, asleep, { from: before.state, reason: order.reason, by: order.by, startedAt: now });
   return asleep;
 }
 

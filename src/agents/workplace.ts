@@ -19,17 +19,17 @@ export interface OpenOptions {
 export class Workplace {
   readonly #core: Core;
   readonly #agent: AgentRow;
-  readonly #onLost: () => void;
+  readonly #onChange: () => void;
   #lease: Lease | undefined;
   #shape: Shape | undefined;
   /** Of the present sandbox. */
   setup: SetupReport | null = null;
 
-  /** `onLost`: the sandbox has ended, and nobody here wanted it. */
-  constructor(core: Core, agent: AgentRow, onLost: () => void) {
+  /** `onChange`: there is a sandbox now, or it has ended by itself. */
+  constructor(core: Core, agent: AgentRow, onChange: () => void) {
     this.#core = core;
     this.#agent = agent;
-    this.#onLost = onLost;
+    this.#onChange = onChange;
   }
 
   /** The living sandbox. */
@@ -56,9 +56,10 @@ export class Workplace {
     this.#lease = lease;
     this.#shape = shape;
     void lease.sandbox.ended.then(() => {
-      if (this.#lease === lease) this.#onLost();
+      if (this.#lease === lease) this.#onChange();
     });
     if (this.setup !== null) await this.report(this.setup);
+    this.#onChange();
     return lease;
   }
 
