@@ -35,6 +35,8 @@ export interface Service extends AsyncDisposable {
   readonly contentUrl: string | undefined;
   /** Shown once: on the first start of a data folder, when no living one is left, or when it was asked for. */
   readonly adminToken: string | undefined;
+  /** With which it can be revoked. */
+  readonly adminTokenId: string | undefined;
   readonly nodeId: string;
   readonly server: Server;
   readonly agents: Agents;
@@ -109,7 +111,7 @@ async function start(app: App, options: ServiceOptions, closing: Closing): Promi
   tell("ready", `requeued ${found.requeued}, lost ${found.lost}, woken ${found.woken}`);
   let drained: ReturnType<Agents["drain"]> | undefined;
   return {
-    ...{ url, contentUrl, adminToken: issued?.token, nodeId, server, agents, store },
+    ...{ url, contentUrl, adminToken: issued?.token, adminTokenId: issued?.row.id, nodeId, server, agents, store },
     reportDefect: (error) => telemetry.problem("unhandled_rejection", error),
     drain: async () => {
       state.isDraining = true;

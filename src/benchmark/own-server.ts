@@ -1,13 +1,20 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { z } from "zod";
+import { RactorClient } from "../client/ractor-client.ts";
 import { PaddockError } from "../errors/error.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { tryJson } from "../lib/json.ts";
 
-/** What `paddock serve --json` says on its first line. */
-const StartLine = z.looseObject({ url: z.url({ protocol: /^http$/ }), admin_token: z.string().min(1) });
+/** What `paddock serve --json` says on standard output between its log lines. */
+const StartLine = z.looseObject({
+  url: z.url({ protocol: /^http$/ }),
+  admin_token: z.string().min(1),
+  admin_token_id: z.string().min(1),
+});
+const ErrorLine = z.looseObject({ error: z.looseObject({ message: z.string(), hint: z.string() }) });
 
 const START_MS = 10 * 60_000;
 /** Over the server's own grace period. */
@@ -22,7 +29,7 @@ export interface OwnServer extends AsyncDisposable {
 
 /**
  * Starts `paddock serve` on a free port of loopback with this process's settings, in a process group of its own: Ctrl-C reaches us
- * alone, so that agents can be deleted before it stops. Throws `create_failed` with the last it said.
+ * alone, so that agents can be deleted before it stops. Its admin token is revoked at the end. Throws `create_failed` with what it said.
  */
 export async function startOwnServer(entry: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<OwnServer> {
   const args = [entry, "serve", "--host", "127.0.0.1", "--port", "0", "--json", "--new-admin-token"];
@@ -35,12 +42,22 @@ export async function startOwnServer(entry: string, env: NodeJS.ProcessEnv, sign
     process.off("exit", kill);
   };
   try {
-    const { url, admin_token: token } = await readStart(child, said, signal);
-    return { url, token, [Symbol.asyncDispose]: stop };
+    const { url, admin_token: token, admin_token_id: tokenId } = await readStart(child, said, signal);
+    const leave = async (): Promise<void> => {
+      await revoke(url, token, tokenId).finally(stop);
+    };
+    return { url, token, [Symbol.asyncDispose]: leave };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** A server that is gone already takes nothing back; its token is of no use then. */
+async function revoke(url: string, token: string, tokenId: string): Promise<void> {
+  await using client = new RactorClient({ url, token });
+  using deadline = Deadline.after(client.times.cleanupMs);
+  await client.revokeToken(tokenId, deadline.signal).catch(() => undefined);
 }
 
 async function readStart(
@@ -51,18 +68,33 @@ async function readStart(
   const { stdout } = child;
   if (stdout === null) throw new PaddockError("internal", "the server has no standard output");
   using deadline = Deadline.after(START_MS, signal);
-  const lines = createInterface({ input: stdout });
   const closed = once(child, "close").then(() => undefined);
-  const leave = once(deadline.signal, "abort").then(() => undefined);
-  const line = await Promise.race([once(lines, "line") as Promise<string[]>, closed, leave]);
+  const left = once(deadline.signal, "abort").then(() => undefined);
+  const answer = await Promise.race([findLine(stdout), closed, left]);
   signal.throwIfAborted();
-  const parsed = StartLine.safeParse(tryJson(line?.[0] ?? ""));
-  // Nobody reads on: what it says later must not fill the pipe.
+  // Nobody reads its log: what it says from now on must not fill the pipe.
   stdout.resume();
-  if (parsed.success) return parsed.data;
-  throw new PaddockError("create_failed", `paddock serve did not start${said() === "" ? "" : `: ${said()}`}`, {
-    hint: "Start it yourself and name it with --url, or stop the one that uses this data folder.",
+  if (answer !== undefined && "url" in answer) return answer;
+  const why = answer === undefined ? said() : answer.error.message;
+  throw new PaddockError("create_failed", `paddock serve did not start${why === "" ? "" : `: ${why}`}`, {
+    hint: answer?.error.hint ?? "Start it yourself, and name it with --url.",
   });
+}
+
+type Answer = z.infer<typeof StartLine> | z.infer<typeof ErrorLine>;
+
+async function findLine(stdout: Readable): Promise<Answer | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Answer | undefined>();
+  const lines = createInterface({ input: stdout });
+  lines.on("line", (line) => {
+    const value = tryJson(line);
+    const { data = ErrorLine.safeParse(value).data } = StartLine.safeParse(value);
+    if (data === undefined) return;
+    resolve(data);
+    lines.close();
+  });
+  lines.once("close", () => resolve(undefined));
+  return await promise;
 }
 
 /** The last that the server wrote to its standard error. */

@@ -101,6 +101,12 @@ export class RactorClient implements AsyncDisposable {
     this.#wire.token = this.#read(Login, reply, "login").token;
   }
 
+  /** A server of ours takes a token back; one that is gone already is success. */
+  async revokeToken(id: string, signal?: AbortSignal): Promise<void> {
+    const reply = await this.#safely("DELETE", `/auth/tokens/${encodeURIComponent(id)}`, { signal });
+    if (!isSuccess(reply) && reply.status !== 404) throw refusal(reply, `revoke token ${id}`);
+  }
+
   /** Item types of explicit work that the server announces; empty on a stock server, whose `/version` says nothing of use. */
   async readItems(signal?: AbortSignal): Promise<readonly string[]> {
     return (await this.readVersion(signal)).items;

@@ -65,9 +65,11 @@ function takeOver({ host, port, databaseUrl }: ServeOptions): void {
   if (databaseUrl !== undefined) process.env["DATABASE_URL"] = databaseUrl;
 }
 
-function show({ url, contentUrl, adminToken, nodeId }: Service, config: ServiceConfig, json: boolean): void {
+function show(service: Service, config: ServiceConfig, json: boolean): void {
+  const { url, contentUrl, adminToken, nodeId } = service;
   if (json) {
-    const facts = { url, content_url: contentUrl, node_id: nodeId, pid: process.pid, admin_token: adminToken };
+    const token = { admin_token: adminToken, admin_token_id: service.adminTokenId };
+    const facts = { url, content_url: contentUrl, node_id: nodeId, pid: process.pid, ...token };
     process.stdout.write(`${JSON.stringify(facts)}\n`);
   } else process.stdout.write(`${describe(url, contentUrl, adminToken)}\n`);
   if (!isLoopback(config.host) && !config.publicUrl?.startsWith("https:"))
