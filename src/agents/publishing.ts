@@ -98,7 +98,7 @@ class Snapshot {
     throw error;
   }
 
-  /** Undefined for a file that is gone, or is none any more. */
+  /** Undefined for what is no file, or none any more. */
   async #store(path: string, key: string): Promise<PublishedFile | undefined> {
     this.#signal.throwIfAborted();
     const pipe = new ChunkPipe();
@@ -118,14 +118,21 @@ class Snapshot {
       const { bytes, sha256 } = await this.#artifacts.put(key, pipe, { signal: this.#signal });
       return { path, artifactKey: key, bytes, sha256 };
     } catch (error) {
-      if (fault instanceof PaddockError && isGone(fault)) return undefined;
+      if (fault instanceof PaddockError && NO_FILE.has(fault.context["reason"])) return undefined;
       throw fault ?? error;
     }
   }
 }
 
-const isGone = ({ code, context }: PaddockError): boolean =>
-  code === "not_found" || context["reason"] === "not_a_file" || context["reason"] === "is_a_directory";
+/** What the sandbox says of a file that is gone, is none any more, or may not be read. */
+const NO_FILE: ReadonlySet<unknown> = new Set([
+  "not_found",
+  "not_a_file",
+  "not_a_directory",
+  "is_a_directory",
+  "permission",
+  "refused",
+]);
 
 const tooLarge = (what: string): PaddockError =>
   new PaddockError("too_large", `${FOLDER}/ holds ${what}`, {

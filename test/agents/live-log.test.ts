@@ -5,7 +5,8 @@ import { PaddockError } from "../../src/errors/error.ts";
 import type { Lease } from "../../src/fleet/lease.ts";
 import type { ResponseRow } from "../../src/model/response.ts";
 import { openTestApp } from "../support/home.ts";
-import { leaseAgent, Responses } from "./responses.ts";
+import { Responses } from "./responses.ts";
+import { leaseAgent } from "./sandboxes.ts";
 
 /** Longer than any test: whoever gets on was told, and did not look by itself. */
 const NEVER_MS = 10 * 60_000;

@@ -8,7 +8,6 @@ import type { App } from "../../src/app.ts";
 import { toPaddockError } from "../../src/errors/error.ts";
 import type { Lease } from "../../src/fleet/lease.ts";
 import type { AgentRow } from "../../src/model/agent.ts";
-import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { ResponseRow, Segment } from "../../src/model/response.ts";
 import type { Fence, StateStore } from "../../src/store/state-store.ts";
 import { insertAgent, makeResponse, ROOMY, startStore } from "../store/state/samples.ts";
@@ -83,18 +82,4 @@ export class Responses implements AsyncDisposable {
     await this.store[Symbol.asyncDispose]();
     rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-/** A small sandbox whose workspace is `/agent`. */
-export async function leaseAgent(app: App, env: Readonly<Record<string, string>> = {}): Promise<Lease> {
-  return await app.fleet.lease({
-    nodeType: "python",
-    limits: { ...DEFAULT_LIMITS, workspaceBytes: 64 * 1024 * 1024 },
-    network: "none",
-    env,
-    bare: true,
-    signal: new AbortController().signal,
-    onProgress: () => undefined,
-    workspacePath: "/agent",
-  });
 }

@@ -5,7 +5,8 @@ import { PaddockError } from "../../src/errors/error.ts";
 import type { Lease } from "../../src/fleet/lease.ts";
 import type { ResponseRow, Segment } from "../../src/model/response.ts";
 import { openTestApp } from "../support/home.ts";
-import { leaseAgent, Responses } from "./responses.ts";
+import { Responses } from "./responses.ts";
+import { leaseAgent } from "./sandboxes.ts";
 
 let app: App;
 let lease: Lease;
