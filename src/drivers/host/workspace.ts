@@ -71,8 +71,9 @@ interface Owner extends Identity {
 }
 
 async function readOwner(folder: string): Promise<Owner | undefined> {
-  const text = await readFile(join(folder, "owner.json"), "utf8").catch(() => undefined);
-  const owner = text === undefined ? undefined : (parseUntrustedJson(text) as Readonly<Record<string, unknown>>);
+  const owner = await readFile(join(folder, "owner.json"), "utf8")
+    .then((text) => parseUntrustedJson(text) as Readonly<Record<string, unknown>> | null)
+    .catch(() => null);
   const { uid, gid, mode, ended } = owner ?? {};
   if (typeof uid !== "number" || typeof gid !== "number") return undefined;
   return { uid, gid, mode: mode === "image" ? "image" : "folder", ended };

@@ -1,6 +1,7 @@
 /** Runs as an ordinary user: makes sandboxes, looks around, kills, and prints what it saw as JSON. Argument: data folder. */
 import { readdirSync } from "node:fs";
 import { resolveHome } from "../../../src/config/home.ts";
+import { makeVolumeId } from "../../../src/model/ids.ts";
 import { listLeftovers, listProcessesOf, openHarness } from "./harness.ts";
 
 const home = resolveHome({ PADDOCK_HOME: process.argv[2] ?? "" }, 1);
@@ -33,6 +34,15 @@ for _ in range(2500):
 os.makedirs("/workspace/closed/inner"); open("/workspace/closed/inner/file", "w").close()
 os.chmod("/workspace/closed/inner", 0); os.chmod("/workspace/closed", 0)
 result = True`);
+const volumeId = makeVolumeId();
+await harness.driver.volumes?.make(volumeId, 16 << 20);
+const workspace = { kind: "volume", volumeId, readOnly: false } as const;
+const volume: unknown[] = [];
+for (const code of ["result = open('/workspace/x', 'w').write('kept')", "result = open('/workspace/x').read()"]) {
+  await using user = await harness.open({ workspace });
+  volume.push(await user.run(code));
+}
+await harness.driver.volumes?.remove(volumeId);
 await guest.sandbox.kill("the test asks");
 const afterKill = listProcessesOf(new Set([uid])).length;
 const kept = readdirSync(`${home.workspaces}/${guest.spec.id}`).sort();
@@ -42,5 +52,18 @@ await harness[Symbol.asyncDispose]();
 const afterClose = listProcessesOf(new Set([uid])).length;
 const { isolation } = guest.sandbox;
 const usage = guest.sandbox.usage();
-const seen = { isolation, findings, status, forks, allocated, kept, leftovers, usage, before, afterKill, afterClose };
+const seen = {
+  isolation,
+  findings,
+  status,
+  forks,
+  allocated,
+  kept,
+  leftovers,
+  usage,
+  volume,
+  before,
+  afterKill,
+  afterClose,
+};
 process.stdout.write(`${JSON.stringify(seen)}\n`);

@@ -22,6 +22,7 @@ interface Seen {
   readonly kept: readonly string[];
   readonly leftovers: unknown;
   readonly usage: unknown;
+  readonly volume: unknown;
   readonly before: number;
   readonly afterKill: number;
   readonly afterClose: number;
@@ -53,6 +54,7 @@ test.skipIf(lacks(isRoot, "root"))(
       expect(seen.forks).toBeLessThanOrEqual(40);
       expect(seen.allocated).toBe(false);
       expect(seen.usage).toEqual({});
+      expect(seen.volume).toEqual([4, "kept"]);
       expect(seen.kept).toEqual(["owner.json", "tree"]);
       expect(seen.afterKill).toBeLessThanOrEqual(seen.before + 1);
       expect(seen.afterClose).toBe(seen.before);

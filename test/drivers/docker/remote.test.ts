@@ -45,6 +45,7 @@ describe.skipIf(cannot)("an engine on another machine", () => {
   test("is taken as one: the channel on standard streams, the workspace a tmpfs, counters from its stats", async () => {
     await harness.driver.start();
     expect(harness.driver.capabilities.survivesOwner).toBe(false);
+    expect(harness.driver.volumes).toBeUndefined();
     await using guest = await harness.open({ image });
     expect(guest.host.stdio).toBeDefined();
     expect(guest.host.isolation).toMatchObject({ distinct_uid: false, limits: { workspace: "memory" } });

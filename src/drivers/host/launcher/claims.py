@@ -11,14 +11,14 @@ from typing import Any
 import images
 from context import Context
 from locks import LockedFile, parse_record, try_lock
-from plan import Workspace
+from plan import Identity, Workspace
 from refusals import CreateError
 
 _IN_USE_STEP = "workspace in use"
 """The owner asks again for a while when it reads this (volumes.ts)."""
 
 
-def claim(context: Context, workspace: Workspace, sandbox: str) -> LockedFile | None:
+def claim(context: Context, workspace: Workspace, identity: Identity | None, sandbox: str) -> LockedFile | None:
     """Locks what the sandbox is to use as its workspace. Raises CreateError: `not_found`, or `capacity` while it is in use."""
     path, volume = workspace["lock"], workspace["volume"]
     if path is None:
@@ -28,7 +28,8 @@ def claim(context: Context, workspace: Workspace, sandbox: str) -> LockedFile | 
         raise in_use(path) if os.path.lexists(path) else CreateError("not_found", "workspace", "the ended workspace is gone")
     try:
         if volume is not None:
-            _check_volume(context, volume, lock, sandbox)
+            _check_volume(context, volume, identity)
+            check_holder(context, volume, lock, sandbox)
         if workspace["image"] is not None and not workspace["readOnly"] and images.is_attached(workspace["image"]):
             raise in_use(path)
     except CreateError as error:
@@ -80,9 +81,11 @@ def in_use(what: str) -> CreateError:
     return CreateError("capacity", _IN_USE_STEP, f"{what.removesuffix('/owner.json').rpartition('/')[2]} is used by another sandbox")
 
 
-def _check_volume(context: Context, volume: str, lock: LockedFile, sandbox: str) -> None:
-    if read_owner(context, volume) is None:
+def _check_volume(context: Context, volume: str, identity: Identity | None) -> None:
+    owner = read_owner(context, volume)
+    if owner is None:
         if os.path.lexists(volume_folder(context, volume)):
             raise CreateError("create_failed", "workspace", f"volume {volume} is not whole")
         raise CreateError("not_found", "workspace", f"there is no volume {volume}")
-    check_holder(context, volume, lock, sandbox)
+    if identity is not None and identity["uid"] != owner["uid"]:
+        raise CreateError("create_failed", "workspace", f"volume {volume} was removed and made again meanwhile")

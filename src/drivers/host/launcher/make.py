@@ -20,7 +20,7 @@ from remains import Remains
 
 def make_remains(context: Context, plan: Launch, container: Container | None = None) -> tuple[Remains, Identity | None]:
     """Claims the workspace that is used again, takes the uid and writes the record; nothing else exists yet."""
-    claimed = claim(context, plan["workspace"], plan["id"])
+    claimed = claim(context, plan["workspace"], plan["identity"], plan["id"])
     try:
         return _make_remains(context, plan, container, [] if claimed is None else [claimed])
     except BaseException:
