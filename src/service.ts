@@ -4,6 +4,7 @@ import type { Writable } from "node:stream";
 import { openAccess } from "./access/open.ts";
 import type { Agents } from "./agents/agents.ts";
 import { openAgents } from "./agents/open.ts";
+import type { ServerTimes } from "./api/make-server.ts";
 import { buildContentServer, buildServer } from "./api/server.ts";
 import type { Server, ServerParts } from "./api/server-parts.ts";
 import type { App } from "./app.ts";
@@ -24,6 +25,8 @@ export interface ServiceOptions {
   readonly renewAdminToken?: boolean;
   /** Where log lines go. Default: standard output. */
   readonly logTo?: Writable;
+  /** For tests: how long callers may take. */
+  readonly times?: ServerTimes;
   /** Gives the start up; what was opened is closed again. */
   readonly signal?: AbortSignal;
 }
@@ -99,7 +102,7 @@ async function start(app: App, options: ServiceOptions, closing: Closing): Promi
       isDraining,
     },
   };
-  const { server, url, contentUrl } = await openDoors(parts, closing, options.signal);
+  const { server, url, contentUrl } = await openDoors(parts, closing, options);
   const tell = (phase: string, detail?: string): void =>
     telemetry.record({
       op: "server.change",
@@ -169,9 +172,9 @@ interface Doors {
   readonly contentUrl: string | undefined;
 }
 
-async function openDoors(parts: ServerParts, closing: Closing, signal: AbortSignal | undefined): Promise<Doors> {
+async function openDoors(parts: ServerParts, closing: Closing, { times, signal }: ServiceOptions): Promise<Doors> {
   const { host, port, contentPort } = parts.config;
-  const server = await buildServer(parts);
+  const server = await buildServer(parts, times);
   closing.defer(async () => await stopListening(server));
   const content = contentPort === undefined ? undefined : await buildContentServer(parts);
   if (content) closing.defer(async () => await stopListening(content));

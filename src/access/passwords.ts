@@ -13,7 +13,7 @@ const SHAPE = /^scrypt\$([A-Za-z0-9_-]{22})\$([A-Za-z0-9_-]{43})$/;
 const NOBODY = `scrypt$${"A".repeat(22)}$${"A".repeat(43)}`;
 
 const AT_ONCE = 2;
-const MAX_WAITING = 16;
+const MAX_WAITING = 4;
 const slots = new Semaphore(AT_ONCE, MAX_WAITING);
 
 /** Slow on purpose; at most two run at once. Throws `rate_limited` when many wait. */

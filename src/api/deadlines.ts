@@ -3,15 +3,14 @@ import { PaddockError } from "../errors/error.ts";
 import { sendError } from "./errors.ts";
 import type { Server } from "./server-parts.ts";
 
-const DEFAULT_MS = 30_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Time to take the last answer before the connection is cut. */
 const LAST_WORDS_MS = 2000;
 
 /** A request ends in time, whatever its client sends or reads and whatever its handler waits for. */
-export function limitRequestTime(server: Server): void {
+export function limitRequestTime(server: Server, defaultMs: number): void {
   server.addHook("onRequest", (request, reply, done) => {
-    const { requestMs = DEFAULT_MS } = request.routeOptions.config ?? {};
+    const { requestMs = defaultMs } = request.routeOptions.config ?? {};
     if (Number.isFinite(requestMs)) startTimer(request, reply, Math.min(Math.max(1, requestMs), MAX_TIMER_MS));
     done();
   });

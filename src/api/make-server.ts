@@ -13,14 +13,21 @@ import { answerUnknownPaths } from "./route-table.ts";
 import type { Server, ServerParts } from "./server-parts.ts";
 
 const MIB = 1024 * 1024;
-const HEADERS_MS = 10_000;
 /** No request arrives slower than this, whatever its route allows. */
 const LONGEST_UPLOAD_MS = 600_000;
 const MAX_HEADERS = 100;
 const MAX_CONNECTIONS = 8192;
 
+/** How long callers may take; other values are for tests. */
+export interface ServerTimes {
+  readonly headersMs: number;
+  /** A whole request, unless its route says otherwise. */
+  readonly requestMs: number;
+}
+const SERVER_TIMES: ServerTimes = { headersMs: 10_000, requestMs: 30_000 };
+
 /** A server with every limit and check and no route yet. The order of the checks is the order here. */
-export function makeServer(parts: ServerParts): Server {
+export function makeServer(parts: ServerParts, { headersMs, requestMs }: ServerTimes = SERVER_TIMES): Server {
   const server = Fastify({
     logger: false,
     genReqId: makeRequestId,
@@ -30,7 +37,11 @@ export function makeServer(parts: ServerParts): Server {
     forceCloseConnections: "idle",
     keepAliveTimeout: 75_000,
     requestTimeout: LONGEST_UPLOAD_MS,
-    http: { headersTimeout: HEADERS_MS, connectionsCheckingInterval: 1000, maxHeaderSize: 16 * 1024 },
+    http: {
+      headersTimeout: headersMs,
+      connectionsCheckingInterval: Math.min(1000, headersMs),
+      maxHeaderSize: 16 * 1024,
+    },
     routerOptions: { maxParamLength: 4096 },
     clientErrorHandler: (_error, socket) => refuseGarbage(socket),
     frameworkErrors: (error, _request, reply: FastifyReply) => void reply.code(error.statusCode ?? 400).send(),
@@ -43,7 +54,7 @@ export function makeServer(parts: ServerParts): Server {
   handleErrors(server, parts.telemetry);
   recordRequests(server, parts.telemetry);
   setHeaders(server, parts);
-  limitRequestTime(server);
+  limitRequestTime(server, requestMs);
   checkHosts(server, parts.config);
   authenticateRequests(server, parts, new Admission(parts.config));
   server.decorate("routeTable", answerUnknownPaths(server));

@@ -2,15 +2,15 @@ import { registerAuth } from "./auth.ts";
 import { registerBlocklist } from "./blocklist.ts";
 import { registerContent } from "./content.ts";
 import { registerDocs } from "./docs.ts";
-import { makeServer } from "./make-server.ts";
+import { makeServer, type ServerTimes } from "./make-server.ts";
 import { registerOperations } from "./operations.ts";
 import { registerOperators } from "./operators.ts";
 import { registerRactor } from "./ractor/routes.ts";
 import type { Server, ServerParts } from "./server-parts.ts";
 
 /** Every route of the service, ready to listen. */
-export async function buildServer(parts: ServerParts): Promise<Server> {
-  const server = makeServer(parts);
+export async function buildServer(parts: ServerParts, times?: ServerTimes): Promise<Server> {
+  const server = makeServer(parts, times);
   await registerDocs(server, parts);
   registerOperations(server, parts);
   registerAuth(server, parts);
