@@ -22,7 +22,8 @@ const Tags = z.array(Tag).max(100);
 
 const Metadata = z
   .unknown()
-  .refine((value) => value === undefined || JSON.stringify(value).length <= MAX_METADATA_BYTES, "more than 64 KiB");
+  .refine((value) => JSON.stringify(value ?? null).length <= MAX_METADATA_BYTES, "more than 64 KiB")
+  .optional();
 
 // Postgres keeps no NUL in text.
 const plainText = z

@@ -24,7 +24,7 @@ const Item = z.looseObject({ type: z.string().max(256) });
 
 export const PutResponseBody = z.object({
   status: z.enum(RESPONSE_STATUSES).nullish(),
-  input: z.unknown(),
+  input: z.unknown().optional(),
   /** `items` are appended to the segments. */
   output: z.object({ text: z.string().nullish(), items: z.array(Item).max(1000).nullish() }).nullish(),
 });
