@@ -3,7 +3,7 @@ import type { PlannedCall } from "../tools/tool.ts";
 import { WireAccount } from "./account.ts";
 import { sendTask } from "./posting.ts";
 import { closeCall, type Place, type Run } from "./remote-run.ts";
-import { readRecord } from "./server-record.ts";
+import { readRecord, readValues } from "./server-record.ts";
 import type { Segment } from "./shapes.ts";
 import { awaitResponse } from "./waiting.ts";
 
@@ -66,10 +66,5 @@ async function take(run: Run, place: Place, segment: Segment, index: number): Pr
   const facts = { url: run.client.url, agent: place.agent, source: "server", unknown: [], not_enforced: [] } as const;
   const record = { ...made, task_id: run.taskId, node_type: run.plan.nodeType, remote: account.describe(facts) };
   const title = run.plan.calls[index]?.title ?? record.operation;
-  const value = segment["value"];
-  await closeCall(run, record, {
-    tool_call_id: record.tool_call_id,
-    title,
-    ...(value === undefined ? {} : { value }),
-  });
+  await closeCall(run, record, { tool_call_id: record.tool_call_id, title, ...readValues(segment) });
 }

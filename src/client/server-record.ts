@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { CATEGORIES, type ToolCallRecord } from "../model/record.ts";
+import type { CallValue } from "../model/result.ts";
 import { VERDICTS } from "../model/verdict.ts";
 import type { Segment } from "./shapes.ts";
 
@@ -37,6 +38,19 @@ const ServerRecord = z.looseObject({
   files_more: amount,
   dependencies_installed: z.array(z.looseObject({ name: text, version: text })).max(10_000),
 });
+
+const Rich = z.array(z.object({ mime: z.string().max(256), base64: z.string() })).max(1000);
+
+/** What a call of a server of ours gave besides its record. Rich outputs of another shape are left out. */
+export function readValues(segment: Segment): Pick<CallValue, "value" | "rich" | "guest_error"> {
+  const { value, guest_error } = segment;
+  const { data: rich } = Rich.safeParse(segment["rich"]);
+  return {
+    ...(value === undefined ? {} : { value }),
+    ...(rich === undefined ? {} : { rich }),
+    ...(guest_error === undefined ? {} : { guest_error }),
+  };
+}
 
 /** The record that a server of ours puts on a `tool_result` segment; what is not checked is shown and never computed with. */
 export function readRecord(segment: Segment): ToolCallRecord | z.ZodError {
