@@ -1,4 +1,5 @@
 import { PaddockError } from "../errors/error.ts";
+import { findTool } from "../tools/registry.ts";
 import type { PlannedCall } from "../tools/tool.ts";
 import { WireAccount } from "./account.ts";
 import { sendTask } from "./posting.ts";
@@ -65,6 +66,7 @@ async function take(run: Run, place: Place, segment: Segment, index: number): Pr
   const account = index === 0 ? place.account : new WireAccount();
   const facts = { url: run.client.url, agent: place.agent, source: "server", unknown: [], not_enforced: [] } as const;
   const record = { ...made, task_id: run.taskId, node_type: run.plan.nodeType, remote: account.describe(facts) };
-  const title = run.plan.calls[index]?.title ?? record.operation;
+  const planned = run.plan.calls[index];
+  const title = planned?.title ?? findTool(record.operation)?.title ?? record.operation;
   await closeCall(run, record, { tool_call_id: record.tool_call_id, title, ...readValues(segment) });
 }
