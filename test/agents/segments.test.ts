@@ -179,3 +179,22 @@ test("segments - a call that the platform could not end has a result that says s
   expect(end.outputContent[0]?.content).toContain("the sandbox is gone (sandbox_lost)");
   await responses.store.endResponse(claim.row.id, { status: "failed" });
 });
+
+test("segments - values, rich outputs and exceptions stand beside the record; what is too large is named instead", async () => {
+  const rich = "class R:\n  def _repr_html_(self): return '<b>x</b>'\n  def __repr__(self): return 'R'\nR()";
+  const { segments } = await run({ type: "python", content: rich });
+  const [, shown] = segments;
+  expect(shown).toMatchObject({
+    value: "R",
+    rich: [{ mime: "text/html", base64: Buffer.from("<b>x</b>").toString("base64") }],
+  });
+  const { segments: failed } = await run({ type: "python", content: "1 / 0" });
+  expect(failed[1]).toMatchObject({
+    guest_error: { name: "ZeroDivisionError" },
+    output: { status: "error", exit_code: 1 },
+  });
+  const large = rich.replace("'<b>x</b>'", "'y' * 4_000_000");
+  const { segments: cut } = await run({ type: "python", content: large });
+  expect(cut[1]).toMatchObject({ value: "R", left_out: ["rich"] });
+  expect(JSON.stringify(cut).length).toBeLessThan(20_000);
+});
