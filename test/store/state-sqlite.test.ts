@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import type { AgentRow } from "../../src/model/agent.ts";
 import { openStateStore } from "../../src/store/state/open.ts";
@@ -21,6 +22,7 @@ import { lacks } from "../support/needs.ts";
 import { claimNew, insertAgent, note, post, readWhole, type StateSubject, startStore } from "./state/samples.ts";
 import { testStateStore } from "./state-conformance.ts";
 
+const WRITE_PROGRAM = fileURLToPath(new URL("state/write-program.ts", import.meta.url));
 const folders: string[] = [];
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
@@ -68,12 +70,24 @@ describe("state - the embedded database", () => {
     expect(statSync(join(folder, "paddock.db")).size).toBe(15_000);
   });
 
+  test("a copy that SQLite makes while the service writes is whole (docs/state.md)", async () => {
+    const folder = makeFolder();
+    await using store = await startStore({ folder });
+    const agent = await insertAgent(store);
+    const writing = Promise.all(Array.from({ length: 20 }, async () => await post(store, agent)));
+    const file = new DatabaseSync(join(folder, "paddock.db"));
+    file.exec(`vacuum into '${join(makeFolder(), "paddock.db")}'`);
+    file.close();
+    await writing;
+    await using copy = await startStore({ folder: folders.at(-1) ?? expect.unreachable() });
+    expect((await copy.getAgent(agent.id))?.id).toBe(agent.id);
+  });
+
   test.skipIf(lacks(canTrace(), "strace that may trace"))("a write is synced before it is acknowledged", () => {
     const [count, folder] = [25, makeFolder()];
     const log = join(folder, "trace");
-    const program = join(import.meta.dirname, "state/write-program.ts");
     const tracing = ["-f", "-qq", "-e", "trace=fdatasync,fsync", "-o", log];
-    execFileSync("strace", [...tracing, process.execPath, program, folder, String(count)]);
+    execFileSync("strace", [...tracing, process.execPath, WRITE_PROGRAM, folder, String(count)]);
     const syncs = readFileSync(log, "utf8").match(/sync\(/g) ?? [];
     expect(syncs.length).toBeGreaterThanOrEqual(count);
   });

@@ -42,7 +42,7 @@ export function openStateStore(options: StateOptions): StateStore {
     ...makeResponseWrites(state),
     ...makeResponseReads(state),
     ...makeAccessRows(state),
-    [Symbol.asyncDispose]: state.close,
+    [Symbol.asyncDispose]: async () => await state.close(),
   };
 }
 

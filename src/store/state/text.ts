@@ -4,13 +4,13 @@
  * them: `JSON.stringify` escapes all three.
  */
 const MARK = "\u001a";
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that have to go.
-const UNSTORABLE = /[\u0000\u001a]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the mark is one.
-const ENCODED = /\u001a([0-9a-f]{4})/g;
+const NUL = "\u0000";
+/** With the flag `u`, a surrogate of a pair is no character of its own. */
+const UNSTORABLE = new RegExp(`[${NUL}${MARK}]|\\p{Cs}`, "gu");
+const ENCODED = new RegExp(`${MARK}([0-9a-f]{4})`, "g");
 
 export function encodeText(text: string): string {
-  if (!text.includes(MARK) && !text.includes("\u0000") && text.isWellFormed()) return text;
+  if (!text.includes(MARK) && !text.includes(NUL) && text.isWellFormed()) return text;
   return text.replace(UNSTORABLE, (found) => MARK + found.charCodeAt(0).toString(16).padStart(4, "0"));
 }
 

@@ -9,9 +9,7 @@ import { makeResponse, note, ROOMY } from "./samples.ts";
 let store: StateStore | undefined;
 
 process.on("disconnect", () => process.exit());
-process.on("message", async (order: Order) => {
-  process.send?.(await carryOut(order));
-});
+process.on("message", (order: Order) => void carryOut(order).then((answer) => process.send?.(answer)));
 
 async function carryOut(order: Order): Promise<unknown> {
   if ("open" in order) {

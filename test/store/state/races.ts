@@ -23,7 +23,7 @@ const indexes = Array.from({ length: MANY }, (_, index) => index);
 interface Racers {
   readonly store: StateStore;
   /** Half of the calls here, half in the other process, all at once; outcomes in the order of the calls. */
-  race(calls: readonly Call[]): Promise<readonly Outcome[]>;
+  readonly race: (calls: readonly Call[]) => Promise<readonly Outcome[]>;
 }
 
 const isDone = (outcome: Outcome | undefined): outcome is { readonly value: unknown } =>

@@ -7,7 +7,7 @@ import type { Fence, StateStore } from "../../../src/store/state-store.ts";
 import { type ModelFence, StateModel } from "./model.ts";
 import { insertAgent, makeName, makeResponse, note } from "./samples.ts";
 
-const RUNS = Number(process.env["PADDOCK_STATE_RUNS"] ?? 30);
+const RUNS = Number(process.env["PADDOCK_STATE_RUNS"] ?? 40);
 const TIMEOUT_MS = 30_000 + RUNS * 1000;
 
 const index = fc.nat({ max: 5 });
@@ -52,11 +52,14 @@ export function testSequences(open: () => StateStore): void {
     test(
       "the database does what the rules say",
       async () => {
-        const property = fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 50 }), async (steps) => {
-          const run = await SequenceRun.begin(open());
-          for (const each of steps) await run.take(each);
-          await run.compareAll();
-        });
+        const property = fc.asyncProperty(
+          fc.array(step, { minLength: 20, maxLength: 80, size: "max" }),
+          async (steps) => {
+            const run = await SequenceRun.begin(open());
+            for (const each of steps) await run.take(each);
+            await run.compareAll();
+          },
+        );
         await fc.assert(property, { numRuns: RUNS });
       },
       TIMEOUT_MS,
