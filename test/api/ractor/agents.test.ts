@@ -166,6 +166,40 @@ test("responses - text without a plan fails with code and hint; a bare string is
   );
 });
 
+test("responses - a task goes on with the trace of its post; a broken traceparent begins another", async () => {
+  await api.makeAgent("traced");
+  const post = async (traceparent: string) => {
+    const headers = { traceparent };
+    const { json } = await api.post("/agents/traced/responses", { input: bash("true"), idempotent: true }, { headers });
+    return (await service.service.store.findResponse(json.id))?.options;
+  };
+  const traceparent = `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`;
+  expect(await post(traceparent)).toEqual({
+    idempotent: true,
+    traceparent: expect.stringMatching(`^00-${"ab".repeat(16)}-[0-9a-f]{16}-01$`),
+  });
+  const broken = (await post(`00-${"0".repeat(32)}-${"cd".repeat(8)}-01`))?.traceparent;
+  expect(broken).toMatch(/^00-(?!0{32})[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+});
+
+test("openapi - every route of the contract and of ours is described", async () => {
+  const reply = await fetch(`${service.url}/openapi.json`);
+  const { paths } = (await reply.json()) as Json;
+  const agent = "/api/v0/agents/{name}";
+  const expected = [
+    "/api/v0/agents",
+    agent,
+    ...["state", "busy", "idle", "sleep", "wake", "cancel", "runtime", "remix", "publish", "unpublish", "details"].map(
+      (part) => `${agent}/${part}`,
+    ),
+    ...["", "/count", "/{id}", "/{id}/cancel", "/{id}/events"].map((part) => `${agent}/responses${part}`),
+    ...["", "/clear", "/compact", "/usage"].map((part) => `${agent}/context${part}`),
+    ...["/api/v0/responses/{id}", "/api/v0/published/agents", "/api/v0/published/agents/{name}"],
+  ];
+  expect(Object.keys(paths)).toEqual(expect.arrayContaining(expected));
+  expect(Object.keys(paths).filter((path) => path.includes("/files/"))).toHaveLength(6);
+});
+
 test("context - the contract's numbers, reported and cleared", async () => {
   await api.makeAgent("context-1");
   await api.post("/agents/context-1/context/usage", { tokens: 64_000 });

@@ -148,6 +148,16 @@ test("files - an upload follows no link, keeps a file's mode and refuses a folde
   expect((await api.put(`${files}/write/t/tool/x`, "x")).json).toEqual({ message: "File or directory not found" });
 });
 
+test("files - of many uploads to one path one whole version stays; many reads of a pipe end at once", async () => {
+  const versions = Array.from({ length: 100 }, (_value, index) => Buffer.alloc(20_000 + index, 65 + (index % 26)));
+  const replies = await Promise.all(versions.map((content) => api.put(`${files}/write/race`, content)));
+  expect(replies.map(({ status }) => status)).toEqual(versions.map(() => 200));
+  const { bytes } = await bytesOf("race");
+  expect(versions.some((content) => content.equals(bytes))).toBe(true);
+  const pipes = await Promise.all(Array.from({ length: 64 }, () => api.get(`${files}/read/pipe`)));
+  expect(new Set(pipes.map(({ status }) => status))).toEqual(new Set([400]));
+});
+
 test("files - what is too large or broken off leaves the old content and nothing else", async () => {
   await api.put(`${files}/write/kept`, "old");
   const tooLarge = await sendBody({ "content-length": String(100 * MIB + 1) }, async () => undefined);
