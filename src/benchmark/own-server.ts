@@ -74,23 +74,29 @@ async function readStart(
   signal.throwIfAborted();
   // Nobody reads its log: what it says from now on must not fill the pipe.
   stdout.resume();
-  if (answer !== undefined && "url" in answer) return answer;
-  const why = answer === undefined ? said() : answer.error.message;
+  if (answer?.start !== undefined) return answer.start;
+  const why = answer?.error?.message ?? said();
   throw new PaddockError("create_failed", `paddock serve did not start${why === "" ? "" : `: ${why}`}`, {
-    hint: answer?.error.hint ?? "Start it yourself, and name it with --url.",
+    hint: answer?.error?.hint ?? "Start it yourself, and name it with --url.",
   });
 }
 
-type Answer = z.infer<typeof StartLine> | z.infer<typeof ErrorLine>;
+/** One of the two. */
+interface Answer {
+  readonly start?: z.infer<typeof StartLine>;
+  readonly error?: z.infer<typeof ErrorLine>["error"];
+}
 
 async function findLine(stdout: Readable): Promise<Answer | undefined> {
   const { promise, resolve } = Promise.withResolvers<Answer | undefined>();
   const lines = createInterface({ input: stdout });
   lines.on("line", (line) => {
     const value = tryJson(line);
-    const { data = ErrorLine.safeParse(value).data } = StartLine.safeParse(value);
-    if (data === undefined) return;
-    resolve(data);
+    const start = StartLine.safeParse(value).data;
+    const error = ErrorLine.safeParse(value).data?.error;
+    if (start !== undefined) resolve({ start });
+    else if (error !== undefined) resolve({ error });
+    else return;
     lines.close();
   });
   lines.once("close", () => resolve(undefined));

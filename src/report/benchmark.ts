@@ -57,22 +57,34 @@ ${card(
 </div>`;
 }
 
+const CLASSES: Readonly<Record<string, string>> = { network: "net", compute: "cpu", other: "prep" };
+
 function latencyPlot({ recipes }: Benchmark): string {
-  const classes: Readonly<Record<string, string>> = { network: "net", compute: "cpu", other: "prep" };
-  const rows = recipes.flatMap((summary): BarRow[] => {
-    const parts = Object.entries(latencyParts(summary));
-    if (parts.length === 0) return [];
-    const segments = parts.map(([name, ms]) => ({
-      className: classes[name] ?? "prep",
-      value: ms,
-      title: `${name} ${formatMs(ms)}`,
-    }));
-    return [{ label: labelOf(summary), segments, note: formatMs(summary.latency_ms.total?.mean ?? 0) }];
+  const known = recipes.map((summary) => ({ summary, parts: Object.entries(latencyParts(summary)) }));
+  const rows = known.filter(({ parts }) => parts.length > 0);
+  if (rows.length === 0) return "";
+  const times = rows.map(({ summary, parts }): BarRow => {
+    const segments = parts.map(([name, ms]) => segment(name, ms, formatMs(ms)));
+    return { label: labelOf(summary), segments, note: formatMs(summary.latency_ms.total?.mean ?? 0) };
   });
-  return rows.length === 0 ? "" : `${KEY}${stackedBars(rows, "Mean latency: network, compute, the rest")}`;
+  const shares = rows.map(({ summary, parts }): BarRow => {
+    const whole = parts.reduce((sum, [, ms]) => sum + ms, 0);
+    const percents = parts.map(([name, ms]) => [name, whole === 0 ? 0 : Math.round((ms / whole) * 100)] as const);
+    const segments = percents.map(([name, percent]) => segment(name, percent, `${percent} %`));
+    return { label: labelOf(summary), segments, note: percents.map(([, percent]) => `${percent} %`).join(", ") };
+  });
+  return [KEY, stackedBars(times, "Mean latency"), stackedBars(shares, "Its shares: network, compute, the rest")].join(
+    "\n",
+  );
 }
 
-const KEY = `<p class="key dim"><span><i style="background:var(--net)"></i>network</span><span><i style="background:var(--cpu)"></i>compute</span><span><i style="background:var(--prep)"></i>queue, sandbox, transfers, server, wire</span></p>`;
+const segment = (name: string, value: number, figure: string): BarRow["segments"][number] => ({
+  className: CLASSES[name] ?? "prep",
+  value,
+  title: `${name} ${figure}`,
+});
+
+const KEY = `<p class="key dim"><span><i style="background:var(--net)"></i>network</span><span><i style="background:var(--cpu)"></i>compute</span><span><i style="background:var(--prep)"></i>the rest</span></p>`;
 
 function successPlot({ recipes }: Benchmark): string {
   const rows = recipes.map((summary): BarRow => {

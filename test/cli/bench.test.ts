@@ -1,6 +1,8 @@
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
 import { Benchmark } from "../../src/model/benchmark.ts";
@@ -100,4 +102,27 @@ test("cli bench - Ctrl-C deletes the agents, exits 130 and leaves no files", asy
   command.child.kill("SIGINT");
   const { code, stdout } = await command.exited;
   expect([code, stdout, existsSync(json), server.agents.size]).toEqual([130, "", false, 0]);
+});
+
+test("cli bench - a server of its own runs real agents, is interrupted without remains, and takes its token back", async () => {
+  const home = `/var/tmp/paddock-bench-${randomBytes(4).toString("hex")}`;
+  const own = { ...testEnv(), PADDOCK_HOME: home };
+  const args = ["bench", "agents", "--only", "file", "--runs", "1", "--json"];
+  try {
+    const interrupted = new CliProcess(args, { env: own });
+    await interrupted.saw("stderr", "warm-up: file node");
+    interrupted.child.kill("SIGINT");
+    expect(await interrupted.exited).toMatchObject({ code: 130 });
+    const { code, stdout, stderr } = await runCli(args, { env: own });
+    const run = Benchmark.parse(JSON.parse(stdout));
+    expect([code, run.recipes[0]?.success_rate, run.server.own]).toEqual([0, 1, true]);
+    expect(run.samples).toMatchObject([{ source: "records", tool_calls: 3, attempts: 3, failure: null }]);
+    expect(run.samples[0]?.queue_ms).toBeGreaterThanOrEqual(0);
+    using database = new DatabaseSync(join(home, "state", "paddock.db"), { readOnly: true });
+    const count = (sql: string): unknown => database.prepare(`SELECT count(*) AS n FROM ${sql}`).get()?.["n"];
+    expect([count("agents"), count("tokens"), count("tokens WHERE revoked_at IS NULL")]).toEqual([0, 2, 0]);
+    expect(stdout + stderr).not.toMatch(/pdk_/);
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
 });
