@@ -74,7 +74,8 @@ function describeShape({ nodeType, network, bare, limits }: Shape): string {
   const { callTimeoutMs: _call, taskTimeoutMs: _task, ...lasting } = limits;
   const entries = (typeof network === "string" ? network.split(",") : network).map((entry) => entry.trim());
   const hosts = new Set(entries.filter((entry) => entry !== "" && entry !== "none"));
-  return JSON.stringify([nodeType, [...hosts].toSorted(), bare, Object.entries(lasting).toSorted()]);
+  const sizes = Object.entries(lasting).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return JSON.stringify([nodeType, [...hosts].toSorted(), bare, sizes]);
 }
 
 function planItem({ work, field, title }: WorkItem, settings: AgentSettings): TaskPlan {

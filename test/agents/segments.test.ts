@@ -161,7 +161,7 @@ test("segments - a call that the platform could not end has a result that says s
   await responses.post({ content: [] });
   const claim = await responses.claim();
   const writer = responses.makeWriter(claim);
-  writer.onEvent({
+  await writer.onEvent({
     type: "call_started",
     callId: "call_x" as never,
     tool: "run_python",

@@ -6,7 +6,7 @@ import { planTask } from "../../src/executor/planner.ts";
 import type { AgentSettings } from "../../src/model/agent.ts";
 import { TaskInput } from "../../src/model/task.ts";
 
-const RUNS = Number(process.env["PADDOCK_FUZZ_RUNS"] ?? 300);
+const RUNS = Number(process.env["PADDOCK_PROPERTY_RUNS"] ?? 300);
 
 const settings = (fields: Partial<AgentSettings> = {}): AgentSettings => ({
   nodeType: "python",
