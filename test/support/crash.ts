@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { closeLostTasks, createApp } from "../../src/app.ts";
+import { type App, closeLostTasks, createApp } from "../../src/app.ts";
 import { type Home, resolveHome } from "../../src/config/home.ts";
 import { awaitEmpty, listNames, livingRemains, readText } from "../conformance/driver/scan.ts";
 import { CLI } from "./cli.ts";
@@ -43,9 +43,13 @@ export class CrashSite {
 
   /** What every start does: sweeps, and closes the tasks of dead owners. */
   async startAndStop(): Promise<void> {
-    await using app = await createApp({ env: this.#env });
+    await using app = await this.open();
     await app.fleet.start();
     closeLostTasks(app);
+  }
+
+  open(): Promise<App> {
+    return createApp({ env: this.#env });
   }
 
   startCli(): Victim {

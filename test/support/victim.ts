@@ -1,7 +1,10 @@
 import { subscribe } from "node:diagnostics_channel";
 import { writeSync } from "node:fs";
+import { createApp } from "../../src/app.ts";
 import { createPaddock, type SandboxOptions, type TaskRequest } from "../../src/index.ts";
 import type { StepTaken } from "../../src/lib/steps.ts";
+import type { VolumeId } from "../../src/model/ids.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { listNames, readText } from "../conformance/driver/scan.ts";
 
 /**
@@ -10,13 +13,16 @@ import { listNames, readText } from "../conformance/driver/scan.ts";
  *   churn             makes and removes sandboxes until it is killed
  *   step NAME [HOW]   runs a task and kills itself right after the named step (src/lib/steps.ts); HOW is `launcher`: kills its launcher just
  *                     before, or `survive`: with a sandbox that outlives it for a millisecond
+ *   volume NAME HOW ID
+ *                     the same with the second of two sandboxes over a volume, where the first has written the step's name to `turns`
  */
-const [mode, step, how] = process.argv.slice(2);
+const [mode, step, how, volumeId] = process.argv.slice(2);
+let isArmed = mode === "step";
 
 subscribe("paddock:step", (message) => {
   const taken = message as StepTaken;
   if (taken.step === "run folder begun") writeSync(1, `${taken.sandboxId}\n`);
-  if (mode !== "step" || taken.step !== step) return;
+  if (!isArmed || taken.step !== step) return;
   if (how === "launcher") for (const pid of listChildren()) process.kill(pid, "SIGKILL");
   process.kill(process.pid, "SIGKILL");
 });
@@ -33,6 +39,29 @@ const sleeper = (seconds: number): TaskRequest => ({
 });
 const bare: SandboxOptions = { nodeType: "file", bare: true };
 
+/** Leases the volume, writes and closes; the second time the step ends it. */
+async function useVolume(id: VolumeId): Promise<void> {
+  await using app = await createApp();
+  const limits = DEFAULT_LIMITS;
+  await app.fleet.volumes.make(id, limits.workspaceBytes);
+  for (const argv of [["sh", "-c", 'echo "$0" >> turns', step ?? ""], ["true"]]) {
+    await using lease = await app.fleet.lease({
+      nodeType: "file",
+      limits,
+      network: "none",
+      env: {},
+      bare: true,
+      signal: AbortSignal.timeout(30_000),
+      onProgress: () => undefined,
+      workspace: { kind: "volume", volumeId: id, readOnly: false },
+    });
+    await lease.sandbox.runProcess({ argv });
+    await lease.close();
+    isArmed = true;
+  }
+}
+
+if (mode === "volume") await useVolume(volumeId as VolumeId);
 await using paddock = await createPaddock();
 if (mode === "work") {
   const onEvent = (event: { type: string; chunk?: unknown }): void => {
