@@ -86,7 +86,7 @@ export interface PublishedFile {
 export interface AgentStore {
   /**
    * A new agent, with its first response if it has one. With a key that was used for the same request, the agent made then. Throws `name_taken`,
-   * `idempotency_conflict`.
+   * `idempotency_conflict` (the key was used for another request, or what it made is gone).
    */
   insertAgent(
     agent: Omit<AgentRow, "version">,
@@ -107,7 +107,10 @@ export interface AgentStore {
   ): Promise<AgentRow | undefined>;
   /** Removes it with its responses, segments and published files; children lose their parent's name. Undefined when it was gone. */
   deleteAgent(id: AgentId): Promise<AgentRow | undefined>;
-  /** Takes the place of what was published before; `null` ends it. Returns the artifact keys that nobody needs any more. */
+  /**
+   * Takes the place of what was published before; `null` ends it, `published` of the agent included. Returns the artifact keys that nobody
+   * needs any more: those of `files` when the agent is gone. Files are found while `published` of the agent is set.
+   */
   replacePublished(id: AgentId, revision: string | null, files: readonly PublishedFile[]): Promise<readonly string[]>;
   findPublishedFile(agentName: string, path: string): Promise<PublishedFile | undefined>;
 }
@@ -145,7 +148,8 @@ export interface Fence {
 
 export interface ResponseStore {
   /**
-   * Queues work for an agent: the row exists when this resolves. An agent in `init` or `idle` becomes `busy` in the same transaction.
+   * Queues work for an agent: the row exists when this resolves. An agent in `init` or `idle` becomes `busy` in the same transaction
+   * (`busyFrom` is now, `idleFrom` null); `lastActivityAt` is now.
    * Throws `not_found` (the agent is gone), `agent_busy` (only with `refuseBusy`, when the agent is busy), `queue_full` (it has `maxQueued` or its creator
    * `maxOfPrincipal` pending ones), `idempotency_conflict`.
    */
@@ -192,7 +196,7 @@ export interface ResponseStore {
       readonly outputContent?: readonly OutputItem[];
     },
   ): Promise<ResponseRow | undefined>;
-  /** Makes a busy agent idle when nothing pending or processing is left of it. Returns the agent as it is then. */
+  /** Makes a busy agent idle (`idleFrom` and `lastActivityAt` are `now`) when nothing pending or processing is left of it. Returns the agent as it is then. */
   settleAgent(agentId: AgentId, now: number): Promise<AgentRow | undefined>;
   /** Every response that waits or is claimed on a data folder's agents, oldest first. */
   listUnfinished(nodeId: string): Promise<readonly ResponseRow[]>;

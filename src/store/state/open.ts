@@ -32,7 +32,7 @@ export function openStateStore(options: StateOptions): StateStore {
     kind: dialect.kind,
     start: async () => await start(state, dialect),
     check: async () => {
-      await state.ask(async (db) => await sql`select 1`.execute(db));
+      await state.ask(async (db) => await sql`select max(version) from paddock_schema`.execute(db));
     },
     ...makeReigns(state),
     ...makePrune(state),

@@ -35,6 +35,17 @@ export function testLasting(
       });
     });
 
+    test("closing waits for what was asked before and refuses what comes after", async () => {
+      const options = await subject.makeDatabase();
+      const store = await startStore(options);
+      const agent = await insertAgent(store);
+      const posts = Array.from({ length: 20 }, async () => await post(store, agent));
+      await Promise.all([store[Symbol.asyncDispose](), store[Symbol.asyncDispose]()]);
+      await expect(store.check()).rejects.toMatchObject({ code: "state_failed", message: "the state store is closed" });
+      await using again = await startStore(options);
+      expect(await again.countResponses(agent.id)).toBe((await Promise.all(posts)).length);
+    });
+
     test("a broken database is state_failed, with its cause and without statement or values", async () => {
       const options = await subject.makeDatabase();
       await using store = await startStore(options);
