@@ -103,7 +103,9 @@ function findFailure(
   }
   const last = records.findLast(({ success }) => !success);
   const { code = status, message = `the task ended as ${status}` } = error ?? last?.error ?? {};
-  return { code: plainWord(code), verdict: last?.verdict ?? null, message: plainText(message) };
+  const said = last?.stderr.text.trim().split("\n").at(-1) ?? "";
+  const whole = said === "" || message.includes(said) ? message : `${message}: ${said}`;
+  return { code: plainWord(code), verdict: last?.verdict ?? null, message: plainText(whole) };
 }
 
 /** Codes go into tables: a foreign server's are words or nothing. */

@@ -134,6 +134,7 @@ const inOrder =
   };
 
 function describeSample({ chain, run, recipe, status, total_ms, failure }: BenchmarkSample): string {
-  const how = failure === null ? `${Math.round(total_ms ?? 0)} ms` : `${failure.code}: ${failure.message}`;
+  const code = failure?.code === status ? "" : `${failure?.code}: `;
+  const how = failure === null ? `${Math.round(total_ms ?? 0)} ms` : `${code}${failure.message}`;
   return `${chain} run ${run}: ${recipe} ${status}, ${how}`;
 }

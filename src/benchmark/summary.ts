@@ -22,6 +22,8 @@ function summariseRecipe(
     completed: completed.length,
     success_rate: round(completed.length / all.length),
     tool_calls: mean(pick("tool_calls")),
+    attempts_per_run: mean(pick("attempts")),
+    retries_per_run: mean(pick("retries")),
     calls_failed: add("calls_failed"),
     attempts: add("attempts"),
     retries: add("retries"),

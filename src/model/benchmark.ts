@@ -64,8 +64,10 @@ const RecipeSummary = z.strictObject({
   runs: z.int().min(1),
   completed: z.int().min(0),
   success_rate: z.number().min(0).max(1),
-  /** Per completed run. */
+  /** Means per completed run. */
   tool_calls: unsure,
+  attempts_per_run: unsure,
+  retries_per_run: unsure,
   /** Over all runs. */
   calls_failed: amount,
   attempts: amount,

@@ -37,6 +37,12 @@ test("benchmark comparison - fewer completed runs are worse, more are better", (
   expect(figure(compare([good, bad], [good, good]), "success")).toMatchObject({ change: "better" });
 });
 
+test("benchmark comparison - runs that did not complete had no fewer attempts: only success says so", () => {
+  const result = compare([{ attempts: 5, retries: 2 }], [{ ...FAILED, status: "not_run", attempts: 0 }]);
+  expect(figure(result, "attempts")).toBeUndefined();
+  expect(result.worse).toEqual(["file read-text-file: success"]);
+});
+
 test("benchmark comparison - noise is no change: 10 % or 2 ms of a time, 2 % of bytes, but any call and retry", () => {
   const change = (before: Partial<BenchmarkSample>, after: Partial<BenchmarkSample>, key: string) =>
     figure(compare([before], [after]), key)?.change;

@@ -47,10 +47,10 @@ test("benchmark facts - the sums over a real task's records are the task's own m
 });
 
 test("benchmark facts - a failure has the server's code and the verdict of the call that failed", async () => {
-  const result = await run({ code: { language: "bash", source: "exit 3" } });
+  const result = await run({ code: { language: "bash", source: "echo first >&2; echo why >&2; exit 3" } });
   const facts = readFacts(respond({ status: result.status, error: result.error, segments: showCalls(result) }));
   expect(facts).toMatchObject({ tool_calls: 1, calls_failed: 1, failure: { code: "nonzero", verdict: "nonzero" } });
-  expect(facts.failure?.message).toContain("exit code 3");
+  expect(facts.failure?.message).toMatch(/exit code 3: why$/);
 });
 
 test("benchmark facts - a result without its record is a call that was lost", async () => {

@@ -25,6 +25,8 @@ test("benchmark summary - failed runs count in success, attempts and retries, an
       completed: 2,
       success_rate: 0.5,
       tool_calls: 3,
+      attempts_per_run: 4,
+      retries_per_run: 1,
       calls_failed: 2,
       attempts: 11,
       retries: 2,
