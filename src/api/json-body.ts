@@ -1,3 +1,4 @@
+import { errorCodes } from "fastify";
 import { parseStrictJson } from "../lib/strict-json.ts";
 import type { Server } from "./server-parts.ts";
 
@@ -8,7 +9,11 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 /** Bodies are strict JSON (`src/lib/strict-json.ts`); any other type is refused with 415, and so is a compressed body. */
 export function readJsonBodies(server: Server): void {
   server.removeAllContentTypeParsers();
-  server.addContentTypeParser(JSON_TYPE, { parseAs: "buffer" }, (_request, body, done) => {
+  server.addContentTypeParser(JSON_TYPE, { parseAs: "buffer" }, ({ headers }, body, done) => {
+    if ((headers["content-encoding"] ?? "identity") !== "identity") {
+      done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE(headers["content-encoding"]), undefined);
+      return;
+    }
     try {
       done(null, parse(body as Buffer));
     } catch (error) {
