@@ -29,7 +29,7 @@ export interface OwnServer extends AsyncDisposable {
 
 /**
  * Starts `paddock serve` on a free port of loopback with this process's settings, in a process group of its own: Ctrl-C reaches us
- * alone, so that agents can be deleted before it stops. Its admin token is revoked at the end. Throws `create_failed` with what it said.
+ * alone, so that agents can be deleted before it stops. Its admin token is revoked at the end. It outlives only a kill -9 of this process. Throws `create_failed` with what it said.
  */
 export async function startOwnServer(entry: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<OwnServer> {
   const args = [entry, "serve", "--host", "127.0.0.1", "--port", "0", "--json", "--new-admin-token"];
@@ -44,7 +44,8 @@ export async function startOwnServer(entry: string, env: NodeJS.ProcessEnv, sign
   try {
     const { url, admin_token: token, admin_token_id: tokenId } = await readStart(child, said, signal);
     const leave = async (): Promise<void> => {
-      await revoke(url, token, tokenId).finally(stop);
+      await revoke(url, token, tokenId);
+      await stop();
     };
     return { url, token, [Symbol.asyncDispose]: leave };
   } catch (error) {
@@ -53,7 +54,7 @@ export async function startOwnServer(entry: string, env: NodeJS.ProcessEnv, sign
   }
 }
 
-/** A server that is gone already takes nothing back; its token is of no use then. */
+/** A server that is gone already takes nothing back; its token is of no use then. Never throws. */
 async function revoke(url: string, token: string, tokenId: string): Promise<void> {
   await using client = new RactorClient({ url, token });
   using deadline = Deadline.after(client.times.cleanupMs);
