@@ -23,7 +23,8 @@ export function handleErrors(server: Server, telemetry: Telemetry): void {
     const refusal = readRefusal(thrown);
     const error = refusal?.error ?? toPaddockError(thrown);
     request.errorCode = error.code;
-    if (error.code === "internal") telemetry.problem(`http ${request.routeOptions.url ?? "unmatched"}`, thrown);
+    if (refusal === undefined && !isTold(error, error.row.httpStatus))
+      telemetry.problem(`http ${request.routeOptions.url ?? "unmatched"}`, thrown);
     if (refusal && isContractPath(request.url))
       return await reply.code(refusal.status).type("text/plain; charset=utf-8").send(refusal.text);
     return await sendError(request, reply, error, refusal?.status);
@@ -37,9 +38,9 @@ export async function sendError(
   error: PaddockError,
   status: number = error.row.httpStatus,
 ): Promise<FastifyReply> {
-  const { code, hint } = error;
+  const { code } = error;
   const { retryable } = error.row;
-  const message = status < 500 || SPEAKING.has(code) ? error.message : describe(status);
+  const { message, hint } = isTold(error, status) ? error : { message: describe(status), hint: ASK_LOG };
   if (retryable && (status === 429 || status === 503)) reply.header("retry-after", String(readRetryAfter(error)));
   if (status === 401 && !isContractPath(request.url)) reply.header("www-authenticate", "Bearer");
   reply.code(status).type("application/json; charset=utf-8");
@@ -47,6 +48,10 @@ export async function sendError(
   reply.header("x-paddock-code", code).header("x-paddock-hint", hint.replace(/[^\x20-\x7e]/g, "?"));
   return await reply.send(JSON.stringify({ message }));
 }
+
+const ASK_LOG = "The server's log has the cause, under this answer's x-request-id.";
+
+const isTold = ({ code }: PaddockError, status: number): boolean => status < 500 || SPEAKING.has(code);
 
 const describe = (status: number): string =>
   status === 503
