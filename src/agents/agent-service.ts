@@ -98,16 +98,16 @@ export class AgentService implements Agents {
   async wake(agent: AgentRow, prompt: string | null, by: Principal): Promise<AgentRow> {
     this.#assertOpen();
     const live = this.#roster.get(agent);
-    this.#timers.cancel(agent.id);
     if (live.isGone) throw noAgent();
-    if (!(await live.wake("user_wake", by.name))) {
-      const { state } = await this.#look(agent);
-      throw new PaddockError("wrong_state", `Cannot wake agent in ${state} state - only sleeping agents can be woken`);
-    }
-    const { agent: woken } = live;
-    if (prompt !== null)
-      await this.#insert(woken, { ...makePrompt(prompt, by.name), refuseBusy: false, key: undefined });
-    return woken;
+    if (live.isAwake) throw cannotWake(await this.#look(agent));
+    this.#timers.cancel(agent.id);
+    return await live.wake("user_wake", by.name, async (hasWoken) => {
+      if (!hasWoken) throw cannotWake(await this.#look(agent));
+      const { agent: woken } = live;
+      if (prompt !== null)
+        await this.#insert(woken, { ...makePrompt(prompt, by.name), refuseBusy: false, key: undefined });
+      return woken;
+    });
   }
 
   async cancel(agent: AgentRow): Promise<boolean> {
@@ -123,13 +123,13 @@ export class AgentService implements Agents {
     const { options, input, refuseBusy, key } = request;
     if (agent.lastContextLength >= SOFT_LIMIT_TOKENS) throw contextFull(agent);
     if (this.#roster.find(agent.id)?.isGone) throw noAgent();
-    if (agent.state === "slept") {
-      if (!request.mayWake) throw new PaddockError("forbidden", "You can only wake your own agents.");
-      this.#timers.cancel(agent.id);
-      await this.#roster.get(agent).wake("implicit_wake", by.name);
-    }
     const made = { id: randomUUID(), taskId: makeTaskId(), createdBy: by.name, input, options, createdAt: Date.now() };
-    return await this.#insert(agent, { ...made, refuseBusy, key });
+    const insert = (): Promise<Posted> => this.#insert(agent, { ...made, refuseBusy, key });
+    // The door's row may be old: a command would wait for the task that runs.
+    if (agent.state !== "slept" || this.#roster.find(agent.id)?.isAwake === true) return await insert();
+    if (!request.mayWake) throw new PaddockError("forbidden", "You can only wake your own agents.");
+    this.#timers.cancel(agent.id);
+    return await this.#roster.get(agent).wake("implicit_wake", by.name, insert);
   }
 
   async amend(agent: AgentRow, responseId: string, change: ResponseAmendment): Promise<ResponseWithSegments> {
@@ -230,6 +230,8 @@ export class AgentService implements Agents {
 }
 
 const noAgent = (): PaddockError => new PaddockError("not_found", "Agent not found");
+const cannotWake = ({ state }: AgentRow): PaddockError =>
+  new PaddockError("wrong_state", `Cannot wake agent in ${state} state - only sleeping agents can be woken`);
 const alreadySleeping = (): PaddockError => new PaddockError("wrong_state", "Agent is already sleeping");
 
 function contextFull({ name, lastContextLength }: AgentRow): PaddockError {

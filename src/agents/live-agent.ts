@@ -91,9 +91,9 @@ export class LiveAgent {
     return await this.command(() => putToSleep(this, order));
   }
 
-  /** False when it is awake already. Throws `not_found`. */
-  async wake(reason: WakeReason, by: string): Promise<boolean> {
-    return await this.command(() => this.#wake(reason, by));
+  /** `post` queues the work that it wakes for, before its sandbox is made: so it is made as the work needs it. Throws `not_found`, and what `post` throws. */
+  async wake<T>(reason: WakeReason, by: string, post: (hasWoken: boolean) => Promise<T>): Promise<T> {
+    return await this.command(async () => await post(await this.#wake(reason, by)));
   }
 
   /** Ends the row of the running response as cancelled, then what runs or is being made. */

@@ -41,8 +41,8 @@ export async function putToSleep(live: LiveAgent, order: SleepOrder): Promise<Ag
   live.isAwake = false;
   live.announce();
   for (const { id } of waiting) await cancelRow(core, id, order.reason);
-  await live.place.close();
   await persist(core, () => writeMarker(store, asleep, makeSlept({ ...order, runtimeMs: sessionMs })));
+  await live.place.close();
   recordChange(core, asleep, { from: before.state, reason: order.reason, by: order.by, startedAt: now });
   return asleep;
 }

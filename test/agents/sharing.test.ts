@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { AgentRow } from "../../src/model/agent.ts";
+import { ALICE, makePrincipal, World } from "./world.ts";
+
+let world: World;
+const BOB = makePrincipal("bob");
+const ALL = { code: true, env: true, content: true };
+
+beforeAll(async () => {
+  world = await World.open();
+});
+
+afterAll(async () => {
+  await world[Symbol.asyncDispose]();
+});
+
+async function makeParent(name: string): Promise<AgentRow> {
+  const setup = "echo made >> /agent/content/setups";
+  const parent = await world.create(name, { tags: ["a/b"], metadata: { x: 1 } }, { setup, env: { KEY: "secret" } });
+  await world.run(
+    parent,
+    "echo page > content/index.html; mkdir data; echo 1 > data/d; echo no > other; echo yes > README.md",
+  );
+  return await world.look(parent);
+}
+
+test.each(["awake", "asleep"])("agents - a remix copies the workspace of a parent that is %s", async (how) => {
+  const parent = await makeParent(`parent-${how}`);
+  if (how === "asleep") await world.agents.sleep(parent, { delaySeconds: 0 }, ALICE);
+  const request = { name: `child-${how}`, code: true, env: true, prompt: "```bash\nls\n```" };
+  const child = await world.agents.remix(await world.look(parent), request, BOB);
+  expect(child).toMatchObject({
+    state: "init",
+    createdBy: "bob",
+    parentName: parent.name,
+    tags: ["a/b"],
+    metadata: { x: 1 },
+  });
+  const listed = await world.run(child, "ls -A; cat content/setups; . ./.env; echo $KEY");
+  expect(listed).toBe(".env\nREADME.md\ncode\ncontent\ndata\nlogs\nmade\nmade\nsecret\n");
+  const [first] = await world.store.listResponses(child.id, { order: "asc", limit: 1, offset: 0 });
+  expect(first?.row).toMatchObject({ status: "completed", createdBy: "bob" });
+  expect(await world.run(parent, "cat content/index.html")).toBe("page\n");
+});
+
+test("agents - a remix without code and environment has neither", async () => {
+  const parent = await makeParent("guarded");
+  const child = await world.agents.remix(parent, { name: "bare-child", code: false, env: false, prompt: null }, BOB);
+  expect(await world.run(child, "ls code; cat .env; cat content/setups")).toBe("made\n");
+});
+
+test("agents - publishing serves a snapshot until it is replaced or withdrawn", async () => {
+  const agent = await makeParent("site");
+  const published = await world.agents.publish(agent, ALL, ALICE);
+  expect(published.published).toMatchObject({ by: "alice" });
+  const read = async (): Promise<string | undefined> => {
+    const file = await world.store.findPublishedFile("site", "index.html");
+    if (file === undefined) return undefined;
+    const { content } = await world.app.artifacts.get(file.artifactKey);
+    return Buffer.concat(await Array.fromAsync(content)).toString();
+  };
+  expect(await read()).toBe("page\n");
+  const [old] = (await world.app.artifacts.list({ prefix: "published/" })).artifacts;
+  await world.run(agent, "echo second > content/index.html");
+  expect(await read()).toBe("page\n");
+  await world.agents.sleep(await world.look(agent), { delaySeconds: 0 }, ALICE);
+  await world.agents.publish(await world.look(agent), ALL, ALICE);
+  expect((await world.look(agent)).state).toBe("slept");
+  expect(await read()).toBe("second\n");
+  const keys = (await world.app.artifacts.list({ prefix: "published/" })).artifacts.map(({ key }) => key);
+  expect(keys).not.toContain(old?.key);
+  const hidden = await world.agents.unpublish(await world.look(agent));
+  expect(hidden.published).toBeNull();
+  expect(await read()).toBeUndefined();
+  expect((await world.app.artifacts.list({ prefix: "published/" })).artifacts).toEqual([]);
+});
+
+test("agents - clearing the context lets a full agent work again", async () => {
+  const agent = await world.create("full");
+  await world.store.updateAgent(agent.id, { lastContextLength: 128_000 });
+  await expect(world.post(agent, "true")).rejects.toThrow(
+    "Context is full (128000 / 128000 tokens). Clear context via POST /api/v0/agents/full/context/clear and try again.",
+  );
+  const cleared = await world.agents.clearContext(agent, "compact");
+  expect(cleared.lastContextLength).toBe(0);
+  expect(await world.run(agent, "echo on")).toBe("on\n");
+});
