@@ -10,10 +10,6 @@ export interface AgentAsked {
   readonly params: { readonly name: string };
 }
 
-export interface ResponseAsked extends AgentAsked {
-  readonly params: { readonly name: string; readonly id: string };
-}
-
 const AGENT_NAME = /^[A-Za-z][A-Za-z0-9-]{0,63}$/;
 const RESPONSE_ID = /^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
 

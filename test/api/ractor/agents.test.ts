@@ -139,6 +139,25 @@ test("states - a report never makes a state untrue", async () => {
   await api.awaitState("reported", "idle");
 });
 
+test("paths - a name that begins with login is like any other", async () => {
+  await api.makeAgent("login-bot");
+  const open = await fetch(`${api.url}/agents/login-bot`);
+  expect([open.status, await open.json()]).toEqual([401, { message: "Unauthorized" }]);
+  expect((await api.get("/agents/login-bot")).json.name).toBe("login-bot");
+});
+
+test("publish - permissions have three keys before, while and after", async () => {
+  await api.makeAgent("shown");
+  const all = { code: true, env: true, content: true };
+  expect((await api.get("/agents/shown")).json.publish_permissions).toEqual(all);
+  const { json } = await api.post("/agents/shown/publish", { env: false, content: false });
+  expect(json).toMatchObject({ is_published: true, published_by: "u1", publish_permissions: { ...all, env: false } });
+  expect((await api.post("/agents/shown/unpublish")).json).toMatchObject({
+    ...{ is_published: false, published_at: null, published_by: null },
+    publish_permissions: all,
+  });
+});
+
 test("responses - a put after the end adds segments and never another status", async () => {
   await api.makeAgent("amended");
   const { id } = await api.run("amended", "true");

@@ -134,6 +134,14 @@ test("files - odd names go up, are listed, read and deleted as they are", async 
   expect((await api.get(`${files}/list/odd`)).json.total).toBe(0);
 });
 
+test("files - a link is deleted and what it leads to stays; a folder with too many entries is listed in part", async () => {
+  await api.run("filer", "echo x > stays; ln -s stays goes; mkdir many; cd many; seq 1 20001 | xargs touch");
+  expect((await api.delete(`${files}/delete/goes`)).json).toEqual({ deleted: true, path: "goes" });
+  expect((await bytesOf("stays")).bytes.toString()).toBe("x\n");
+  const { json } = await api.get(`${files}/list/many?limit=2&offset=10`);
+  expect(json).toMatchObject({ total: 20_000, truncated: true, next_offset: 12 });
+});
+
 test("files - an upload follows no link, keeps a file's mode and refuses a folder", async () => {
   await api.run(
     "filer",
