@@ -183,6 +183,19 @@ except OSError as error:
     }
   });
 
+  test("a mount that a crashed engine left does not keep a volume in use", async () => {
+    await using harness = openHarness({ home });
+    const id = makeVolumeId();
+    await (await volumesOf(harness)).make(id, BYTES);
+    const left = join(home.root, "left");
+    mkdirSync(left);
+    execFileSync("mount", ["-o", "loop,ro", join(home.workspaces, id, "image.ext4"), left]);
+    expect(listLeftovers(home)["mounts"]).toHaveLength(1);
+    await using guest = await harness.open(over(id));
+    expect(await guest.run("result = open('/workspace/x', 'w').write('x')")).toBe(1);
+    expect(listLeftovers(home)["mounts"]).toEqual([]);
+  });
+
   test("a lock whose volume is gone goes with the next reap, and the uid with it", async () => {
     await using harness = openHarness({ home });
     const volumes = await volumesOf(harness);

@@ -30,8 +30,8 @@ def claim(context: Context, workspace: Workspace, identity: Identity | None, san
         if volume is not None:
             _check_volume(context, volume, identity)
             check_holder(context, volume, lock, sandbox)
-        if workspace["image"] is not None and not workspace["readOnly"] and images.is_attached(workspace["image"]):
-            raise in_use(path)
+        if workspace["image"] is not None and not workspace["readOnly"]:
+            check_detached(workspace["image"])
     except CreateError as error:
         lock.release(unlink=error.code == "not_found")
         raise
@@ -47,6 +47,13 @@ def check_holder(context: Context, volume: str, lock: LockedFile, sandbox: str |
     holder = read_state(lock).get("holder")
     if isinstance(holder, str) and holder != sandbox and os.path.lexists(os.path.join(context.rooms.owners, os.path.basename(holder))):
         raise in_use(volume)
+
+
+def check_detached(image: str) -> None:
+    """Only for those who have the lock alone. What is still mounted here then was left by an engine that crashed with readers."""
+    if images.is_attached(image):
+        images.unmount_workspaces(image)
+        raise in_use(os.path.dirname(image))
 
 
 def lock_path(context: Context, volume: str) -> str:

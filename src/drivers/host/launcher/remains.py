@@ -17,6 +17,8 @@ from trees import remove_tree
 from uids import list_processes
 
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS, _GIVE_UP_SECONDS = 0.001, 0.05, 10.0
+_FLUSH_SECONDS = 60.0
+"""Instead of giving up: a workspace that goes on existing has to reach the disk before its device is free."""
 _STALE_MOUNT_SECONDS = 1.0
 """An engine that has removed a container has unmounted its volume by then."""
 
@@ -65,7 +67,7 @@ class Remains:
                 problem = "its processes, groups or loop device are still there"
             except OSError as error:
                 problem = str(error)
-            if time.monotonic() - started > _GIVE_UP_SECONDS:
+            if time.monotonic() - started > (_FLUSH_SECONDS if self.other_locks else _GIVE_UP_SECONDS):
                 done(problem)
                 return
             self.kill()

@@ -8,7 +8,7 @@ from typing import Any
 
 import images
 import kernel
-from claims import check_holder, in_use, lock_path, read_owner, read_state, volume_folder, write_state
+from claims import check_detached, check_holder, in_use, lock_path, read_owner, read_state, volume_folder, write_state
 from context import Context
 from jobs import Answer, run_in_child
 from locks import LockedFile, try_lock
@@ -65,8 +65,7 @@ def remove_volume(context: Context, message: dict[str, Any], done: Done) -> None
     lock = _lock(context, id)
     try:
         check_holder(context, id, lock)
-        if images.is_attached(images.image_path(volume_folder(context, id))):
-            raise in_use(id)
+        check_detached(images.image_path(volume_folder(context, id)))
         uid = (read_owner(context, id) or {}).get("uid")
         if uid is not None:
             write_state(lock, {"id": id, "uid": uid})
