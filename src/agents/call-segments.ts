@@ -2,6 +2,7 @@ import type { ToolCallRecord } from "../model/record.ts";
 import type { Segment } from "../model/response.ts";
 import type { CallValue } from "../model/result.ts";
 import { clipText } from "./bounded-text.ts";
+import type { KeptBudget } from "./kept-budget.ts";
 import { formatTime } from "./timestamp.ts";
 
 /** A call that has begun. */
@@ -30,9 +31,12 @@ export function makeCallSegment({ callId, tool, title, input }: StartedCall): Se
   };
 }
 
-/** The record is stored as it is; `value`, `rich` and `guest_error` only up to 4 MiB each, else `left_out` names them. */
-export function makeResultSegment(record: ToolCallRecord, value: CallValue): Segment {
-  const { kept, leftOut } = keepValues(value);
+/**
+ * The record, as far as the response's budget goes; `value`, `rich` and `guest_error` within it and only up to 4 MiB each, else `left_out`
+ * names them.
+ */
+export function makeResultSegment(record: ToolCallRecord, value: CallValue, budget: KeptBudget): Segment {
+  const { kept, leftOut } = keepValues(value, budget);
   return {
     type: "tool_result",
     tool: record.operation,
@@ -41,7 +45,7 @@ export function makeResultSegment(record: ToolCallRecord, value: CallValue): Seg
     at: formatTime(),
     duration_ms: record.execution_time_ms,
     ...(record.return_code === undefined ? {} : { exit_code: record.return_code }),
-    record,
+    record: budget.fitRecord(record),
     ...kept,
     ...(leftOut.length === 0 ? {} : { left_out: leftOut }),
   };
@@ -83,13 +87,17 @@ function shortenArguments(input: unknown): Record<string, unknown> {
   return length <= MAX_ARGUMENTS ? Object.fromEntries(shortened) : { left_out: `${length} characters of arguments` };
 }
 
-function keepValues(value: CallValue): { readonly kept: Record<string, unknown>; readonly leftOut: readonly string[] } {
+function keepValues(
+  value: CallValue,
+  budget: KeptBudget,
+): { readonly kept: Record<string, unknown>; readonly leftOut: readonly string[] } {
   const kept: Record<string, unknown> = {};
   const leftOut: string[] = [];
   for (const field of ["value", "rich", "guest_error"] as const) {
     const part = value[field];
     if (part === undefined) continue;
-    if (JSON.stringify(part).length <= MAX_VALUE) kept[field] = part;
+    const { length } = JSON.stringify(part);
+    if (length <= MAX_VALUE && budget.take(length)) kept[field] = part;
     else leftOut.push(field);
   }
   return { kept, leftOut };

@@ -5,13 +5,13 @@ import { raceSignal } from "../lib/deadline.ts";
 import type { AgentRow } from "../model/agent.ts";
 import type { Slot } from "./fair-slots.ts";
 import { Mailbox } from "./mailbox.ts";
-import { makeWoke, type SleepReason, SYSTEM, type WakeReason, writeMarker } from "./markers.ts";
-import { type Core, recordChange } from "./parts.ts";
-import { persist } from "./persist.ts";
+import { type SleepReason, SYSTEM, type WakeReason } from "./markers.ts";
+import type { Core } from "./parts.ts";
 import { ResponseRun } from "./response-run.ts";
 import { findRoom } from "./room.ts";
 import { SignalFlag } from "./signal-flag.ts";
 import { cancelRow, putToSleep, type SleepOrder } from "./sleeping.ts";
+import { settle, wakeUp } from "./waking.ts";
 import { baseShape, Workplace } from "./workplace.ts";
 
 export interface LiveAgentOptions {
@@ -34,8 +34,10 @@ export class LiveAgent {
   /** As last seen. */
   agent: AgentRow;
   isAwake: boolean;
-  /** Its deletion has begun. */
-  isGone = false;
+  /** Its rows are gone, too. */
+  isDissolved = false;
+  /** A sandbox has to be made even when nothing waits. */
+  wantsSandbox: boolean;
   /** The response that runs. */
   run: ResponseRun | undefined;
   /** When its timeouts have to be looked at, in milliseconds since 1970. */
@@ -46,15 +48,14 @@ export class LiveAgent {
   readonly #mailbox: Mailbox;
   readonly #changed = new SignalFlag();
   #prepare: LiveAgentOptions["prepare"];
-  #wantsSandbox: boolean;
   #opening: AbortController | undefined;
-  #failure: PaddockError | undefined;
+  readonly #gone = new AbortController();
 
   constructor(core: Core, agent: AgentRow, options: LiveAgentOptions) {
     this.core = core;
     this.agent = agent;
     this.isAwake = options.isAwake;
-    this.#wantsSandbox = options.isAwake;
+    this.wantsSandbox = options.isAwake;
     this.#prepare = options.prepare;
     this.#evict = options.evict;
     this.place = new Workplace(core, agent, () => this.#noticeChange());
@@ -68,7 +69,7 @@ export class LiveAgent {
 
   /** Nothing happens and nothing is planned: the object may be forgotten. */
   get isQuiet(): boolean {
-    return !this.isAwake && !this.#mailbox.isBusy;
+    return !this.isAwake && !this.#mailbox.isBusy && (!this.isGone || this.isDissolved);
   }
 
   /** Awake with nothing to do: its sandbox may be taken from it. */
@@ -93,7 +94,7 @@ export class LiveAgent {
 
   /** `post` queues the work that it wakes for, before its sandbox is made: so it is made as the work needs it. Throws `not_found`, and what `post` throws. */
   async wake<T>(reason: WakeReason, by: string, post: (hasWoken: boolean) => Promise<T>): Promise<T> {
-    return await this.command(async () => await post(await this.#wake(reason, by)));
+    return await this.command(async () => await post(await wakeUp(this, reason, by)));
   }
 
   /** Ends the row of the running response as cancelled, then what runs or is being made. */
@@ -101,6 +102,22 @@ export class LiveAgent {
     const error = new PaddockError("cancelled", `the agent was interrupted: ${reason}`);
     if (this.run !== undefined) await cancelRow(this.core, this.run.row.id, reason);
     this.interrupt(error);
+  }
+
+  /** Its deletion has begun. */
+  get isGone(): boolean {
+    return this.gone.aborted;
+  }
+
+  /** Aborts when its deletion begins: nothing of it has to be kept then. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  leave(): void {
+    this.#gone.abort();
+    this.interrupt(new PaddockError("cancelled", "the agent was deleted"));
+    this.announce();
   }
 
   interrupt(error: PaddockError): void {
@@ -129,130 +146,93 @@ export class LiveAgent {
     const { core } = this;
     if (core.isDraining || this.isGone) return false;
     if (!this.isAwake && !(await this.#wakeForWork())) return false;
-    if (this.#prepare !== undefined) return await this.#fill();
+    if (this.#prepare !== undefined) return await this.#fill(this.#prepare);
     using slot = await core.slots.acquire(this.agent.createdBy, interrupted);
     if (core.isDraining) return false;
     const row = await core.store.claimResponse(this.agent.id, core.nodeId, core.reign);
     if (row === undefined) return await this.#rest(slot);
     const { agent, place } = this;
-    this.run = new ResponseRun(row, { core, agent, place, slot, evict: this.#evict });
+    const { gone } = this;
+    const run = new ResponseRun(row, { core, agent, place, slot, gone, evict: this.#evict });
+    this.run = run;
     this.workingSince = Date.now();
-    this.#scheduleCheck(this.agent.busyTimeoutSeconds);
-    this.#wantsSandbox = false;
+    this.checkWithin(agent.busyTimeoutSeconds);
     try {
-      await this.run.run();
+      await run.run();
     } finally {
       this.run = undefined;
       this.workingSince = undefined;
     }
-    const isIdle = await this.#settle().finally(() => core.logs.close(row.id));
+    // What was interrupted while its sandbox was made says nothing about the sandbox.
+    this.wantsSandbox = run.isAborted && place.lease === undefined;
+    const isIdle = await settle(this).finally(() => core.logs.close(row.id));
     return !isIdle || place.lease === undefined;
   }
 
   /** Nothing waits: it gets the sandbox that it wants, and sleeps when it has none. */
   async #rest(slot: Slot): Promise<boolean> {
-    if (this.#wantsSandbox) {
-      this.#wantsSandbox = false;
+    if (this.wantsSandbox) {
+      this.wantsSandbox = false;
       if (!(await this.#open(slot))) return true;
     }
-    if (this.place.lease === undefined) {
-      const reason = this.#failure === undefined ? "lost" : "failed";
-      const order = { reason, by: SYSTEM, delaySeconds: 0, note: this.#failure?.message } as const;
-      this.#failure = undefined;
-      await this.#settle();
-      return (await putToSleep(this, { ...order, cancels: false, states: ["init", "idle"] })) === undefined;
+    const { failure, lease } = this.place;
+    if (lease !== undefined) {
+      await settle(this);
+      return false;
     }
-    await this.#settle();
-    return false;
+    const reason = failure === undefined ? "lost" : "failed";
+    const order = { reason, by: SYSTEM, delaySeconds: 0, note: failure?.message, cancels: false } as const;
+    return (await putToSleep(this, order)) === undefined;
   }
 
   /** False when it was interrupted. */
   async #open(slot: Slot): Promise<boolean> {
-    const { core, agent } = this;
-    this.#opening = new AbortController();
-    const { signal } = this.#opening;
-    try {
-      await this.place.open(baseShape(agent, compileLimits(agent.settings.limits)), {
-        signal,
-        withRoom: (attempt) => findRoom({ core, slot, signal, evict: this.#evict }, attempt),
-        onPhase: () => undefined,
+    const { core, agent, place } = this;
+    const shape = baseShape(agent, compileLimits(agent.settings.limits));
+    return await this.#attempt(async (signal) => {
+      const withRoom = (attempt: () => Promise<Lease>): Promise<Lease> =>
+        findRoom({ core, slot, signal, evict: this.#evict }, attempt);
+      await place.open(shape, { signal, withRoom, onPhase: () => undefined });
+    });
+  }
+
+  /** Fills the workspace, once; what becomes of it is told. */
+  async #fill(prepare: NonNullable<LiveAgentOptions["prepare"]>): Promise<boolean> {
+    this.#prepare = undefined;
+    await this.#attempt(async (signal) => {
+      await prepare(signal).catch(async (error: unknown) => {
+        if (!signal.aborted) await this.place.fail(toPaddockError(error));
       });
-    } catch (thrown) {
-      if (signal.aborted) return false;
-      await this.#reportFailure(toPaddockError(thrown));
-    } finally {
-      this.#opening = undefined;
-    }
+    });
     return true;
   }
 
-  async #fill(): Promise<boolean> {
-    const prepare = this.#prepare;
-    this.#opening = new AbortController();
-    const { signal } = this.#opening;
+  /** Something that preempting ends. Whoever fails in it has told so. False when it was ended. */
+  async #attempt(work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
+    const controller = new AbortController();
+    this.#opening = controller;
     try {
-      await prepare?.(signal);
-    } catch (thrown) {
-      if (!signal.aborted) await this.#reportFailure(toPaddockError(thrown));
+      await work(controller.signal);
+    } catch {
+      return !controller.signal.aborted;
     } finally {
       this.#opening = undefined;
-      this.#prepare = undefined;
     }
     return true;
   }
 
-  /** What could not be made is told where setup's end is told. */
-  async #reportFailure(error: PaddockError): Promise<void> {
-    this.#failure = error;
-    this.core.telemetry.problem("agents.open", error);
-    const started_at = new Date().toISOString();
-    const stderr = `${error.code}: ${error.message}\n${error.hint}\n`;
-    await this.place.report({ status: "failed", started_at, duration_ms: 0, stdout: "", stderr });
-  }
-
-  /** Idle when nothing waits any more. */
-  async #settle(): Promise<boolean> {
-    const { core, agent } = this;
-    const now = Date.now();
-    const settled = await persist(core, () => core.store.settleAgent(agent.id, now));
-    const made =
-      settled?.state === "init"
-        ? await persist(core, () =>
-            core.store.updateAgent(agent.id, { state: "idle", idleFrom: now }, { states: ["init"] }),
-          )
-        : undefined;
-    this.see(made ?? settled);
-    this.#scheduleCheck(this.agent.idleTimeoutSeconds);
-    return this.agent.state === "idle";
+  async #wakeForWork(): Promise<boolean> {
+    const waiting = await this.core.store.countResponses(this.agent.id, "pending");
+    return waiting > 0 && !this.isGone && (await wakeUp(this, "implicit_wake", SYSTEM));
   }
 
   see(agent: AgentRow | undefined): void {
     if (agent !== undefined && agent.version >= this.agent.version) this.agent = agent;
   }
 
-  #scheduleCheck(seconds: number): void {
+  /** Its timeouts are looked at when so many seconds are over, or before. */
+  checkWithin(seconds: number): void {
     this.checkAt = Math.min(Math.max(this.checkAt, Date.now()), Date.now() + seconds * 1000);
-  }
-
-  async #wakeForWork(): Promise<boolean> {
-    const waiting = await this.core.store.countResponses(this.agent.id, "pending");
-    return waiting > 0 && !this.isGone && (await this.#wake("implicit_wake", SYSTEM));
-  }
-
-  async #wake(reason: WakeReason, by: string): Promise<boolean> {
-    if (this.isAwake) return false;
-    const { store } = this.core;
-    const now = Date.now();
-    const patch = { state: "init", wokeAt: now, lastActivityAt: now } as const;
-    const woken = await store.updateAgent(this.agent.id, patch, { states: ["slept"] });
-    if (woken === undefined || this.isGone) throw new PaddockError("not_found", "Agent not found");
-    this.see(woken);
-    this.isAwake = true;
-    this.#wantsSandbox = true;
-    await writeMarker(store, woken, makeWoke(reason, by));
-    recordChange(this.core, woken, { from: "slept", reason, by, startedAt: now });
-    this.announce();
-    return true;
   }
 
   /** A sandbox that ends while its agent is idle takes the agent to sleep; while it works, the work tells. */

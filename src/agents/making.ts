@@ -5,7 +5,7 @@ import type { Principal } from "../model/principal.ts";
 import type { IdempotencyKey, NewResponse } from "../store/state-store.ts";
 import type { NewAgent, RemixRequest } from "./agents.ts";
 import { copyWorkspace } from "./copy.ts";
-import type { Core } from "./parts.ts";
+import { type Core, recordChange } from "./parts.ts";
 import type { Roster } from "./roster.ts";
 import { openPorter, readWorkspace } from "./workspace-access.ts";
 
@@ -18,7 +18,7 @@ export async function createAgent(
   key: IdempotencyKey | undefined,
 ): Promise<AgentRow> {
   const { agent, isNew } = await insert(core, makeRow(core, request, by, null), request.prompt, key);
-  if (isNew) roster.begin(agent);
+  if (isNew) begin(core, roster, agent, "create");
   return agent;
 }
 
@@ -47,11 +47,22 @@ export async function remixAgent(
     prompt: request.prompt,
   };
   const { agent } = await insert(core, makeRow(core, wanted, by, parent.name), request.prompt, undefined);
-  roster.begin(agent, async (signal) => {
+  begin(core, roster, agent, "remix", async (signal) => {
     await using porter = await openPorter(core, roster, agent, false, signal);
     await readWorkspace(core, roster, parent, signal, (files) => copyWorkspace(files, porter.sandbox.files, request));
   });
   return agent;
+}
+
+function begin(
+  core: Core,
+  roster: Roster,
+  agent: AgentRow,
+  reason: string,
+  prepare?: (signal: AbortSignal) => Promise<void>,
+): void {
+  recordChange(core, agent.name, { from: "none", to: "init", reason, by: agent.createdBy, startedAt: Date.now() });
+  roster.begin(agent, prepare);
 }
 
 async function insert(

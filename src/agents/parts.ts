@@ -1,7 +1,6 @@
 import type { Config } from "../config/config.ts";
 import type { Executor } from "../executor/executor.ts";
 import type { Fleet } from "../fleet/fleet.ts";
-import type { AgentRow } from "../model/agent.ts";
 import type { ArtifactStore } from "../store/artifact-store.ts";
 import type { StateStore } from "../store/state-store.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
@@ -47,19 +46,17 @@ export interface Core extends AgentsParts {
 /** Tells that an agent is in another state now. */
 export function recordChange(
   { telemetry }: Core,
-  agent: AgentRow,
-  change: { readonly from: string; readonly reason: string; readonly by: string; readonly startedAt: number },
+  agent: string,
+  change: {
+    readonly from: string;
+    readonly to: string;
+    readonly reason: string;
+    readonly by?: string;
+    readonly startedAt: number;
+  },
 ): void {
-  const { from, reason, by, startedAt } = change;
-  const durationMs = Date.now() - startedAt;
-  const event = {
-    op: "agent.change",
-    startedAt,
-    durationMs,
-    agent: agent.name,
-    from,
-    to: agent.state,
-    reason,
-  } as const;
-  telemetry.record({ ...event, principal: by });
+  const { by, ...facts } = change;
+  const durationMs = Date.now() - facts.startedAt;
+  const principal = by === undefined ? {} : { principal: by };
+  telemetry.record({ op: "agent.change", ...facts, durationMs, agent, ...principal });
 }

@@ -22,6 +22,8 @@ export interface RunPlace {
   readonly place: Workplace;
   readonly slot: Slot;
   readonly evict: () => Promise<boolean>;
+  /** Aborts when the agent is deleted: the end has to be kept no more. */
+  readonly gone: AbortSignal;
 }
 
 /** The records of a response are its segments; there is no journal beside them. */
@@ -50,6 +52,10 @@ export class ResponseRun {
     this.#controller.abort(error);
   }
 
+  get isAborted(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
   /** Resolves when it has ended, whatever way. */
   get ended(): Promise<void> {
     return this.#ended.promise;
@@ -65,10 +71,10 @@ export class ResponseRun {
   }
 
   async #run(): Promise<void> {
-    const { core } = this.#place;
+    const { core, gone } = this.#place;
     const { store, logs } = core;
     const { row, fence } = this;
-    const earlier = row.attempts > 1 ? (await persist(core, () => store.listSegments(row.id, 0))).length : 0;
+    const earlier = row.attempts > 1 ? (await persist(core, () => store.listSegments(row.id, 0), gone)).length : 0;
     const live = logs.open(row.id, earlier);
     live.status("processing");
     logs.changed(row.id);
@@ -78,7 +84,7 @@ export class ResponseRun {
     const writer = new SegmentWriter({ append, live });
     const outcome = await this.#attempt(writer, (phase, detail) => live.phase(phase, detail));
     const end = makeEnd(outcome, await writer.end(outcome));
-    const isOurs = await persist(core, () => store.finishResponse(row.id, fence, end));
+    const isOurs = await persist(core, () => store.finishResponse(row.id, fence, end), gone);
     if (signal.aborted) await this.#killLeftovers();
     this.#record(outcome, isOurs ? end.status : undefined);
   }

@@ -34,10 +34,10 @@ export class Roster implements Iterable<LiveAgent> {
   /** Puts the agent to sleep that has been idle longest, for its room. False when there is none. */
   async evict(): Promise<boolean> {
     const idle = [...this.#live.values()].filter((live) => live.isIdle);
-    const [longest] = idle.toSorted((one, other) => idleSince(one) - idleSince(other));
-    if (longest === undefined) return false;
     const order = { reason: "capacity", by: SYSTEM, delaySeconds: 0, cancels: false, states: ["idle"] } as const;
-    return (await longest.sleep(order)) !== undefined;
+    for (const longest of idle.toSorted((one, other) => idleSince(one) - idleSince(other)))
+      if (longest.isIdle && (await longest.sleep(order)) !== undefined) return true;
+    return false;
   }
 
   #add(agent: AgentRow, isAwake: boolean, prepare?: LiveAgentOptions["prepare"]): LiveAgent {

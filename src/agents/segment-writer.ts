@@ -7,6 +7,7 @@ import type { OutputItem, Segment } from "../model/response.ts";
 import type { TaskResult } from "../model/result.ts";
 import { makeCallSegment, makeLostSegment, makeResultSegment, type StartedCall } from "./call-segments.ts";
 import { describeFailure, describeSuccess, type EndedCall } from "./final-text.ts";
+import { KeptBudget } from "./kept-budget.ts";
 import type { LiveLog } from "./live-log.ts";
 
 export interface SegmentWriterOptions {
@@ -33,6 +34,7 @@ export class SegmentWriter {
   readonly #live: LiveLog;
   readonly #ended: EndedCall[] = [];
   readonly #decoders = new Map<string, StringDecoder>();
+  readonly #budget = new KeptBudget();
   #running: StartedCall | undefined;
   /** Until the running call's start is stored. */
   #starting: Promise<void> | undefined;
@@ -110,7 +112,7 @@ export class SegmentWriter {
     await this.#starting;
     this.#finish();
     this.#ended.push(call);
-    await this.write([makeResultSegment(call.record, call.value)]);
+    await this.write([makeResultSegment(call.record, call.value, this.#budget)]);
   }
 
   #goOn(): void {

@@ -3,7 +3,6 @@ import type { ResponseRow, Segment } from "../model/response.ts";
 import type { LiveAgent } from "./live-agent.ts";
 import { makeCancelled, makeSlept, type SleepReason, writeMarker } from "./markers.ts";
 import { type Core, recordChange } from "./parts.ts";
-import { persist } from "./persist.ts";
 
 export interface SleepOrder {
   readonly reason: SleepReason;
@@ -40,10 +39,19 @@ export async function putToSleep(live: LiveAgent, order: SleepOrder): Promise<Ag
   live.see(asleep);
   live.isAwake = false;
   live.announce();
-  for (const { id } of waiting) await cancelRow(core, id, order.reason);
-  await persist(core, () => writeMarker(store, asleep, makeSlept({ ...order, runtimeMs: sessionMs })));
-  await live.place.close();
-  recordChange(core, asleep, { from: before.state, reason: order.reason, by: order.by, startedAt: now });
+  try {
+    for (const { id } of waiting) await cancelRow(core, id, order.reason);
+    await writeMarker(store, asleep, makeSlept({ ...order, runtimeMs: sessionMs }));
+  } finally {
+    await live.place.close();
+  }
+  recordChange(core, asleep.name, {
+    from: before.state,
+    to: "slept",
+    reason: order.reason,
+    by: order.by,
+    startedAt: now,
+  });
   return asleep;
 }
 
@@ -63,9 +71,9 @@ export async function cancelRow(
 
 /** Its row is gone: nothing of it stays. */
 async function dissolve(live: LiveAgent): Promise<void> {
-  live.isGone = true;
+  live.leave();
   live.isAwake = false;
-  live.announce();
+  live.isDissolved = true;
   await live.place.close();
 }
 

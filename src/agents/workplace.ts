@@ -1,3 +1,4 @@
+import { type PaddockError, toPaddockError } from "../errors/error.ts";
 import type { Lease } from "../fleet/lease.ts";
 import type { AgentRow, SetupReport } from "../model/agent.ts";
 import type { Core } from "./parts.ts";
@@ -24,6 +25,8 @@ export class Workplace {
   #shape: Shape | undefined;
   /** Of the present sandbox. */
   setup: SetupReport | null = null;
+  /** Why there is no sandbox, when the last one could not be made. */
+  failure: PaddockError | undefined;
 
   /** `onChange`: there is a sandbox now, or it has ended by itself. */
   constructor(core: Core, agent: AgentRow, onChange: () => void) {
@@ -42,6 +45,26 @@ export class Workplace {
     const present = this.lease;
     if (present !== undefined && this.#shape !== undefined && sameShape(this.#shape, shape)) return present;
     await this.close();
+    try {
+      return await this.#renew(shape, options);
+    } catch (error) {
+      if (!options.signal.aborted) await this.fail(toPaddockError(error));
+      throw error;
+    }
+  }
+
+  /** What could not be made is told where the setup's end is told. */
+  async fail(error: PaddockError): Promise<void> {
+    this.failure = error;
+    if (error.row.httpStatus >= 500) this.#core.telemetry.problem("agents.open", error);
+    const stderr = `${error.code}: ${error.message}\n${error.hint}\n`;
+    await this.#report({
+      ...{ status: "failed", started_at: new Date().toISOString(), duration_ms: 0 },
+      ...{ stdout: "", stderr },
+    });
+  }
+
+  async #renew(shape: Shape, options: OpenOptions): Promise<Lease> {
     options.onPhase("sandbox");
     await this.#core.fleet.volumes.make(this.#agent.volumeId, shape.limits.workspaceBytes);
     const lease = await options.withRoom(() => this.#make(shape, options));
@@ -58,13 +81,13 @@ export class Workplace {
     void lease.sandbox.ended.then(() => {
       if (this.#lease === lease) this.#onChange();
     });
-    if (this.setup !== null) await this.report(this.setup);
+    this.failure = undefined;
+    if (this.setup !== null) await this.#report(this.setup);
     this.#onChange();
     return lease;
   }
 
-  /** What `GET .../details` shows as the setup's end. */
-  async report(setup: SetupReport | null): Promise<void> {
+  async #report(setup: SetupReport): Promise<void> {
     const { store } = this.#core;
     await persist(this.#core, () => store.updateAgent(this.#agent.id, { setupReport: setup }));
   }

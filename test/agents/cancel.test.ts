@@ -79,3 +79,17 @@ test("agents - a client's own end stands: the task is killed and writes nothing 
   expect(await world.run(agent, "echo next")).toBe("next\n");
   expect((await world.ended(id)).row.status).toBe("completed");
 });
+
+test("agents - a task cancelled while its sandbox is made leaves an agent that gets its sandbox all the same", async () => {
+  const agent = await world.create("swapping", {}, { setup: "[ ! -e slow ] || sleep 0.5" });
+  await world.run(agent, "touch slow");
+  const recipe = { name: "download-clean-csv", parameters: { url: "http://up.paddock.test:81/data.csv" } };
+  const id = await world.post(agent, "", { input: { content: [{ type: "recipe", content: recipe }] } });
+  for await (const event of world.agents.follow(id, undefined, AbortSignal.timeout(5000)))
+    if (event.type === "phase" && event.phase === "setup") break;
+  expect(await world.agents.cancel(agent, ALICE)).toBe(true);
+  expect((await world.ended(id)).row.status).toBe("cancelled");
+  await world.agents.files(agent, AbortSignal.timeout(10_000));
+  expect(await world.markers(agent)).toEqual([]);
+  expect(await world.run(agent, "echo on")).toBe("on\n");
+});
