@@ -1,5 +1,5 @@
 import { PaddockError } from "../errors/error.ts";
-import { Deadline } from "../lib/deadline.ts";
+import { Deadline, delayAbort } from "../lib/deadline.ts";
 import { parseReadiness } from "../setup/readiness.ts";
 import { belowAgent, ENV_DIR } from "./paths.ts";
 import { sendTask } from "./posting.ts";
@@ -43,8 +43,11 @@ export function askForCommand(command: string, key: string): readonly unknown[] 
  */
 export async function createAgent(client: RactorClient, request: AgentRequest, signal: AbortSignal): Promise<void> {
   for (let attempt = 1; ; attempt++) {
+    signal.throwIfAborted();
+    // A server goes on with a request whose client left: only after the answer does a deletion find what was made.
+    using patient = delayAbort(signal, client.times.cleanupMs);
     try {
-      await client.createAgent(request, signal);
+      await client.createAgent(request, patient.signal);
       return;
     } catch (error) {
       signal.throwIfAborted();

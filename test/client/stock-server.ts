@@ -23,6 +23,8 @@ export interface Quirks {
   get?: Fault[];
   /** Faults after a POST of a response was taken. */
   post?: Fault[];
+  /** An agent exists only this long after it was asked for, whether the client still waits or not. */
+  lateAgentMs?: number;
   /** Faults after an agent was made. */
   create?: Fault[];
   delete?: Fault[];
@@ -82,6 +84,8 @@ export class StockServer implements AsyncDisposable {
   readonly quirks: Quirks;
   readonly seen: Seen[] = [];
   readonly agents = new Map<string, StockAgent>();
+  /** Names of agents that were there to be deleted. */
+  readonly deleted: string[] = [];
   readonly #running = new Set<Promise<void>>();
   readonly #server = createServer((request, response) => {
     this.#handle(request, response).catch((error: unknown) => {
@@ -160,6 +164,7 @@ export class StockServer implements AsyncDisposable {
         return json(response, 200, describeAgent(agent));
       case "DELETE ": {
         this.agents.delete(agent.name);
+        this.deleted.push(agent.name);
         agent.container.remove();
         const fault = this.quirks.delete?.shift();
         return fault === undefined ? plain(response, 200, "") : await fail(response, fault);
@@ -213,6 +218,7 @@ export class StockServer implements AsyncDisposable {
     if (this.agents.has(name))
       return json(response, 409, { message: `Agent name '${name}' already exists. Choose a different name.` });
     const setup = body["setup"] as string | undefined;
+    await sleep(this.quirks.lateAgentMs ?? 0);
     const agent: StockAgent = {
       name,
       state: "init",

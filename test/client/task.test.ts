@@ -207,6 +207,16 @@ test("client task - a row that never moves is failed after the caller's time", a
   expect(server.count("POST", /cancel$/)).toBeGreaterThan(0);
 });
 
+test("client task - an abort while the agent is made leaves none: the request is not abandoned, its agent is deleted", async () => {
+  await using server = await StockServer.start({ lateAgentMs: 200 });
+  const controller = new AbortController();
+  const ended = runOn(server, bash("echo hi"), {}, { signal: controller.signal });
+  await expect.poll(() => server.count("POST", /^\/agents$/)).toBe(1);
+  controller.abort();
+  expect(await ended).toMatchObject({ status: "cancelled", tool_calls: [] });
+  expect([server.deleted.length, server.agents.size]).toEqual([1, 0]);
+});
+
 test("client task - an abort cancels the work and deletes the agent", async () => {
   await using server = await StockServer.start({ stuck: true });
   const controller = new AbortController();
