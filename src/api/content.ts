@@ -73,7 +73,6 @@ async function sendFile(
   reply.header("etag", tag);
   if (request.headers["if-none-match"] === tag) return await reply.code(304).send();
   reply.type(guessContentType(file.path)).header("content-length", String(file.bytes));
-  if (request.method === "HEAD") return await reply.send();
   const { content } = await artifacts.get(file.artifactKey);
   return await reply.send(Readable.from(content));
 }

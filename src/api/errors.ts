@@ -49,7 +49,7 @@ export async function sendError(
   return await reply.send(JSON.stringify({ message }));
 }
 
-const ASK_LOG = "The server's log has the cause, under this answer's x-request-id.";
+const ASK_LOG = "The server's log has the cause.";
 
 const isTold = ({ code }: PaddockError, status: number): boolean => status < 500 || SPEAKING.has(code);
 

@@ -3,6 +3,7 @@ import { PaddockError } from "../errors/error.ts";
 
 /** Open answers have this long to end before their connections are cut. */
 const LAST_ANSWERS_MS = 3000;
+const IDLE_MS = 50;
 
 /** The URL that it can be reached at on this machine. Throws `invalid_config` when it cannot listen there. */
 export async function listen(server: Server, host: string, port: number): Promise<string> {
@@ -34,9 +35,12 @@ function describe(error: NodeJS.ErrnoException, place: string): unknown {
 /** Stops listening, lets open answers end, then cuts what is left. */
 export async function stopListening(server: Server): Promise<void> {
   const timer = setTimeout(() => server.server.closeAllConnections(), LAST_ANSWERS_MS);
+  // A connection whose answer began before is kept alive after it, by what its headers say.
+  const idle = setInterval(() => server.server.closeIdleConnections(), IDLE_MS);
   try {
     await server.close();
   } finally {
     clearTimeout(timer);
+    clearInterval(idle);
   }
 }
