@@ -13,7 +13,7 @@ import { LockFile } from "./lib/lock-file.ts";
 import { makeOpenFolder } from "./lib/open-folder.ts";
 import { PRODUCT_VERSION } from "./lib/version.ts";
 import { Closing } from "./service/closing.ts";
-import { listen, stopListening } from "./service/listen.ts";
+import { listen } from "./service/listen.ts";
 import { readNodeId } from "./service/node-id.ts";
 import { makeReadiness } from "./service/readiness.ts";
 import { openStateStore } from "./store/state/open.ts";
@@ -175,10 +175,11 @@ interface Doors {
 async function openDoors(parts: ServerParts, closing: Closing, { times, signal }: ServiceOptions): Promise<Doors> {
   const { host, port, contentPort } = parts.config;
   const server = await buildServer(parts, times);
-  closing.defer(async () => await stopListening(server));
-  const content = contentPort === undefined ? undefined : await buildContentServer(parts);
-  if (content) closing.defer(async () => await stopListening(content));
   signal?.throwIfAborted();
-  const contentUrl = content && (await listen(content, host, contentPort ?? 0));
-  return { server, url: await listen(server, host, port), contentUrl };
+  const content =
+    contentPort === undefined
+      ? undefined
+      : closing.add(await listen(await buildContentServer(parts), host, contentPort));
+  const { url } = closing.add(await listen(server, host, port));
+  return { server, url, contentUrl: content?.url };
 }

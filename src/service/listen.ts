@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Server } from "../api/server-parts.ts";
 import { PaddockError } from "../errors/error.ts";
 
@@ -5,13 +6,24 @@ import { PaddockError } from "../errors/error.ts";
 const LAST_ANSWERS_MS = 3000;
 const IDLE_MS = 50;
 
-/** The URL that it can be reached at on this machine. Throws `invalid_config` when it cannot listen there. */
-export async function listen(server: Server, host: string, port: number): Promise<string> {
+export interface Listener extends AsyncDisposable {
+  /** Where it can be reached on this machine. */
+  readonly url: string;
+}
+
+/** Closing it closes the server. Throws `invalid_config` when it cannot listen there; the server is closed then, too. */
+export async function listen(server: Server, host: string, port: number): Promise<Listener> {
+  const silent = trackSilent(server);
   try {
     await server.listen({ host, port });
   } catch (error) {
+    await server.close();
     throw describe(error as NodeJS.ErrnoException, `${host}:${port}`);
   }
+  return { url: readUrl(server, host, port), [Symbol.asyncDispose]: async () => await stopListening(server, silent) };
+}
+
+function readUrl(server: Server, host: string, port: number): string {
   const address = server.server.address();
   const bound = typeof address === "object" && address !== null ? address : { address: host, port };
   const name = { "0.0.0.0": "127.0.0.1", "::": "[::1]" }[bound.address] ?? bound.address;
@@ -33,14 +45,27 @@ function describe(error: NodeJS.ErrnoException, place: string): unknown {
 }
 
 /** Stops listening, lets open answers end, then cuts what is left. */
-export async function stopListening(server: Server): Promise<void> {
+async function stopListening(server: Server, silent: ReadonlySet<Socket>): Promise<void> {
   const timer = setTimeout(() => server.server.closeAllConnections(), LAST_ANSWERS_MS);
   // A connection whose answer began before is kept alive after it, by what its headers say.
   const idle = setInterval(() => server.server.closeIdleConnections(), IDLE_MS);
   try {
-    await server.close();
+    const closed = server.close();
+    for (const socket of silent) socket.destroy();
+    await closed;
   } finally {
     clearTimeout(timer);
     clearInterval(idle);
   }
+}
+
+/** Connections that clients opened ahead and have asked nothing on. Node takes them for busy ones. */
+function trackSilent({ server }: Server): ReadonlySet<Socket> {
+  const silent = new Set<Socket>();
+  server.on("connection", (socket) => {
+    silent.add(socket);
+    socket.once("close", () => silent.delete(socket));
+  });
+  server.on("request", ({ socket }) => silent.delete(socket));
+  return silent;
 }
