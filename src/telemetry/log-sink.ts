@@ -74,15 +74,20 @@ function openNonBlocking(): number {
   }
 }
 
+/** Lines of one turn of the event loop are one write: each write costs as much as the line. What is left is written when the process ends. */
 class ReaderSink implements LogSink {
   readonly #fd: number;
+  readonly #drainAtExit = (): void => this.#drain();
   #waiting: Buffer[] = [];
   #bytes = 0;
   #hasReader = true;
-  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+  #isScheduled = false;
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(fd: number) {
     this.#fd = fd;
+    process.once("exit", this.#drainAtExit);
   }
 
   write(line: string): boolean {
@@ -90,9 +95,9 @@ class ReaderSink implements LogSink {
     if (!this.#hasReader || this.#bytes + bytes.length > BUFFER_BYTES) return false;
     this.#waiting.push(bytes);
     this.#bytes += bytes.length;
-    // While the timer runs the reader is known to be behind.
-    if (this.#timer === undefined) this.#drain();
-    return this.#hasReader;
+    if (this.#isClosed) this.#drain();
+    else this.#schedule();
+    return true;
   }
 
   async flush(timeoutMs: number): Promise<void> {
@@ -100,18 +105,29 @@ class ReaderSink implements LogSink {
       this.#drain();
       return this.#bytes === 0;
     }, timeoutMs);
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    clearTimeout(this.#retry);
+    process.off("exit", this.#drainAtExit);
+    this.#isClosed = true;
+  }
+
+  #schedule(): void {
+    // While the timer runs the reader is known to be behind.
+    if (this.#isScheduled || this.#retry !== undefined) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#drain();
+    }).unref();
   }
 
   #drain(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
     try {
       while (this.#bytes > 0) this.#writeOnce();
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "EAGAIN") {
-        this.#timer = setTimeout(() => this.#drain(), TRY_AGAIN_MS).unref();
+        this.#retry = setTimeout(() => this.#drain(), TRY_AGAIN_MS).unref();
         return;
       }
       this.#hasReader = false;
