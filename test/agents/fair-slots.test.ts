@@ -1,0 +1,61 @@
+import { expect, test } from "vitest";
+import { FairSlots } from "../../src/agents/fair-slots.ts";
+
+const never = new AbortController().signal;
+const settled = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
+
+test("slots - who waits is served in turn by principal, in order within one", async () => {
+  const slots = new FairSlots(1);
+  const held = await slots.acquire("a", never);
+  const order: string[] = [];
+  const wait = async (principal: string, name: string): Promise<void> => {
+    using _slot = await slots.acquire(principal, never);
+    order.push(name);
+    await settled();
+  };
+  const all = [wait("a", "a1"), wait("a", "a2"), wait("a", "a3"), wait("b", "b1"), wait("c", "c1"), wait("b", "b2")];
+  held[Symbol.dispose]();
+  await Promise.all(all);
+  expect(order).toEqual(["a1", "b1", "c1", "a2", "b2", "a3"]);
+});
+
+test("slots - who leaves holds up nobody, and a slot given back twice counts once", async () => {
+  const slots = new FairSlots(1);
+  const held = await slots.acquire("a", never);
+  const leaving = new AbortController();
+  const left = slots.acquire("a", leaving.signal);
+  const next = slots.acquire("b", never);
+  leaving.abort(new Error("left"));
+  await expect(left).rejects.toThrow("left");
+  held[Symbol.dispose]();
+  held[Symbol.dispose]();
+  const got = await next;
+  let isThird = false;
+  const third = slots.acquire("c", never).then((slot) => {
+    isThird = true;
+    return slot;
+  });
+  await settled();
+  expect(isThird).toBe(false);
+  got[Symbol.dispose]();
+  (await third)[Symbol.dispose]();
+});
+
+test("slots - a slot that is lent is others' meanwhile, and gone when its owner leaves", async () => {
+  const slots = new FairSlots(1);
+  const mine = await slots.acquire("a", never);
+  await mine.lend(never, async () => {
+    using _other = await slots.acquire("b", never);
+  });
+  const leaving = new AbortController();
+  const failing = mine.lend(leaving.signal, async () => leaving.abort(new Error("left")));
+  await expect(failing).rejects.toThrow("left");
+  mine[Symbol.dispose]();
+  using _first = await slots.acquire("a", never);
+  let isFree = false;
+  void slots.acquire("b", never).then(() => {
+    isFree = true;
+  });
+  await settled();
+  expect(isFree).toBe(false);
+});
