@@ -19,6 +19,7 @@ import { makeReadiness } from "./service/readiness.ts";
 import { openStateStore } from "./store/state/open.ts";
 import type { StateStore } from "./store/state-store.ts";
 import { createTelemetry, type TelemetryHandle } from "./telemetry/create.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 
 export interface ServiceOptions {
   /** Issue an admin token even if a living one exists. */
@@ -67,68 +68,60 @@ export async function createService(app: App, options: ServiceOptions = {}): Pro
 }
 
 async function start(app: App, options: ServiceOptions, closing: Closing): Promise<Service> {
-  const { config } = app;
+  const { config, fleet, executor, artifacts } = app;
   const nodeId = holdFolder(app, closing);
   const store = closing.add(openStateStore({ folder: config.home.state, databaseUrl: config.service.databaseUrl }));
   options.signal?.throwIfAborted();
   await store.start();
   const telemetry = closing.add(await startTelemetry(app, store, nodeId, options));
-  const access = openAccess(store, config.service);
-  const issued = await access.ensureAdmin({
-    password: config.service.adminPassword,
-    renew: options.renewAdminToken ?? false,
-  });
   options.signal?.throwIfAborted();
-  await app.fleet.start();
-  const { fleet, executor, artifacts } = app;
+  await fleet.start();
   const agents = closing.add(await openAgents({ fleet, executor, store, artifacts, telemetry, config, nodeId }));
   options.signal?.throwIfAborted();
   const found = await agents.start();
+  const access = openAccess(store, config.service);
   const state = { isDraining: false };
   const isDraining = (): boolean => state.isDraining;
   const checkReadiness = makeReadiness(app, store, isDraining);
-  const { metrics } = telemetry;
-  const parts: ServerParts = {
-    ...{
-      config: config.service,
-      agents,
-      access,
-      store,
-      artifacts,
-      telemetry,
-      metrics,
-      nodeId,
-      checkReadiness,
-      isDraining,
-    },
-  };
-  const { server, url, contentUrl } = await openDoors(parts, closing, options);
-  const tell = (phase: string, detail?: string): void =>
-    telemetry.record({
-      op: "server.change",
-      phase,
-      startedAt: Date.now(),
-      durationMs: 0,
-      ...(detail === undefined ? {} : { detail }),
-    });
-  tell("ready", `requeued ${found.requeued}, lost ${found.lost}, woken ${found.woken}`);
+  const own = { agents, access, store, artifacts, telemetry, metrics: telemetry.metrics };
+  const parts = { ...own, config: config.service, nodeId, checkReadiness, isDraining };
+  const doors = await openDoors(parts, closing, options);
+  // Last: a token of a start that failed would never be seen.
+  const password = config.service.adminPassword;
+  const issued = await access.ensureAdmin({ password, renew: options.renewAdminToken ?? false });
+  // After the caller has said where it listens.
+  setImmediate(() => tell(telemetry, "ready", `requeued ${found.requeued}, lost ${found.lost}, woken ${found.woken}`));
   let drained: ReturnType<Agents["drain"]> | undefined;
   return {
-    ...{ url, contentUrl, adminToken: issued?.token, adminTokenId: issued?.row.id, nodeId, server, agents, store },
+    ...doors,
+    adminToken: issued?.token,
+    adminTokenId: issued?.row.id,
+    nodeId,
+    agents,
+    store,
     reportDefect: (error) => telemetry.problem("unhandled_rejection", error),
     drain: async () => {
+      if (!isDraining()) tell(telemetry, "draining");
       state.isDraining = true;
-      if (drained === undefined) tell("draining");
       drained ??= agents.drain(config.service.graceMs);
       return await drained;
     },
     [Symbol.asyncDispose]: async () => {
       state.isDraining = true;
-      tell("closing");
+      tell(telemetry, "closing");
       await closing.close();
     },
   };
 }
+
+const tell = (telemetry: Telemetry, phase: string, detail?: string): void =>
+  telemetry.record({
+    op: "server.change",
+    phase,
+    startedAt: Date.now(),
+    durationMs: 0,
+    ...(detail === undefined ? {} : { detail }),
+  });
 
 /** One server per data folder: two would run the same agents. */
 function holdFolder({ config: { home } }: App, closing: Closing): string {
@@ -153,7 +146,10 @@ async function startTelemetry(
   const { logLevel, otlpEndpoint, adminPassword, databaseUrl } = config.service;
   const password = databaseUrl === undefined ? "" : decodeURIComponent(new URL(databaseUrl).password);
   return await createTelemetry({
-    ...{ logLevel, otlpEndpoint, nodeId, version: PRODUCT_VERSION },
+    logLevel,
+    otlpEndpoint,
+    nodeId,
+    version: PRODUCT_VERSION,
     secrets: [adminPassword ?? "", password, databaseUrl ?? ""].filter((secret) => secret !== ""),
     gauges: async () => {
       const [agents, work] = await Promise.all([store.listAgentsOf(nodeId), store.countWork(nodeId)]);

@@ -136,7 +136,8 @@ test("service - a damaged id stops the start, and a port in use is named; nothin
     message: `127.0.0.1:${port} is in use by another program`,
   });
   blocker.close();
-  const running = await startService({ root });
+  const running = await startService({ root, renewAdminToken: false });
+  expect(running.adminToken, "the failed start took no token with it").toMatch(/^pdk_/);
   const file = join(running.app.config.home.state, "node-id");
   await running[Symbol.asyncDispose]();
   writeFileSync(file, "something else\n");
