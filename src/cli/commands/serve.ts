@@ -14,6 +14,7 @@ interface ServeOptions {
   readonly json?: boolean;
 }
 
+const THREADS = "32";
 /** Closing takes no longer than this after the tasks have ended or were handed back. */
 const CLOSE_MS = 20_000;
 
@@ -60,6 +61,8 @@ async function serve(options: ServeOptions): Promise<void> {
 
 /** What the command line says wins over environment and `config.json`. */
 function takeOver({ host, port, databaseUrl }: ServeOptions): void {
+  // Read at the pool's first use, which is later: passwords and slow disks must not hold up each other's callers.
+  process.env["UV_THREADPOOL_SIZE"] ??= THREADS;
   if (host !== undefined) process.env["PADDOCK_HOST"] = host;
   if (port !== undefined) process.env["PADDOCK_PORT"] = port;
   if (databaseUrl !== undefined) process.env["DATABASE_URL"] = databaseUrl;
