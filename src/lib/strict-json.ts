@@ -1,6 +1,8 @@
 /** How deep and how much one document may be: the work of parsing and checking it stays far below a tenth of a second. */
 const MAX_DEPTH = 32;
 const MAX_VALUES = 100_000;
+/** Keys cost far more than values: each is looked up, and large objects become hash tables. */
+const MAX_KEYS = 10_000;
 /** Names that reach a prototype when an object is copied carelessly. */
 const REFUSED_KEYS = new Set(["__proto__", "constructor"]);
 
@@ -8,8 +10,8 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /**
- * Parses JSON from outside. Throws `SyntaxError` for what is no JSON, for more than 32 levels or 100,000 values, for an object with the
- * same key twice, and for the keys `__proto__` and `constructor`.
+ * Parses JSON from outside. Throws `SyntaxError` for what is no JSON, for more than 32 levels, 100,000 values or 10,000 keys, for an object
+ * with the same key twice, and for the keys `__proto__` and `constructor`.
  */
 export function parseStrictJson(text: string): unknown {
   scan(text);
@@ -21,13 +23,17 @@ function scan(text: string): void {
   /** The keys so far of each open object; null for an array. */
   const open: (Set<string> | null)[] = [];
   let values = 1;
+  let keyCount = 0;
   let isKeyNext = false;
   for (let index = 0; index < text.length; index++) {
     switch (text.charCodeAt(index)) {
       case QUOTE: {
         const end = findEnd(text, index + 1);
         const keys = open.at(-1);
-        if (isKeyNext && keys) addKey(keys, text.slice(index, end + 1));
+        if (isKeyNext && keys) {
+          addKey(keys, text.slice(index, end + 1));
+          keyCount += 1;
+        }
         index = end;
         break;
       }
@@ -50,6 +56,7 @@ function scan(text: string): void {
         isKeyNext = false;
         break;
     }
+    if (keyCount > MAX_KEYS) throw new SyntaxError(`more than ${MAX_KEYS} keys`);
     if (values > MAX_VALUES) throw new SyntaxError(`more than ${MAX_VALUES} values`);
   }
 }

@@ -135,8 +135,7 @@ test("access - a flood of logins is refused, not queued without end", async () =
 });
 
 test("access - a damaged password hash lets nobody in", async () => {
-  for (const hash of ["", `scrypt$${"A".repeat(22)}$`, null])
-    expect(await verifyPassword("", hash)).toBe(false);
+  for (const hash of ["", `scrypt$${"A".repeat(22)}$`, null]) expect(await verifyPassword("", hash)).toBe(false);
 });
 
 test("access - the first start makes an admin token, later ones none, unless it is asked for or none lives", async () => {

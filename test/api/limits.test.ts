@@ -65,7 +65,7 @@ test("limits - the largest body that is taken is read without holding up others 
     body: JSON.stringify({ input: { content: [item] } }),
   });
   expect([response.status, await response.json()]).toEqual([404, { message: "Agent not found" }]);
-  const keys = Array.from({ length: 45_000 }, (_, i) => `"key${i}":"${i}"`).join();
+  const keys = Array.from({ length: 9_999 }, (_, i) => `"key${i}":"${i}"`).join();
   const begin = performance.now();
   const { parseStrictJson } = await import("../../src/lib/strict-json.ts");
   parseStrictJson(`{"metadata":{${keys}}}`);

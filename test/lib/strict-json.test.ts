@@ -23,6 +23,7 @@ test.each([
   ["200,000 levels", "[".repeat(200_000)],
   ["200,000 levels of objects", '{"a":'.repeat(200_000)],
   ["too many values", `[${"1,".repeat(100_000)}1]`],
+  ["too many keys", `[${Array.from({ length: 2001 }, () => '{"a":1,"b":2,"c":3,"d":4,"e":5}').join()}]`],
   ["nothing", ""],
   ["half a string", '{"a'],
   ["a tail", "{} {}"],
