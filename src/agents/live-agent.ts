@@ -201,7 +201,7 @@ export class LiveAgent {
     this.#prepare = undefined;
     await this.#attempt(async (signal) => {
       await prepare(signal).catch(async (error: unknown) => {
-        if (!signal.aborted) await this.place.fail(toPaddockError(error));
+        if (!signal.aborted) await this.place.lack(toPaddockError(error));
       });
     });
     return true;

@@ -1,6 +1,7 @@
 import type { SetupReport } from "../model/agent.ts";
 import type { Segment } from "../model/response.ts";
 import { formatTime } from "./timestamp.ts";
+import type { Workplace } from "./workplace.ts";
 
 export const makeNote = (level: "info" | "warning", text: string): Segment => ({
   type: "note",
@@ -9,8 +10,14 @@ export const makeNote = (level: "info" | "warning", text: string): Segment => ({
   at: formatTime(),
 });
 
-/** What each task is told of a setup that did not succeed; it runs all the same. */
-export function describeSetup(setup: SetupReport | null): readonly Segment[] {
+/** What each task is told of a workspace that lacks something and of a setup that did not succeed; it runs all the same. */
+export function describePlace({ setup, lacks }: Pick<Workplace, "setup" | "lacks">): readonly Segment[] {
+  const incomplete =
+    lacks === undefined ? [] : [makeNote("warning", `The workspace could not be copied: ${lacks.message}`)];
+  return [...incomplete, ...describeSetup(setup)];
+}
+
+function describeSetup(setup: SetupReport | null): readonly Segment[] {
   if (setup === null || setup.status === "ok") return [];
   const { status, exit_code: code, signal } = setup;
   const how = signal !== undefined ? `signal ${signal}` : `exit status ${code ?? "unknown"}`;

@@ -6,7 +6,7 @@ import type { TaskResult } from "../model/result.ts";
 import type { Fence, ResponseEnd } from "../store/state-store.ts";
 import type { Journal } from "../store/task-store.ts";
 import type { Slot } from "./fair-slots.ts";
-import { describeSetup, makeNote } from "./notes.ts";
+import { describePlace, makeNote } from "./notes.ts";
 import type { Core } from "./parts.ts";
 import { persist } from "./persist.ts";
 import { findRoom } from "./room.ts";
@@ -115,7 +115,7 @@ export class ResponseRun {
       },
     });
     this.#clock.begin("run");
-    const notes = [...describeSetup(place.setup), ...work.notes.map((text) => makeNote("info", text))];
+    const notes = [...describePlace(place), ...work.notes.map((text) => makeNote("info", text))];
     if (notes.length > 0) await writer.write(notes);
     return await core.executor.runTask(work.task, {
       taskId: row.taskId,

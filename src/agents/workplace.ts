@@ -27,6 +27,8 @@ export class Workplace {
   setup: SetupReport | null = null;
   /** Why there is no sandbox, when the last one could not be made. */
   failure: PaddockError | undefined;
+  /** Why the workspace is not what it should be. */
+  lacks: PaddockError | undefined;
 
   /** `onChange`: there is a sandbox now, or it has ended by itself. */
   constructor(core: Core, agent: AgentRow, onChange: () => void) {
@@ -51,6 +53,12 @@ export class Workplace {
       if (!options.signal.aborted) await this.fail(toPaddockError(error));
       throw error;
     }
+  }
+
+  /** The workspace itself lacks something: every task is told, and a setup that succeeds does not hide it. */
+  async lack(error: PaddockError): Promise<void> {
+    this.lacks = error;
+    await this.fail(error);
   }
 
   /** What could not be made is told where the setup's end is told. */
@@ -82,7 +90,7 @@ export class Workplace {
       if (this.#lease === lease) this.#onChange();
     });
     this.failure = undefined;
-    if (this.setup !== null) await this.#report(this.setup);
+    if (this.setup !== null && this.lacks === undefined) await this.#report(this.setup);
     this.#onChange();
     return lease;
   }

@@ -49,7 +49,9 @@ async function readAsleep<T>(
   signal: AbortSignal,
   use: (files: SandboxFiles) => Promise<T>,
 ): Promise<T> {
-  if (live.isGone) throw new PaddockError("not_found", "Agent not found");
+  // A volume that is made for an agent that was deleted meanwhile would be nobody's.
+  const present = await core.store.getAgent(live.agent.id);
+  if (live.isGone || present === undefined) throw new PaddockError("not_found", "Agent not found");
   if (live.isAwake) throw new PaddockError("sandbox_lost", "the agent woke meanwhile");
   await using porter = await openPorter(core, roster, live.agent, true, signal);
   return await use(porter.sandbox.files);

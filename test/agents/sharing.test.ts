@@ -49,6 +49,20 @@ test("agents - a remix without code and environment has neither", async () => {
   expect(await world.run(child, "ls code; cat .env; cat content/setups")).toBe("made\n");
 });
 
+test("agents - what is asked of an agent that was deleted meanwhile leaves no workspace behind", async () => {
+  const parent = await makeParent("deleted");
+  await world.agents.remove(parent);
+  const request = { name: "incomplete", code: true, env: true, prompt: null };
+  const child = await world.agents.remix(parent, request, BOB);
+  await world.reach(child, "idle");
+  expect((await world.agents.details(child)).setup?.stderr).toContain("Agent not found");
+  const { segments } = await world.ended(await world.post(child, "true"));
+  expect(segments[0]).toMatchObject({ type: "note", level: "warning" });
+  expect(segments[0]?.["text"]).toContain("could not be copied");
+  await expect(world.agents.publish(parent, ALL, ALICE)).rejects.toMatchObject({ code: "not_found" });
+  expect(await world.volumes()).not.toContain(parent.volumeId);
+});
+
 test("agents - publishing serves a snapshot until it is replaced or withdrawn", async () => {
   const agent = await makeParent("site");
   const published = await world.agents.publish(agent, ALL, ALICE);
@@ -84,4 +98,14 @@ test("agents - clearing the context lets a full agent work again", async () => {
   const cleared = await world.agents.clearContext(agent, "compact");
   expect(cleared.lastContextLength).toBe(0);
   expect(await world.run(agent, "echo on")).toBe("on\n");
+});
+
+test("agents - a remix of a parent that was deleted meanwhile says so, and makes it no workspace", async () => {
+  const parent = await world.create("leaving");
+  await world.reach(parent, "idle");
+  await world.agents.remove(parent);
+  const child = await world.agents.remix(parent, { name: "orphan", code: true, env: true, prompt: null }, BOB);
+  const { setupReport } = await world.reach(child, "idle").then(() => world.look(child));
+  expect(await world.volumes()).not.toContain(parent.volumeId);
+  expect(setupReport).toMatchObject({ status: "failed", stderr: expect.stringContaining("not_found") });
 });
