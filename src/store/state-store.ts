@@ -187,7 +187,7 @@ export interface ResponseStore {
   endResponse(id: string, end: ResponseEnd): Promise<ResponseRow | undefined>;
   /** Back to `pending`, in its old place. False as above. */
   requeueResponse(id: string, fence: Fence): Promise<boolean>;
-  /** What a client adds with PUT. `outputContent` undefined stays. Undefined when the response is gone. */
+  /** What a client adds with PUT. `outputContent` undefined stays. Undefined when the response is gone; `too_large` above 16 MiB in all. */
   amendResponse(
     id: string,
     change: {

@@ -1,3 +1,4 @@
+import { PaddockError } from "../../errors/error.ts";
 import { makeTaskId } from "../../model/ids.ts";
 import type { ResponseRow } from "../../model/response.ts";
 import type { Fence, ResponseEnd, ResponseStore } from "../state-store.ts";
@@ -110,6 +111,9 @@ const writeEnd = ({ end, error, output, added }: EncodedEnd, now: number) => ({
   ...countWrite(now, added, Buffer.byteLength(output ?? "") + Buffer.byteLength(error ?? "")),
 });
 
+/** Whoever reads a response holds all of it in memory: clients cannot add to it without end. */
+export const MAX_AMENDED_BYTES = 16 * 1024 * 1024;
+
 async function amend(
   transaction: Database,
   state: StateContext,
@@ -130,6 +134,8 @@ async function amend(
     .returningAll()
     .executeTakeFirst();
   if (row === undefined) return undefined;
+  if (row.bytes > MAX_AMENDED_BYTES)
+    throw new PaddockError("too_large", "the response would be larger than 16 MiB with this");
   await insertSegments(transaction, id, row.segment_count, added);
   return readResponse(row);
 }

@@ -183,6 +183,18 @@ function testChanges(open: () => StateStore): void {
       expect(await store.amendResponse(randomUUID(), { segments: [] })).toBeUndefined();
     });
 
+    test("a client cannot add to a response without end", async () => {
+      const store = open();
+      const { row, fence } = await claimNew(store);
+      const large = note("x".repeat(6 * 1024 * 1024));
+      await store.amendResponse(row.id, { segments: [large] });
+      await store.amendResponse(row.id, { segments: [large] });
+      await expect(store.amendResponse(row.id, { segments: [large] })).rejects.toMatchObject({ code: "too_large" });
+      const kept = await readWhole(store, row.id);
+      expect([kept.row.version, kept.segments.length]).toEqual([4, 2]);
+      expect(await store.finishResponse(row.id, fence, { status: "completed", segments: [note(1)] })).toBe(true);
+    });
+
     test("an end that says nothing of output keeps what a client has put there", async () => {
       const store = open();
       const { row, fence } = await claimNew(store);
