@@ -9,13 +9,16 @@ import { cancelRow } from "./sleeping.ts";
 
 /** Ends the running response, else the newest that waits. */
 export async function cancelPresent(core: Core, roster: Roster, agent: AgentRow): Promise<boolean> {
-  const running = roster.find(agent.id)?.run?.row.id;
-  if (running !== undefined && (await endRow(core, roster, agent, running))) return true;
+  const query = { status: "pending", order: "desc", limit: 1, offset: 0 } as const;
+  const findRunning = async (): Promise<string | undefined> => (await roster.find(agent.id)?.current())?.row.id;
   for (;;) {
-    const query = { status: "pending", order: "desc", limit: 1, offset: 0 } as const;
+    const running = await findRunning();
+    if (running !== undefined && (await endRow(core, roster, agent, running))) return true;
     const [newest] = await core.store.listResponses(agent.id, query);
-    if (newest === undefined) return false;
-    if (await endRow(core, roster, agent, newest.row.id)) return true;
+    if (newest !== undefined && (await endRow(core, roster, agent, newest.row.id))) return true;
+    // It may have been claimed between the two looks.
+    const now = newest === undefined ? await findRunning() : undefined;
+    if (newest === undefined && (now === undefined || now === running)) return false;
   }
 }
 
@@ -60,7 +63,8 @@ async function endRow(core: Core, roster: Roster, agent: AgentRow, responseId: s
 /** Kills what a response runs whose row has ended. The agent is idle at once when nothing else waits. */
 async function stopRun(core: Core, roster: Roster, agent: AgentRow, responseId: string): Promise<void> {
   const live = roster.find(agent.id);
-  if (live?.run?.row.id === responseId) live.run.abort(new PaddockError("cancelled", "the task was cancelled"));
+  const run = await live?.current();
+  if (run?.row.id === responseId) run.abort(new PaddockError("cancelled", "the task was cancelled"));
   live?.see(await core.store.settleAgent(agent.id, Date.now()));
 }
 

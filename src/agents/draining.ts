@@ -13,12 +13,12 @@ export async function drainAll(
   graceMs: number,
 ): Promise<{ finished: number; handedBack: number }> {
   core.isDraining = true;
-  const running = listRuns(roster);
+  const running = await listRuns(roster);
   const waiting = new AbortController();
   const grace = sleep(graceMs, undefined, { signal: AbortSignal.any([waiting.signal, core.closing]) });
   await Promise.race([Promise.all(running.map(({ ended }) => ended)), grace.catch(() => undefined)]);
   waiting.abort();
-  const left = listRuns(roster);
+  const left = await listRuns(roster);
   for (const run of left) await handBack(core, run);
   return { finished: running.length - left.length, handedBack: left.length };
 }
@@ -26,17 +26,18 @@ export async function drainAll(
 /** Ends every sandbox. Agents are asleep then, with their queues as they are. */
 export async function closeAll(core: Core, roster: Roster, close: () => void): Promise<void> {
   close();
-  for (const run of listRuns(roster)) await handBack(core, run).catch(() => undefined);
+  for (const run of await listRuns(roster)) await handBack(core, run).catch(() => undefined);
   const stopped = new PaddockError("cancelled", "the server stopped");
   const closing = [...roster].map(async (live) => {
-    live.interrupt(stopped);
-    await live.sleep({ reason: "server_restart", by: SYSTEM, delaySeconds: 0, cancels: false });
+    const asleep = live.sleep({ reason: "server_restart", by: SYSTEM, delaySeconds: 0, cancels: false });
+    await Promise.all([asleep, live.interrupt(stopped)]);
   });
   await Promise.allSettled(closing);
 }
 
-function listRuns(roster: Roster): ResponseRun[] {
-  return [...roster].flatMap(({ run }) => (run === undefined ? [] : [run]));
+async function listRuns(roster: Roster): Promise<ResponseRun[]> {
+  const runs = await Promise.all([...roster].map(async (live) => await live.current()));
+  return runs.filter((run) => run !== undefined);
 }
 
 /** The row first: what the run writes afterwards is refused. */

@@ -49,6 +49,8 @@ export class LiveAgent {
   readonly #changed = new SignalFlag();
   #prepare: LiveAgentOptions["prepare"];
   #opening: AbortController | undefined;
+  /** Settles when `run` is known. */
+  #claiming: Promise<unknown> | undefined;
   readonly #gone = new AbortController();
 
   constructor(core: Core, agent: AgentRow, options: LiveAgentOptions) {
@@ -88,8 +90,9 @@ export class LiveAgent {
 
   /** Undefined when it was asleep, in none of `states`, or is gone. What runs and waits is cancelled first if the order says so. */
   async sleep(order: SleepOrder): Promise<AgentRow | undefined> {
-    if (order.cancels) await this.preempt(order.reason);
-    return await this.command(() => putToSleep(this, order));
+    const asleep = this.command(() => putToSleep(this, order));
+    const [row] = await Promise.all([asleep, order.cancels ? this.#preempt(order.reason) : undefined]);
+    return row;
   }
 
   /** `post` queues the work that it wakes for, before its sandbox is made: so it is made as the work needs it. Throws `not_found`, and what `post` throws. */
@@ -97,11 +100,10 @@ export class LiveAgent {
     return await this.command(async () => await post(await wakeUp(this, reason, by)));
   }
 
-  /** Ends the row of the running response as cancelled, then what runs or is being made. */
-  async preempt(reason: "user_cancel" | SleepReason): Promise<void> {
-    const error = new PaddockError("cancelled", `the agent was interrupted: ${reason}`);
-    if (this.run !== undefined) await cancelRow(this.core, this.run.row.id, reason);
-    this.interrupt(error);
+  /** The response that runs, also one that is just being claimed. */
+  async current(): Promise<ResponseRun | undefined> {
+    await this.#claiming?.catch(() => undefined);
+    return this.run;
   }
 
   /** Its deletion has begun. */
@@ -116,13 +118,22 @@ export class LiveAgent {
 
   leave(): void {
     this.#gone.abort();
-    this.interrupt(new PaddockError("cancelled", "the agent was deleted"));
+    void this.interrupt(new PaddockError("cancelled", "the agent was deleted"));
     this.announce();
   }
 
-  interrupt(error: PaddockError): void {
-    this.run?.abort(error);
+  /** Ends what runs or is being made. Nothing begins any more once a command waits or it is gone: say that first. */
+  async interrupt(error: PaddockError): Promise<void> {
     this.#opening?.abort(error);
+    (await this.current())?.abort(error);
+  }
+
+  /** As `interrupt`; the row of the running response ends first, as cancelled. */
+  async #preempt(reason: SleepReason): Promise<void> {
+    const error = new PaddockError("cancelled", `the agent was interrupted: ${reason}`);
+    this.#opening?.abort(error);
+    const run = await this.current();
+    if (run !== undefined) await cancelRow(this.core, run.row.id, reason).finally(() => run.abort(error));
   }
 
   /** Its sandbox, once there is one. Throws `agent_sleeping`, `not_found`, or the signal's reason. */
@@ -146,15 +157,33 @@ export class LiveAgent {
     const { core } = this;
     if (core.isDraining || this.isGone) return false;
     if (!this.isAwake && !(await this.#wakeForWork())) return false;
+    if (interrupted.aborted) return true;
     if (this.#prepare !== undefined) return await this.#fill(this.#prepare);
     using slot = await core.slots.acquire(this.agent.createdBy, interrupted);
-    if (core.isDraining) return false;
-    const row = await core.store.claimResponse(this.agent.id, core.nodeId, core.reign);
-    if (row === undefined) return await this.#rest(slot);
-    const { agent, place } = this;
-    const { gone } = this;
-    const run = new ResponseRun(row, { core, agent, place, slot, gone, evict: this.#evict });
-    this.run = run;
+    if (core.isDraining || this.isGone) return false;
+    if (interrupted.aborted) return true;
+    const run = await this.#claim(slot);
+    if (run !== undefined) return await this.#run(run);
+    return interrupted.aborted || (await this.#rest(slot));
+  }
+
+  async #claim(slot: Slot): Promise<ResponseRun | undefined> {
+    const { core, agent, place, gone } = this;
+    const claim = async (): Promise<void> => {
+      const row = await core.store.claimResponse(agent.id, core.nodeId, core.reign);
+      if (row !== undefined) this.run = new ResponseRun(row, { core, agent, place, slot, gone, evict: this.#evict });
+    };
+    this.#claiming = claim();
+    try {
+      await this.#claiming;
+    } finally {
+      this.#claiming = undefined;
+    }
+    return this.run;
+  }
+
+  async #run(run: ResponseRun): Promise<boolean> {
+    const { core, agent, place } = this;
     this.workingSince = Date.now();
     this.checkWithin(agent.busyTimeoutSeconds);
     try {
@@ -165,7 +194,7 @@ export class LiveAgent {
     }
     // What was interrupted while its sandbox was made says nothing about the sandbox.
     this.wantsSandbox = run.isAborted && place.lease === undefined;
-    const isIdle = await settle(this).finally(() => core.logs.close(row.id));
+    const isIdle = await settle(this).finally(() => core.logs.close(run.row.id));
     return !isIdle || place.lease === undefined;
   }
 
