@@ -99,13 +99,3 @@ test("agents - clearing the context lets a full agent work again", async () => {
   expect(cleared.lastContextLength).toBe(0);
   expect(await world.run(agent, "echo on")).toBe("on\n");
 });
-
-test("agents - a remix of a parent that was deleted meanwhile says so, and makes it no workspace", async () => {
-  const parent = await world.create("leaving");
-  await world.reach(parent, "idle");
-  await world.agents.remove(parent);
-  const child = await world.agents.remix(parent, { name: "orphan", code: true, env: true, prompt: null }, BOB);
-  const { setupReport } = await world.reach(child, "idle").then(() => world.look(child));
-  expect(await world.volumes()).not.toContain(parent.volumeId);
-  expect(setupReport).toMatchObject({ status: "failed", stderr: expect.stringContaining("not_found") });
-});
