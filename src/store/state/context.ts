@@ -4,6 +4,7 @@ import { PaddockError } from "../../errors/error.ts";
 import { backoffMs } from "../../lib/backoff.ts";
 import type { StateDialect } from "./dialect.ts";
 import type { Tables } from "./tables.ts";
+import { Turns } from "./turns.ts";
 
 /** How long a write waits for other writers. */
 const WAIT_MS = 10_000;
@@ -26,10 +27,11 @@ export interface StateContext {
 export function makeContext(dialect: StateDialect, now: () => number): StateContext {
   const db = new Kysely<Tables>({ dialect: dialect.connection });
   const running = new Set<Promise<unknown>>();
+  const turns = new Turns();
   let closing: Promise<void> | undefined;
   const guard = async <T>(work: () => Promise<T>): Promise<T> => {
     if (closing !== undefined) throw new PaddockError("state_failed", "the state store is closed");
-    const run = retry(dialect, work);
+    const run = retry(dialect, dialect.kind === "sqlite" ? async () => await turns.run(work) : work);
     running.add(run);
     try {
       return await run;
