@@ -74,7 +74,7 @@ function registerUpload(server: Server, parts: ServerParts): void {
     } catch (error) {
       // The rest of the body is not read.
       reply.header("connection", "close");
-      throw nameFailure(error);
+      throw await nameFailure(parts, agent, error);
     }
   });
 }
