@@ -13,7 +13,7 @@ import type { Roster } from "./roster.ts";
 /** A workspace is asked for again when its sandbox ended while it was read. */
 const ATTEMPTS = 3;
 const RETRY_MS = 50;
-const LOST: ReadonlySet<string> = new Set(["sandbox_closed", "sandbox_lost", "agent_sleeping"]);
+const LOST: ReadonlySet<string> = new Set(["sandbox_closed", "sandbox_lost", "supervisor_lost", "agent_sleeping"]);
 
 /** Porters take no task's slot. */
 const NO_SLOT: Slot = { lend: async (_signal, work) => await work(), [Symbol.dispose]: () => undefined };

@@ -29,7 +29,7 @@ export async function callFiles<T>(
   }
 }
 
-const LOST: ReadonlySet<string> = new Set(["sandbox_lost", "sandbox_closed"]);
+const LOST: ReadonlySet<string> = new Set(["sandbox_lost", "sandbox_closed", "supervisor_lost"]);
 const TOLD: ReadonlySet<string> = new Set(["not_found", "agent_sleeping"]);
 
 const SENTENCES: Readonly<Record<string, readonly [ErrorCode, string]>> = {

@@ -183,6 +183,28 @@ test("files - what is too large or broken off leaves the old content and nothing
   expect((await bytesOf("kept")).bytes.toString()).toBe("old");
 });
 
+test.each([
+  ["falls asleep", "PUT", "/state", { state: "slept" }, [409, "Agent is sleeping"]],
+  ["is deleted", "DELETE", "", undefined, [404, "Agent not found"]],
+] as const)("files - an upload to an agent that %s meanwhile says so", async (_how, method, path, body, expected) => {
+  await api.makeAgent("leaver");
+  await api.run("leaver", "true");
+  const { promise, resolve, reject } = Promise.withResolvers<readonly [number | undefined, string]>();
+  const headers = { authorization: `Bearer ${api.token}`, "transfer-encoding": "chunked" };
+  const upload = openRequest(`${api.url}/agents/leaver/files/write/slow`, { method: "PUT", headers }, (reply) => {
+    const chunks: Buffer[] = [];
+    reply.on("data", (chunk: Buffer) => chunks.push(chunk));
+    reply.on("end", () => resolve([reply.statusCode, JSON.parse(Buffer.concat(chunks).toString()).message]));
+  });
+  upload.on("error", reject);
+  upload.write("begun");
+  while (!(await api.get("/agents/leaver/files/list/.paddock/uploads")).json?.total);
+  expect((await api.ask(method, `/agents/leaver${path}`, body === undefined ? {} : { body })).status).toBe(200);
+  upload.end("more");
+  expect(await promise).toEqual(expected);
+  await api.delete("/agents/leaver");
+});
+
 test("files - a sleeping agent's files are not read, and it is not woken", async () => {
   await api.makeAgent("asleep");
   await api.awaitState("asleep", "idle");
