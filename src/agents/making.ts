@@ -66,13 +66,17 @@ function begin(
 }
 
 async function insert(
-  { store }: Core,
+  { store, config }: Core,
   row: Omit<AgentRow, "version">,
   prompt: string | null,
   key: IdempotencyKey | undefined,
 ): Promise<{ readonly agent: AgentRow; readonly isNew: boolean }> {
   const first = prompt === null ? {} : { first: makePrompt(prompt, row.createdBy) };
-  return await store.insertAgent(row, { ...first, ...(key === undefined ? {} : { key }) });
+  return await store.insertAgent(row, {
+    ...first,
+    maxOfPrincipal: config.service.maxAgentsPerPrincipal,
+    ...(key === undefined ? {} : { key }),
+  });
 }
 
 /** A prompt is a response like any other. */

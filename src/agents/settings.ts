@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
+import { compileLimits } from "../executor/compile.ts";
 import { checkInput } from "../executor/input-check.ts";
 import type { AgentSettings } from "../model/agent.ts";
+import type { Limits } from "../model/limits.ts";
 import { type NodeType, parseNodeType } from "../model/node-type.ts";
-import { TaskInput } from "../model/task.ts";
+import { type LimitsInput, TaskInput } from "../model/task.ts";
 import { parsePolicy } from "../network/policy.ts";
 
 /** Fields of `POST /agents` that say what its sandbox is made from. */
@@ -54,6 +56,16 @@ export function readSettings(request: SettingsRequest): AgentSettings {
     setup: readText(request.setup, "setup"),
     instructions: readText(request.instructions, "instructions"),
   };
+}
+
+/** Nobody asks for more than the operator gives. Throws `invalid_request` with the field. */
+export function assertWithin(limits: LimitsInput, most: Limits): void {
+  const wanted = compileLimits(limits);
+  for (const field of Object.keys(limits) as (keyof LimitsInput)[]) {
+    const name = field.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()) as keyof Limits;
+    if (wanted[name] > most[name])
+      throw new PaddockError("invalid_request", `metadata: limits.${field}: at most ${most[name]} is given here`);
+  }
 }
 
 function pickKnown(metadata: unknown): Record<string, unknown> {

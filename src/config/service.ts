@@ -1,6 +1,8 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
+import type { Limits } from "../model/limits.ts";
+import { LimitsInput } from "../model/task.ts";
 
 const seconds = z.number().min(0).max(604_800);
 const count = z.int().min(1);
@@ -25,6 +27,9 @@ export const ServiceFile = z.strictObject({
   max_running: count.optional(),
   max_queued_per_agent: count.optional(),
   max_queued_per_principal: count.optional(),
+  max_agents_per_principal: count.optional(),
+  /** What `metadata.limits` of an agent may ask for. */
+  max_limits: LimitsInput.optional(),
   /** Requests per second and principal, and how many may come at once. */
   rate_per_second: z.number().positive().optional(),
   rate_burst: count.optional(),
@@ -54,6 +59,8 @@ export interface ServiceConfig {
   readonly maxRunning: number;
   readonly maxQueuedPerAgent: number;
   readonly maxQueuedPerPrincipal: number;
+  readonly maxAgentsPerPrincipal: number;
+  readonly maxLimits: Limits;
   readonly ratePerSecond: number;
   readonly rateBurst: number;
   readonly publicMetrics: boolean;
@@ -86,11 +93,31 @@ export function compileService(file: z.infer<typeof ServiceFile>, env: NodeJS.Pr
     maxRunning: file.max_running ?? availableParallelism() * 4,
     maxQueuedPerAgent: file.max_queued_per_agent ?? 1000,
     maxQueuedPerPrincipal: file.max_queued_per_principal ?? 5000,
+    maxAgentsPerPrincipal: file.max_agents_per_principal ?? 1000,
+    maxLimits: compileMaxLimits(file.max_limits ?? {}),
     ratePerSecond: file.rate_per_second ?? 200,
     rateBurst: file.rate_burst ?? 1000,
     publicMetrics: file.public_metrics ?? false,
     tokenTtlHours: file.token_ttl_hours ?? 720,
     logLevel: file.log_level ?? "info",
+  };
+}
+
+const MIB = 1024 * 1024;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+function compileMaxLimits(given: z.infer<typeof LimitsInput>): Limits {
+  return {
+    memoryBytes: given.memory_bytes ?? 4096 * MIB,
+    cpus: given.cpus ?? Math.max(4, availableParallelism()),
+    pids: given.pids ?? 2048,
+    workspaceBytes: given.workspace_bytes ?? 10_240 * MIB,
+    tmpBytes: given.tmp_bytes ?? 2048 * MIB,
+    openFiles: given.open_files ?? 65_536,
+    outputBytes: given.output_bytes ?? 16 * MIB,
+    spillBytes: given.spill_bytes ?? 1024 * MIB,
+    callTimeoutMs: given.call_timeout_ms ?? DAY_MS,
+    taskTimeoutMs: given.task_timeout_ms ?? DAY_MS,
   };
 }
 

@@ -122,6 +122,12 @@ export const ERROR_CODES = {
   task_ended: row(409, false, 64, "The task has its terminal state already, and that never changes."),
   idempotency_conflict: row(409, false, 64, "This idempotency key was used with another body; use a new key."),
   queue_full: row(429, true, 75, "Wait until tasks of the queue have ended."),
+  quota_reached: row(
+    429,
+    false,
+    75,
+    "Delete agents that are not needed any more, or ask who runs the server for more.",
+  ),
   rate_limited: row(429, true, 75, "Slow down; Retry-After says when the next request is taken."),
   too_large: row(413, false, 64, "Send less at once; docs/service.md lists the limits."),
   wrong_node: row(

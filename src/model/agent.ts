@@ -50,6 +50,9 @@ export interface Publication {
   readonly revision: string;
 }
 
+/** An agent without what only its sandbox needs: that may be megabytes. */
+export type AgentSummary = Omit<AgentRow, "settings" | "setupReport">;
+
 /** An agent as it is stored. Times are milliseconds since 1970. */
 export interface AgentRow {
   readonly id: AgentId;

@@ -1,4 +1,4 @@
-import type { AgentRow, AgentState } from "../model/agent.ts";
+import type { AgentRow, AgentState, AgentSummary } from "../model/agent.ts";
 import type { AgentId } from "../model/ids.ts";
 import type { BlockRow, OperatorRow, PrincipalType, TokenRow } from "../model/principal.ts";
 import type { RecordedError } from "../model/record.ts";
@@ -86,17 +86,18 @@ export interface PublishedFile {
 export interface AgentStore {
   /**
    * A new agent, with its first response if it has one. With a key that was used for the same request, the agent made then. Throws `name_taken`,
-   * `idempotency_conflict` (the key was used for another request, or what it made is gone).
+   * `idempotency_conflict` (the key was used for another request, or what it made is gone), `quota_reached` (its creator has `maxOfPrincipal` agents; several that
+   * come at once to Postgres may exceed it by as many).
    */
   insertAgent(
     agent: Omit<AgentRow, "version">,
-    options?: { readonly first?: NewResponse; readonly key?: IdempotencyKey },
+    options?: { readonly first?: NewResponse; readonly key?: IdempotencyKey; readonly maxOfPrincipal?: number },
   ): Promise<{ readonly agent: AgentRow; readonly isNew: boolean }>;
   /** Without regard to case. */
   findAgent(name: string): Promise<AgentRow | undefined>;
   getAgent(id: AgentId): Promise<AgentRow | undefined>;
   /** Newest first; published ones by time of publication when `publishedOnly`. */
-  listAgents(query: AgentQuery): Promise<{ readonly items: readonly AgentRow[]; readonly total: number }>;
+  listAgents(query: AgentQuery): Promise<{ readonly items: readonly AgentSummary[]; readonly total: number }>;
   /** Every agent of a data folder. */
   listAgentsOf(nodeId: string): Promise<readonly AgentRow[]>;
   /** Undefined when the agent is gone or in none of `states`; nothing is changed then. */

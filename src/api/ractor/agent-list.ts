@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AgentRow } from "../../model/agent.ts";
+import type { AgentSummary } from "../../model/agent.ts";
 import type { Principal } from "../../model/principal.ts";
 import type { AgentQuery } from "../../store/state-store.ts";
 import type { ServerParts } from "../server-parts.ts";
@@ -54,12 +54,12 @@ async function listNamed(
   principal: Principal,
   names: readonly string[],
   { text, tags = [], state, limit, offset }: AgentQuery,
-): Promise<{ items: readonly AgentRow[]; total: number }> {
+): Promise<{ items: readonly AgentSummary[]; total: number }> {
   const found = await Promise.all([...new Set(names)].map((name) => store.findAgent(name)));
   const part = text?.toLowerCase() ?? "";
-  const items = found.filter(
-    (agent): agent is AgentRow =>
-      agent !== undefined &&
+  const known = found.filter((agent) => agent !== undefined);
+  const items = known.filter(
+    (agent) =>
       isOwner(agent, principal) &&
       [agent.name, agent.description ?? ""].some((field) => field.toLowerCase().includes(part)) &&
       tags.every((tag) => agent.tags.includes(tag)) &&

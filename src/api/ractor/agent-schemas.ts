@@ -5,6 +5,8 @@ import { AGENT_STATES } from "../../model/agent.ts";
 
 const MAX_METADATA_BYTES = 64 * 1024;
 const MAX_TEXT_LENGTH = 1024 * 1024;
+/** Descriptions are shown in lists, to strangers too when the agent is published. */
+const MAX_DESCRIPTION_LENGTH = 16 * 1024;
 
 export const AgentName = z
   .string()
@@ -35,7 +37,7 @@ const environment = z.record(z.string(), z.string());
 
 export const CreateAgentBody = z.object({
   name: AgentName,
-  description: plainText.nullish(),
+  description: plainText.max(MAX_DESCRIPTION_LENGTH).nullish(),
   metadata: Metadata,
   tags: Tags.optional(),
   env: environment.optional(),
@@ -51,7 +53,7 @@ export type CreateAgentBody = z.infer<typeof CreateAgentBody>;
 
 export const UpdateAgentBody = z.object({
   metadata: Metadata,
-  description: plainText.nullish(),
+  description: plainText.max(MAX_DESCRIPTION_LENGTH).nullish(),
   tags: Tags.nullish(),
   idle_timeout_seconds: timeoutSeconds,
   busy_timeout_seconds: timeoutSeconds,

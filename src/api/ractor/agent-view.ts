@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { AGENT_STATES, type AgentRow } from "../../model/agent.ts";
+import { AGENT_STATES, type AgentSummary } from "../../model/agent.ts";
 import { showOptionalTime, showTime } from "./times.ts";
 
 const time = z.string();
@@ -27,7 +27,7 @@ export const AgentBody = z.object({
   last_context_length: z.int(),
 });
 
-export function viewAgent(agent: AgentRow): z.infer<typeof AgentBody> {
+export function viewAgent(agent: AgentSummary): z.infer<typeof AgentBody> {
   return {
     name: agent.name,
     created_by: agent.createdBy,

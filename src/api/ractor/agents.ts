@@ -1,6 +1,7 @@
 import type { NewAgent } from "../../agents/agents.ts";
-import { readSettings } from "../../agents/settings.ts";
+import { assertWithin, readSettings } from "../../agents/settings.ts";
 import { PaddockError } from "../../errors/error.ts";
+import type { Limits } from "../../model/limits.ts";
 import type { Principal } from "../../model/principal.ts";
 import type { AgentPatch } from "../../store/state-store.ts";
 import type { Server, ServerParts } from "../server-parts.ts";
@@ -39,7 +40,9 @@ export function registerAgents(server: Server, parts: ServerParts): void {
     async (request) => {
       assertMayCreate(request.principal, request.body.name);
       const key = readIdempotencyKey(request, ["agent", request.body]);
-      return viewAgent(await parts.agents.create(compileAgent(request.body), request.principal, key));
+      return viewAgent(
+        await parts.agents.create(compileAgent(request.body, parts.config.maxLimits), request.principal, key),
+      );
     },
   );
 
@@ -66,12 +69,14 @@ export function assertMayCreate(principal: Principal, name: string): void {
   if (!mayName(principal, name)) throw new PaddockError("forbidden", ACCESS_DENIED);
 }
 
-function compileAgent(body: CreateAgentBody): NewAgent {
+function compileAgent(body: CreateAgentBody, maxLimits: Limits): NewAgent {
   const { name, setup, instructions } = body;
   const given = { name, setup: setup ?? null, instructions: instructions ?? null };
   const metadata = body.metadata === undefined ? {} : body.metadata;
   const labels = [...new Set(body.tags ?? [])];
   const env = body.env ?? body.secrets ?? {};
+  const settings = readSettings({ ...given, metadata, tags: labels, env });
+  assertWithin(settings.limits, maxLimits);
   return {
     name,
     metadata,
@@ -79,7 +84,7 @@ function compileAgent(body: CreateAgentBody): NewAgent {
     description: body.description ?? null,
     idleTimeoutSeconds: body.idle_timeout_seconds ?? IDLE_SECONDS,
     busyTimeoutSeconds: body.busy_timeout_seconds ?? BUSY_SECONDS,
-    settings: readSettings({ ...given, metadata, tags: labels, env }),
+    settings,
     prompt: body.prompt ?? null,
   };
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { PaddockError } from "../../errors/error.ts";
-import type { AgentRow } from "../../model/agent.ts";
+import type { AgentRow, AgentSummary } from "../../model/agent.ts";
 import type { Principal } from "../../model/principal.ts";
 import type { Server, ServerParts } from "../server-parts.ts";
 import { canSee, isOwner } from "./access-rules.ts";
@@ -15,6 +15,8 @@ import { AgentPath } from "./query-schemas.ts";
 const PUBLISHED = "/api/v0/published/agents";
 /** The list of published agents is a bare array without pages; this many of the newest are in it. */
 const MAX_PUBLISHED = 1000;
+const PUBLISHED_AT_ONCE = 50;
+const MAX_PUBLISHED_LENGTH = 4 * 1024 * 1024;
 const tags = ["agents"];
 const params = AgentPath;
 const write = { access: "write" } as const;
@@ -59,10 +61,7 @@ export function registerSharing(server: Server, parts: ServerParts): void {
 
 function registerPublished(server: Server, parts: ServerParts): void {
   const list = { tags, summary: "List published agents", response: { 200: z.array(AgentBody) } };
-  server.get(PUBLISHED, { schema: list, config: open }, async () => {
-    const { items } = await parts.store.listAgents({ publishedOnly: true, limit: MAX_PUBLISHED, offset: 0 });
-    return items.map(viewAgent);
-  });
+  server.get(PUBLISHED, { schema: list, config: open }, async () => (await listPublished(parts)).map(viewAgent));
 
   const get = { tags, summary: "Read a published agent", params, response: { 200: AgentBody } };
   server.get(`${PUBLISHED}/:name`, { schema: get, config: open }, async (request) => {
@@ -70,6 +69,22 @@ function registerPublished(server: Server, parts: ServerParts): void {
     if (agent.published === null) throw new PaddockError("not_found", "Agent not found or not published");
     return viewAgent(agent);
   });
+}
+
+/** The newest, as far as strangers get an answer that costs little: up to the limit in number and in length. */
+async function listPublished({ store }: ServerParts): Promise<readonly AgentSummary[]> {
+  const found: AgentSummary[] = [];
+  let length = 0;
+  for (let offset = 0; offset < MAX_PUBLISHED; offset += PUBLISHED_AT_ONCE) {
+    const { items } = await store.listAgents({ publishedOnly: true, limit: PUBLISHED_AT_ONCE, offset });
+    for (const agent of items) {
+      length += JSON.stringify(agent).length;
+      if (length > MAX_PUBLISHED_LENGTH) return found;
+      found.push(agent);
+    }
+    if (items.length < PUBLISHED_AT_ONCE) break;
+  }
+  return found;
 }
 
 function assertMayRemix(

@@ -1,5 +1,5 @@
 import type { Insertable, Selectable, Updateable } from "kysely";
-import type { AgentRow, Publication } from "../../model/agent.ts";
+import type { AgentRow, AgentSummary, Publication } from "../../model/agent.ts";
 import type { AgentId, VolumeId } from "../../model/ids.ts";
 import type { AgentPatch } from "../state-store.ts";
 import type { AgentsTable } from "./tables.ts";
@@ -9,7 +9,25 @@ export const makeNameKey = (name: string): string => name.toLowerCase();
 const makeSearchText = (name: string, description: string | null): string =>
   `${name}\n${description ?? ""}`.toLowerCase();
 
+/** Of lists: everything but settings, the setup's report and what only searches read. */
+export const SUMMARY_COLUMNS = [
+  ...(["id", "name", "created_by", "state", "description", "parent_id", "parent_name"] as const),
+  ...(["metadata_json", "tags_json", "created_at", "last_activity_at", "idle_timeout_seconds"] as const),
+  ...(["busy_timeout_seconds", "idle_from", "busy_from", "context_cutoff_at", "last_context_length"] as const),
+  ...(["woke_at", "runtime_ms", "published_at", "published_by", "published_revision"] as const),
+  ...(["publish_permissions_json", "volume_id", "node_id", "version"] as const),
+] as const;
+type SummaryColumns = Pick<Selectable<AgentsTable>, (typeof SUMMARY_COLUMNS)[number]>;
+
 export function readAgent(row: Selectable<AgentsTable>): AgentRow {
+  return {
+    ...readSummary(row),
+    settings: JSON.parse(row.settings_json),
+    setupReport: row.setup_report_json === null ? null : JSON.parse(row.setup_report_json),
+  };
+}
+
+export function readSummary(row: SummaryColumns): AgentSummary {
   return {
     id: row.id as AgentId,
     name: row.name,
@@ -31,15 +49,15 @@ export function readAgent(row: Selectable<AgentsTable>): AgentRow {
     runtimeMs: row.runtime_ms,
     published: readPublication(row),
     publishPermissions: JSON.parse(row.publish_permissions_json),
-    settings: JSON.parse(row.settings_json),
-    setupReport: row.setup_report_json === null ? null : JSON.parse(row.setup_report_json),
     volumeId: row.volume_id as VolumeId,
     nodeId: row.node_id,
     version: row.version,
   };
 }
 
-function readPublication(row: Selectable<AgentsTable>): Publication | null {
+function readPublication(
+  row: Pick<SummaryColumns, "published_at" | "published_by" | "published_revision">,
+): Publication | null {
   if (row.published_at === null || row.published_by === null || row.published_revision === null) return null;
   return { at: row.published_at, by: row.published_by, revision: row.published_revision };
 }

@@ -1,9 +1,9 @@
 import type { SelectQueryBuilder } from "kysely";
 import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
-import type { AgentRow } from "../../model/agent.ts";
+import type { AgentRow, AgentSummary } from "../../model/agent.ts";
 import type { AgentQuery, AgentStore } from "../state-store.ts";
-import { makeNameKey, readAgent, writeAgent, writePatch } from "./agent-rows.ts";
+import { makeNameKey, readAgent, readSummary, SUMMARY_COLUMNS, writeAgent, writePatch } from "./agent-rows.ts";
 import type { Database, StateContext } from "./context.ts";
 import { makeGoneError, takeKey } from "./keys.ts";
 import { writeResponse } from "./response-rows.ts";
@@ -17,6 +17,7 @@ export function makeAgentRows(state: StateContext): AgentRows {
       await state.transact(async (transaction) => {
         const known = await takeKey(transaction, options.key, agent.id, state.now());
         if (known !== undefined) return { agent: await readMade(transaction, known), isNew: false };
+        await assertRoom(transaction, agent.createdBy, options.maxOfPrincipal);
         const made = await insertRow(transaction, agent);
         if (options.first !== undefined)
           await transaction.insertInto("responses").values(writeResponse(made, options.first)).execute();
@@ -88,6 +89,17 @@ async function readMade(db: Database, id: string): Promise<AgentRow> {
   return agent;
 }
 
+async function assertRoom(transaction: Database, createdBy: string, most: number | undefined): Promise<void> {
+  if (most === undefined) return;
+  const query = transaction.selectFrom("agents").where("created_by", "=", createdBy);
+  const { count } = await query.select((fields) => fields.fn.countAll<number>().as("count")).executeTakeFirstOrThrow();
+  if (count >= most)
+    throw new PaddockError(
+      "quota_reached",
+      `${createdBy} has ${count} agents, and more are not given to one principal`,
+    );
+}
+
 async function insertRow(transaction: Database, agent: Omit<AgentRow, "version">): Promise<AgentRow> {
   const row = await transaction
     .insertInto("agents")
@@ -109,19 +121,19 @@ async function listAgents(
   db: Database,
   state: StateContext,
   query: AgentQuery,
-): Promise<{ items: readonly AgentRow[]; total: number }> {
+): Promise<{ items: readonly AgentSummary[]; total: number }> {
   const matching = filterAgents(db.selectFrom("agents"), state, query);
   const { total } = await matching
     .select((fields) => fields.fn.countAll<number>().as("total"))
     .executeTakeFirstOrThrow();
   const rows = await matching
-    .selectAll()
+    .select(SUMMARY_COLUMNS)
     .orderBy(query.publishedOnly === true ? "published_at" : "created_at", "desc")
     .orderBy("seq", "desc")
     .limit(query.limit)
     .offset(query.offset)
     .execute();
-  return { items: rows.map(readAgent), total };
+  return { items: rows.map(readSummary), total };
 }
 
 function filterAgents<O>(

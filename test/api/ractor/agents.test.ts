@@ -27,11 +27,27 @@ test.each([
   ["a time-out of a week and a second", { name: "ok", busy_timeout_seconds: 604_801 }, "busy_timeout_seconds: "],
   ["a time-out as text", { name: "ok", idle_timeout_seconds: "5" }, "idle_timeout_seconds: "],
   ["half a second", { name: "ok", idle_timeout_seconds: 0.5 }, "idle_timeout_seconds: "],
+  ["a long description, for lists show it", { name: "ok", description: "x".repeat(16_385) }, "description: "],
   ["large metadata", { name: "ok", metadata: { x: "x".repeat(70_000) } }, "metadata: "],
 ])("create - %s is 422 and names the field", async (_what, body, field) => {
   const { status, text, headers } = await api.post("/agents", body);
   expect([status, headers.get("content-type")]).toEqual([422, "text/plain; charset=utf-8"]);
   expect(text).toContain(`Failed to deserialize the JSON body into the target type: ${field}`);
+});
+
+test.each([
+  ["memory_bytes", 2 ** 40],
+  ["pids", 32_768],
+  ["workspace_bytes", 2 ** 40],
+  ["tmp_bytes", 2 ** 40],
+  ["cpus", 1024],
+  ["open_files", 1_048_576],
+])("create - more %s than the operator gives is 400", async (field, value) => {
+  const { status, json } = await api.post("/agents", { name: "vast", metadata: { limits: { [field]: value } } });
+  expect([status, (json as { message: string }).message]).toEqual([
+    400,
+    expect.stringMatching(new RegExp(`^metadata: limits.${field}: at most `)),
+  ]);
 });
 
 test("create - unknown keys reach nothing; nulls are defaults; write-only fields never come back", async () => {

@@ -150,6 +150,27 @@ export function testAgents(open: () => StateStore): void {
       expect([page.items.map((agent) => agent.id), page.total]).toEqual([[middle], 3]);
     });
 
+    test("lists leave out what only a sandbox needs: it may be megabytes for each agent", async () => {
+      const store = open();
+      const createdBy = makeName();
+      await insertAgent(store, { createdBy });
+      const [listed] = (await store.listAgents({ createdBy, limit: 1, offset: 0 })).items;
+      expect(listed).toHaveProperty("metadata");
+      for (const field of ["settings", "setupReport"]) expect(listed).not.toHaveProperty(field);
+    });
+
+    test("a principal has no more agents than it is given; others are not counted", async () => {
+      const store = open();
+      const createdBy = makeName();
+      const make = async (by: string) => await store.insertAgent(makeAgent({ createdBy: by }), { maxOfPrincipal: 2 });
+      const { agent } = await make(createdBy);
+      await make(createdBy);
+      await expect(make(createdBy)).rejects.toMatchObject({ code: "quota_reached" });
+      expect((await make(makeName())).isNew).toBe(true);
+      await store.deleteAgent(agent.id);
+      expect((await make(createdBy)).isNew).toBe(true);
+    });
+
     test("a data folder lists its own agents", async () => {
       const store = open();
       const nodeId = makeName();
