@@ -25,7 +25,7 @@ export async function findRoom<T>(request: RoomRequest, attempt: () => Promise<T
     try {
       return await attempt();
     } catch (error) {
-      const isFull = error instanceof PaddockError && error.code === "capacity";
+      const isFull = error instanceof PaddockError && error.code === "capacity" && error.context["isHopeless"] !== true;
       if (!isFull || performance.now() >= until) throw error;
     }
     await slot.lend(signal, async () => {

@@ -36,12 +36,17 @@ export class Admission {
     this.#descriptors = (options.descriptors ?? descriptorLimit()) - OWN_DESCRIPTORS;
   }
 
-  /** Admits one sandbox or throws `capacity`; the returned function gives its share back (once). */
+  /** Admits one sandbox or throws `capacity` (context `isHopeless` when it would not fit an empty machine either); the returned function gives its share back (once). */
   admit(requests: Requests, limits: Limits): () => void {
     const memory = this.#requestedMemory + requests.memoryBytes;
     const pids = this.#requestedPids + requests.pids;
     const limitMemory = this.#limitMemory + limits.memoryBytes;
     const descriptors = (this.#sandboxes + 1) * DESCRIPTORS_PER_SANDBOX;
+    if (limits.memoryBytes > this.#memoryBytes * this.#overcommit)
+      throw new PaddockError("capacity", "the memory limit alone is more than this machine gives to all sandboxes", {
+        hint: "Ask for less; waiting does not help.",
+        context: { isHopeless: true },
+      });
     if (descriptors > this.#descriptors) throw full("descriptors", descriptors, this.#descriptors);
     if (memory > this.#memoryBytes) throw full("requested memory", memory, this.#memoryBytes);
     if (pids > this.#pids) throw full("requested processes", pids, this.#pids);

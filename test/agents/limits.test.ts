@@ -93,6 +93,17 @@ test("agents - a task that finds no room in time fails with capacity", async () 
   expect(await world.run(agent, "echo there")).toBe("there\n");
 });
 
+test("agents - a sandbox that would not fit an empty machine takes nobody's room", async () => {
+  const world = await open({ config: { overcommit: 1 } });
+  const bystander = await world.create("bystander", {}, {}, makePrincipal("bob"));
+  await world.reach(bystander, "idle");
+  const vast = await world.create("vast", {}, { limits: { memory_bytes: 2 ** 40 } });
+  const { row } = await world.ended(await world.post(vast, "true"));
+  expect(row).toMatchObject({ status: "failed", error: { code: "capacity" } });
+  expect((await world.look(bystander)).state).toBe("idle");
+  expect(await world.markers(bystander)).toEqual([]);
+});
+
 test("agents - the queue of an agent is bounded, and one task at a time for who asks for it", async () => {
   const world = await open({ service: { maxQueuedPerAgent: 2 } });
   const agent = await world.create("bounded");
