@@ -1,6 +1,7 @@
 import type { SetupReport } from "../model/agent.ts";
 import type { Segment } from "../model/response.ts";
 import { formatTime } from "./timestamp.ts";
+import { tellError } from "./told.ts";
 import type { Workplace } from "./workplace.ts";
 
 export const makeNote = (level: "info" | "warning", text: string): Segment => ({
@@ -13,7 +14,7 @@ export const makeNote = (level: "info" | "warning", text: string): Segment => ({
 /** What each task is told of a workspace that lacks something and of a setup that did not succeed; it runs all the same. */
 export function describePlace({ setup, lacks }: Pick<Workplace, "setup" | "lacks">): readonly Segment[] {
   const incomplete =
-    lacks === undefined ? [] : [makeNote("warning", `The workspace could not be copied: ${lacks.message}`)];
+    lacks === undefined ? [] : [makeNote("warning", `The workspace could not be copied: ${tellError(lacks).message}`)];
   return [...incomplete, ...describeSetup(setup)];
 }
 

@@ -12,6 +12,7 @@ import { persist } from "./persist.ts";
 import { findRoom } from "./room.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { TaskClock } from "./task-clock.ts";
+import { isOfTheHost, tellError, tellRecorded } from "./told.ts";
 import { chooseShape, readWork } from "./work.ts";
 import type { Workplace } from "./workplace.ts";
 
@@ -94,11 +95,24 @@ export class ResponseRun {
     onPhase: (phase: string, detail?: string) => void,
   ): Promise<TaskResult | PaddockError> {
     try {
-      return await this.#work(writer, onPhase);
+      return this.#tell(await this.#work(writer, onPhase));
     } catch (error) {
       const { signal } = this.#controller;
-      return toPaddockError(signal.aborted && !(error instanceof PaddockError) ? signal.reason : error);
+      return this.#tell(toPaddockError(signal.aborted && !(error instanceof PaddockError) ? signal.reason : error));
     }
+  }
+
+  /** What its owner reads of a failure of the host; the log has the rest. */
+  #tell(outcome: TaskResult | PaddockError): TaskResult | PaddockError {
+    const { telemetry } = this.#place.core;
+    if (outcome instanceof PaddockError) {
+      if (isOfTheHost(outcome)) telemetry.problem("agents.run", outcome);
+      return tellError(outcome);
+    }
+    const { error } = outcome;
+    if (error === undefined || !isOfTheHost(error)) return outcome;
+    telemetry.problem("agents.run", new Error(error.message));
+    return { ...outcome, error: tellRecorded(error) };
   }
 
   async #work(writer: SegmentWriter, onPhase: (phase: string, detail?: string) => void): Promise<TaskResult> {

@@ -4,6 +4,7 @@ import type { AgentRow, SetupReport } from "../model/agent.ts";
 import type { Core } from "./parts.ts";
 import { persist } from "./persist.ts";
 import { runSetup } from "./setup.ts";
+import { tellError } from "./told.ts";
 import { type Shape, sameShape } from "./work.ts";
 
 /** Where a sandbox sees its agent's workspace. */
@@ -65,7 +66,8 @@ export class Workplace {
   async fail(error: PaddockError): Promise<void> {
     this.failure = error;
     if (error.row.httpStatus >= 500) this.#core.telemetry.problem("agents.open", error);
-    const stderr = `${error.code}: ${error.message}\n${error.hint}\n`;
+    const told = tellError(error);
+    const stderr = `${told.code}: ${told.message}\n${told.hint}\n`;
     await this.#report({
       ...{ status: "failed", started_at: new Date().toISOString(), duration_ms: 0 },
       ...{ stdout: "", stderr },
