@@ -29,7 +29,12 @@ export async function measureLatency(client: Client, agent: string, n: number): 
       if (i >= WARM_UP) samples.push(elapsed);
     }
   }
-  return ways.map(({ run: _, samples, ...way }) => ({ ...way, measured: summarise(samples) }));
+  return ways.map(({ name, timed, budgetMs, samples }) => ({
+    name,
+    timed,
+    ...(budgetMs === undefined ? {} : { budgetMs }),
+    measured: summarise(samples),
+  }));
 }
 
 /** Making an agent, and waking one, until it is idle. Looks every 2 ms. */
