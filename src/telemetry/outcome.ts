@@ -1,5 +1,5 @@
 import { ERROR_CODES, isErrorCode } from "../errors/codes.ts";
-import type { Verdict } from "../model/verdict.ts";
+import { VERDICTS, type Verdict } from "../model/verdict.ts";
 import type { TelemetryEvent, TelemetrySeverity } from "./telemetry.ts";
 
 /** How a unit of work ended, in one word, and how loud that is. The severity follows from the outcome and from nothing else. */
@@ -36,8 +36,13 @@ function judgeRequest(status: number, aborted: boolean): Outcome {
   return status >= 400 ? { outcome: "client_error", severity: "warn" } : { outcome: "ok", severity: "info" };
 }
 
-/** A failure by its code: ours when the table answers it with 5xx; running out of time and a full queue are warnings. */
+/**
+ * A failure by its code, which is a verdict when a call ended the task. Codes that the table answers with 5xx are ours; running out of
+ * time is not.
+ */
 function judgeCode(code: string | undefined): TelemetrySeverity {
-  if (code === undefined || code === "timeout") return "warn";
+  if (code === undefined) return "warn";
+  const verdict = VERDICTS.find((one) => one === code);
+  if (verdict !== undefined) return PLATFORM.has(verdict) ? "error" : "warn";
   return isErrorCode(code) && ERROR_CODES[code].httpStatus < 500 ? "warn" : "error";
 }

@@ -70,6 +70,8 @@ test.each([
   ["our failure that nobody waited for", makeRequest({ status: 500, aborted: true }), "error", "server_error"],
   ["a client that left", makeRequest({ aborted: true }), "warn", "aborted"],
   ["a task that ran out of time", makeTask({ status: "failed", errorCode: "timeout" }), "warn", "failed"],
+  ["a task whose program failed", makeTask({ status: "failed", errorCode: "nonzero" }), "warn", "failed"],
+  ["a task that lost its sandbox", makeTask({ status: "failed", errorCode: "lost" }), "error", "failed"],
   ["a task that failed by itself", makeTask({ status: "failed" }), "warn", "failed"],
   ["a task without a plan", makeTask({ status: "failed", errorCode: "no_plan" }), "warn", "failed"],
   ["a lost task", makeTask({ status: "failed", errorCode: "task_lost" }), "error", "failed"],
