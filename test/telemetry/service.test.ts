@@ -65,11 +65,17 @@ test("telemetry - a task over HTTP is told once in the log, the metrics and one 
   expect([log, metrics, collector.bodies.join("")].filter((text) => text.includes(SECRET))).toEqual([]);
 });
 
+interface Sent {
+  readonly method?: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 async function runOneTask(otlpEndpoint: string): Promise<{ readonly log: string; readonly metrics: string }> {
   const server = await startService({ service: { otlpEndpoint } });
   let metrics = "";
   try {
-    const send = async (path: string, init: RequestInit = {}): Promise<string> => {
+    const send = async (path: string, init: Sent = {}): Promise<string> => {
       const headers = { authorization: `Bearer ${server.adminToken}`, "content-type": "application/json" };
       const response = await fetch(`${server.url}${path}`, { ...init, headers: { ...headers, ...init.headers } });
       const text = await response.text();
