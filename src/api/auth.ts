@@ -132,8 +132,11 @@ function registerTokens(server: Server, parts: ServerParts): void {
     `${BASE}/auth/tokens/:id`,
     { schema: aboutRevoke, config: { access: "read" }, onRequest: allowEmptyBody },
     async ({ params, principal }) => {
-      const isTheirs = (await list(principal)).some(({ id }) => id === params.id);
-      if (!isTheirs || !(await parts.access.revoke(params.id))) throw new PaddockError("not_found", "Token not found");
+      const theirs = (await list(principal)).find(({ id }) => id === params.id);
+      if (theirs !== undefined && SCOPES.indexOf(theirs.scope) > SCOPES.indexOf(principal.scope))
+        throw new PaddockError("forbidden", "Insufficient permissions");
+      if (theirs === undefined || !(await parts.access.revoke(params.id)))
+        throw new PaddockError("not_found", "Token not found");
       return { revoked: true as const };
     },
   );

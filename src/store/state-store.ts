@@ -224,6 +224,7 @@ export interface AccessStore {
     name: string,
     patch: Partial<Pick<OperatorRow, "passwordHash" | "description" | "active" | "lastLoginAt" | "updatedAt">>,
   ): Promise<OperatorRow | undefined>;
+  /** Revokes its tokens with it: another operator of the same name inherits none. */
   deleteOperator(name: string): Promise<boolean>;
   /** False when it was blocked before. */
   block(principal: string, type: PrincipalType, now: number): Promise<boolean>;

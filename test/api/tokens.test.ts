@@ -119,6 +119,16 @@ test("tokens - everybody lists and revokes their own, admin all", async () => {
   expect((await admin("DELETE", `/auth/tokens/${id}`)).status).toBe(404);
 });
 
+test("tokens - one that may only look takes back none that may work", async () => {
+  const issue = async (scope: string) => await admin("POST", "/auth/token", { principal: "u3", type: "User", scope });
+  const worker = await issue("write");
+  const reader = tokenOf(await issue("read"));
+  const { id } = worker.body as { id: string };
+  expect((await ask("DELETE", `/auth/tokens/${id}`, reader)).status).toBe(403);
+  expect((await ask("GET", "/auth", tokenOf(worker))).status).toBe(200);
+  expect((await ask("DELETE", `/auth/tokens/${id}`, tokenOf(worker))).status).toBe(200);
+});
+
 test("tokens - operators are made, changed and removed by admin, and change their own password", async () => {
   const made = await admin("POST", "/operators", { user: "olga", pass: "olga's first", description: "night shift" });
   expect(made).toEqual({

@@ -77,9 +77,17 @@ const makeOperators = (state: StateContext): Operators => ({
       return row && readOperator(row);
     }),
   deleteOperator: async (name) =>
-    await state.ask(async (db) => {
-      const query = db.deleteFrom("operators").where("name", "=", name).returning("name");
-      return (await query.executeTakeFirst()) !== undefined;
+    await state.transact(async (transaction) => {
+      const query = transaction.deleteFrom("operators").where("name", "=", name).returning("name");
+      if ((await query.executeTakeFirst()) === undefined) return false;
+      await transaction
+        .updateTable("tokens")
+        .set({ revoked_at: state.now() })
+        .where("principal", "=", name)
+        .where("type", "=", "Admin")
+        .where("revoked_at", "is", null)
+        .execute();
+      return true;
     }),
 });
 

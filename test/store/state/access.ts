@@ -78,6 +78,19 @@ export function testAccess(open: () => StateStore): void {
       expect(await store.updateOperator(operator.name, patch)).toBeUndefined();
     });
 
+    test("an operator who gets the name of a removed one inherits none of its tokens", async () => {
+      const store = open();
+      const operator = makeOperator();
+      await store.insertOperator(operator);
+      const old = makeToken({ principal: operator.name, type: "Admin" });
+      const user = makeToken({ principal: operator.name, type: "User" });
+      for (const token of [old, user]) await store.insertToken(token);
+      await store.deleteOperator(operator.name);
+      await store.insertOperator(operator);
+      expect((await store.findToken(old.hash))?.revokedAt).toEqual(expect.any(Number));
+      expect((await store.findToken(user.hash))?.revokedAt).toBeNull();
+    });
+
     test("a block is of one principal and one type", async () => {
       const store = open();
       const principal = makeName();
