@@ -1,0 +1,92 @@
+import { rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, expect, test } from "vitest";
+import { summarise } from "../../src/compare/stats.ts";
+import { awaitEmpty, livingRemains } from "../conformance/driver/scan.ts";
+import { makeServiceRoot } from "../support/service.ts";
+import { ask, KEPT, Ledger, Load, SMALL } from "./load.ts";
+import { makeRandom } from "./random.ts";
+import { type Counts, listHost, listSandboxes, Survival } from "./survival.ts";
+import { type Running, startAndKill, startServer } from "./victim-server.ts";
+
+/** `paddock serve` under load dies by SIGKILL at random moments and starts again over the same data folder. */
+const KILLS = Number(process.env["PADDOCK_SERVE_KILLS"] ?? 6);
+const SEED = Number(process.env["PADDOCK_SERVE_KILLS_SEED"] ?? Date.now() % 1_000_000);
+const ROUND_MS = 60_000;
+const LONGEST_LOAD_MS = 1500;
+/** The part of the rounds where the next server dies while it starts. */
+const KILLED_AGAIN = 0.2;
+const LONGEST_START_MS = 1200;
+const GONE_MS = 20_000;
+
+const root = makeServiceRoot();
+const random = makeRandom(SEED);
+let server: Running | undefined;
+let token = "";
+
+afterAll(async () => {
+  await server?.stop();
+  rmSync(root, { recursive: true, force: true });
+});
+
+async function makeKept(url: string): Promise<void> {
+  for (const name of KEPT) {
+    expect((await ask(url, token, "POST", "/agents", { name, metadata: SMALL })).status).toBe(200);
+    const input = { content: [{ type: "bash", content: `echo of ${name} > before` }] };
+    const reply = await ask(url, token, "POST", `/agents/${name}/responses`, { input, background: false });
+    expect(reply.json).toMatchObject({ status: "completed" });
+  }
+}
+
+/** Every round has a ledger of its own: earlier rounds were checked, and their agents are the same. */
+async function killAndRestart(running: Running): Promise<{ readyMs: number; counts: Counts }> {
+  const ledger = new Ledger();
+  const load = new Load(running.url, token, ledger, random);
+  await sleep(random() * LONGEST_LOAD_MS);
+  const before = listSandboxes(root);
+  await running.kill();
+  await load.end();
+  if (random() < KILLED_AGAIN) await startAndKill(root, random() * LONGEST_START_MS);
+  server = await startServer(root);
+  const { violations, counts } = await new Survival(root, before, server.url, token, ledger).check();
+  expect([...ledger.unexpected, ...violations]).toEqual([]);
+  return { readyMs: server.readyMs, counts };
+}
+
+test(`service - SIGKILL under load loses nothing that was acknowledged and leaves nothing (${KILLS} kills)`, {
+  timeout: 60_000 + KILLS * ROUND_MS,
+}, async () => {
+  console.log(`PADDOCK_SERVE_KILLS=${KILLS} PADDOCK_SERVE_KILLS_SEED=${SEED}`);
+  const begun = performance.now();
+  const first = await startServer(root);
+  server = first;
+  token = first.adminToken ?? "";
+  await makeKept(first.url);
+  const readyMs: number[] = [];
+  const sum: Counts = { completed: 0, failed: 0, cancelled: 0, lost: 0, rerun: 0 };
+  for (let round = 0; round < KILLS; round++) {
+    const found = await killAndRestart(server);
+    readyMs.push(found.readyMs);
+    for (const key of Object.keys(sum) as (keyof Counts)[]) sum[key] += found.counts[key];
+  }
+  const { p50, p95, max } = summarise(readyMs);
+  const seconds = ((performance.now() - begun) / 1000).toFixed(0);
+  const posted = sum.completed + sum.failed + sum.cancelled;
+  console.log(
+    `kills: ${KILLS} in ${seconds} s; ${posted} tasks acknowledged, 0 lost: ${JSON.stringify(sum)}; ` +
+      `ready again after p50 ${p50.toFixed(0)} ms, p95 ${p95.toFixed(0)} ms, max ${max.toFixed(0)} ms`,
+  );
+  expect(posted).toBeGreaterThan(KILLS);
+});
+
+test("service - SIGTERM after it leaves no sandbox, and the workspaces", async () => {
+  const before = listSandboxes(root);
+  expect(await server?.stop()).toBe(0);
+  server = undefined;
+  const list = (): readonly string[] => [
+    ...listHost(root).filter((item) => !/\/(?:workspaces|owners)\/vol_\w{26}$/.test(item)),
+    ...(before.length === 0 ? [] : livingRemains(before)),
+  ];
+  expect(await awaitEmpty(list, GONE_MS)).toEqual([]);
+  expect(listHost(root).filter((item) => item.includes("/workspaces/"))).toHaveLength(KEPT.length);
+});
