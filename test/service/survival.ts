@@ -4,6 +4,7 @@ import { ask, KEPT, type Ledger, noteEnd } from "./load.ts";
 
 const REST_MS = 60_000;
 const GONE_MS = 20_000;
+const ROWS = 500;
 
 interface Row {
   readonly id: string;
@@ -41,15 +42,11 @@ export class Survival {
     return { violations, counts: this.#count(rows) };
   }
 
-  /** Every response of an agent, all ended; those of earlier rounds that were pruned do not exist here. */
+  /** The newest responses of an agent, all ended: more than one round makes. */
   async #awaitRest(name: string): Promise<readonly Row[]> {
     for (const late = performance.now() + REST_MS; ; ) {
-      const rows: Row[] = [];
-      for (let offset = 0; ; offset += 1000) {
-        const { json } = await this.#ask("GET", `/agents/${name}/responses?limit=1000&offset=${offset}`);
-        rows.push(...json);
-        if (json.length < 1000) break;
-      }
+      const { json } = await this.#ask("GET", `/agents/${name}/responses?limit=${ROWS}&order=desc`);
+      const rows: readonly Row[] = json;
       const open = rows.find(({ status }) => status === "pending" || status === "processing");
       if (open === undefined) return rows;
       if (performance.now() > late) throw new Error(`${open.id} of ${name} is still ${open.status}`);
@@ -82,7 +79,7 @@ export class Survival {
     const violations: string[] = [];
     for (const name of KEPT) {
       const wanted = [...this.#ledger.files].filter(([path]) => path.startsWith(`/agents/${name}/`));
-      const printed = await this.#run(name, "cat before; cd up 2>/dev/null && grep -r . . || true");
+      const printed = await this.#run(name, "cat before; [ ! -d up ] || grep -r . up; rm -rf up");
       if (!printed.startsWith(`of ${name}\n`)) violations.push(`${name}: its workspace is another one: ${printed}`);
       for (const [path, content] of wanted)
         if (!printed.includes(`${path.split("/").at(-1)}:${content}`)) violations.push(`${path}: is lost`);
@@ -97,7 +94,9 @@ export class Survival {
     const begun = new Map<string, number>();
     let open: string | undefined;
     const ended = new Set<string>();
-    for (const line of (await this.#run(name, "cat marks || true")).split("\n").filter(Boolean)) {
+    for (const line of (await this.#run(name, "[ ! -e marks ] || cat marks; rm -f marks"))
+      .split("\n")
+      .filter(Boolean)) {
       const [what, mark = ""] = line.split(" ");
       if (what === "begin") begun.set(mark, (begun.get(mark) ?? 0) + 1);
       else if (open !== mark) violations.push(`${name}: ${mark} went on while ${open} ran`);
