@@ -152,11 +152,9 @@ async function startTelemetry(
     version: PRODUCT_VERSION,
     secrets: [adminPassword ?? "", password, databaseUrl ?? ""].filter((secret) => secret !== ""),
     gauges: async () => {
-      const [agents, work] = await Promise.all([store.listAgentsOf(nodeId), store.countWork(nodeId)]);
-      const states = Object.groupBy(agents, ({ state }) => state);
-      const counts = Object.entries(states).map(([state, rows = []]) => [state, rows.length] as const);
-      const awake = agents.filter(({ state }) => state !== "slept").length;
-      return { agents: Object.fromEntries(counts), ...work, sandboxes: awake };
+      const [agents, work] = await Promise.all([store.countAgents(nodeId), store.countWork(nodeId)]);
+      const { init = 0, idle = 0, busy = 0 } = agents;
+      return { agents, ...work, sandboxes: init + idle + busy };
     },
     ...(logTo === undefined ? {} : { logTo }),
   });

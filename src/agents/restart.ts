@@ -1,5 +1,5 @@
 import { PaddockError } from "../errors/error.ts";
-import type { AgentRow } from "../model/agent.ts";
+import type { AgentSummary } from "../model/agent.ts";
 import type { VolumeId } from "../model/ids.ts";
 import type { Fence, ResponseEnd } from "../store/state-store.ts";
 import { makeSlept, SYSTEM, writeMarker } from "./markers.ts";
@@ -25,9 +25,11 @@ export async function takeUp(
     volumes.filter((id) => !owned.has(id)),
   );
   const unfinished = new Set((await store.listUnfinished(nodeId)).map(({ agentId }) => agentId));
-  const waiting = agents.filter(({ id }) => unfinished.has(id));
-  for (const agent of waiting) roster.get(agent).poke();
-  return { ...counts, woken: waiting.length, volumesRemoved };
+  for (const id of unfinished) {
+    const agent = await store.getAgent(id);
+    if (agent !== undefined) roster.get(agent).poke();
+  }
+  return { ...counts, woken: unfinished.size, volumesRemoved };
 }
 
 /** The end of a response whose process is gone, or goes: work that may run twice waits again. */
@@ -54,7 +56,7 @@ function makeLost(): ResponseEnd {
 }
 
 /** It was awake when its process ended: how long it was is known up to what it did last. */
-async function layDown({ store }: Core, agent: AgentRow): Promise<void> {
+async function layDown({ store }: Core, agent: AgentSummary): Promise<void> {
   if (agent.state === "slept") return;
   const wokeAt = agent.wokeAt ?? agent.createdAt;
   const runtimeMs = Math.max(0, (agent.lastActivityAt ?? wokeAt) - wokeAt);

@@ -99,7 +99,9 @@ export interface AgentStore {
   /** Newest first; published ones by time of publication when `publishedOnly`. */
   listAgents(query: AgentQuery): Promise<{ readonly items: readonly AgentSummary[]; readonly total: number }>;
   /** Every agent of a data folder. */
-  listAgentsOf(nodeId: string): Promise<readonly AgentRow[]>;
+  listAgentsOf(nodeId: string): Promise<readonly AgentSummary[]>;
+  /** How many agents of a data folder there are in each state that one has. */
+  countAgents(nodeId: string): Promise<Readonly<Partial<Record<AgentState, number>>>>;
   /** Undefined when the agent is gone or in none of `states`; nothing is changed then. */
   updateAgent(
     id: AgentId,
@@ -146,6 +148,9 @@ export interface Fence {
   readonly reign: number;
   readonly attempt: number;
 }
+
+/** Of a response that may wait among thousands: all but what was posted. */
+export type UnfinishedRow = Pick<ResponseRow, "id" | "agentId" | "status">;
 
 export interface ResponseStore {
   /**
@@ -200,7 +205,7 @@ export interface ResponseStore {
   /** Makes a busy agent idle (`idleFrom` and `lastActivityAt` are `now`) when nothing pending or processing is left of it. Returns the agent as it is then. */
   settleAgent(agentId: AgentId, now: number): Promise<AgentRow | undefined>;
   /** Every response that waits or is claimed on a data folder's agents, oldest first. */
-  listUnfinished(nodeId: string): Promise<readonly ResponseRow[]>;
+  listUnfinished(nodeId: string): Promise<readonly UnfinishedRow[]>;
   /** The claimed responses of earlier reigns, as the proof to end or requeue them. */
   takeOverClaims(
     nodeId: string,

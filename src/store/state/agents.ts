@@ -28,8 +28,18 @@ export function makeAgentRows(state: StateContext): AgentRows {
     listAgents: async (query) => await state.ask(async (db) => await listAgents(db, state, query)),
     listAgentsOf: async (nodeId) =>
       await state.ask(async (db) => {
-        const query = db.selectFrom("agents").selectAll().where("node_id", "=", nodeId).orderBy("seq");
-        return (await query.execute()).map(readAgent);
+        const query = db.selectFrom("agents").select(SUMMARY_COLUMNS).where("node_id", "=", nodeId).orderBy("seq");
+        return (await query.execute()).map(readSummary);
+      }),
+    countAgents: async (nodeId) =>
+      await state.ask(async (db) => {
+        const rows = await db
+          .selectFrom("agents")
+          .where("node_id", "=", nodeId)
+          .groupBy("state")
+          .select((fields) => ["state", fields.fn.countAll<number>().as("count")])
+          .execute();
+        return Object.fromEntries(rows.map((row) => [row.state, row.count]));
       }),
     updateAgent: async (id, patch, condition) =>
       patch.description === undefined

@@ -1,4 +1,5 @@
 import type { Selectable } from "kysely";
+import type { AgentId } from "../../model/ids.ts";
 import type { Segment } from "../../model/response.ts";
 import type { ResponseStore, ResponseWithSegments } from "../state-store.ts";
 import type { Database, StateContext } from "./context.ts";
@@ -56,8 +57,11 @@ export function makeResponseReads(state: StateContext): Reads {
       }),
     listUnfinished: async (nodeId) =>
       await state.ask(async (db) => {
-        const rows = await selectOpen(db, nodeId).selectAll("responses").orderBy("responses.seq").execute();
-        return rows.map(readResponse);
+        const rows = await selectOpen(db, nodeId)
+          .select(["responses.id", "responses.agent_id", "responses.status"])
+          .orderBy("responses.seq")
+          .execute();
+        return rows.map(({ id, agent_id, status }) => ({ id, agentId: agent_id as AgentId, status }));
       }),
   };
 }

@@ -176,7 +176,11 @@ export function testAgents(open: () => StateStore): void {
       const nodeId = makeName();
       const agent = await insertAgent(store, { nodeId });
       await insertAgent(store, { nodeId: `${nodeId}x` });
-      expect((await store.listAgentsOf(nodeId)).map((found) => found.id)).toEqual([agent.id]);
+      const found = await store.listAgentsOf(nodeId);
+      expect(found.map(({ id }) => id)).toEqual([agent.id]);
+      expect(found[0]).not.toHaveProperty("settings");
+      expect(await store.countAgents(nodeId)).toEqual({ [agent.state]: 1 });
+      expect(await store.countAgents(makeName())).toEqual({});
     });
   });
 }
