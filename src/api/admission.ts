@@ -7,10 +7,15 @@ import type { Principal } from "../model/principal.ts";
 /** Requests of one principal that may be open at the same time, streams and waiting ones included. */
 export const MAX_OPEN_REQUESTS = 512;
 
+/** Each login costs a fifth of a second of a core, and few run at once: one address must not use them up. */
+const LOGINS_PER_SECOND = 0.5;
+const LOGIN_BURST = 20;
+
 /** What one principal, or one address without a token, may ask: nobody's flood is paid for by somebody else. */
 export class Admission {
   readonly #principals: TokenBuckets;
   readonly #addresses: TokenBuckets;
+  readonly #logins = new TokenBuckets(LOGINS_PER_SECOND, LOGIN_BURST);
   readonly #open = new Map<string, number>();
 
   constructor({ ratePerSecond, rateBurst }: Pick<ServiceConfig, "ratePerSecond" | "rateBurst">) {
@@ -21,7 +26,9 @@ export class Admission {
   /** Throws `rate_limited`. */
   admitAddress(request: FastifyRequest): void {
     if (request.routeOptions.url === "/health") return;
-    assertTaken(this.#addresses.take(readNetwork(request.raw.socket.remoteAddress)));
+    const network = readNetwork(request.raw.socket.remoteAddress);
+    assertTaken(this.#addresses.take(network));
+    if (request.routeOptions.config.isLogin === true) assertTaken(this.#logins.take(network));
   }
 
   /** Throws `rate_limited`. The request counts as open until its connection or its answer ends. */

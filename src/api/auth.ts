@@ -70,7 +70,7 @@ export function registerAuth(server: Server, parts: ServerParts): void {
   };
   server.post(
     `${BASE}/operators/:name/login`,
-    { schema: login, config: { access: "public" }, onRequest: requireJson },
+    { schema: login, config: { access: "public", isLogin: true }, onRequest: requireJson },
     async ({ params, body }) => showIssued(await parts.access.login(params.name, body.pass, readTtl(body.ttl_hours))),
   );
 

@@ -60,6 +60,8 @@ declare module "fastify" {
     readonly access: "public" | Scope;
     /** Time for a whole request in milliseconds, `Infinity` for as long as it takes. Default 30 s. */
     readonly requestMs?: number;
+    /** Passwords are tried here: each address gets few tries. */
+    readonly isLogin?: boolean;
     /** What a token below the scope is told. Default: `Insufficient permissions`. */
     readonly denied?: string;
     /**

@@ -50,6 +50,19 @@ test("rates - guesses of tokens are slowed down by address, and /health never is
   expect((await get("/api/v0/auth", await service.token("honest"))).status).toBe(200);
 });
 
+test("rates - one address gets few tries of passwords, and everything else as before", async () => {
+  await using own = await startService();
+  const login = async (): Promise<number> => {
+    const request = { method: "POST", headers: { "content-type": "application/json" }, body: "{}" };
+    return (await fetch(`${own.url}/api/v0/operators/admin/login`, request)).status;
+  };
+  const statuses: number[] = [];
+  while (statuses.length < 60 && statuses.at(-1) !== 429) statuses.push(await login());
+  expect(statuses.slice(0, 20)).toEqual(Array.from({ length: 20 }, () => 422));
+  expect(statuses.at(-1)).toBe(429);
+  expect((await fetch(`${own.url}/api/v0/version`)).status).toBe(200);
+});
+
 test("rates - one principal holds so many requests open, and another still gets in", async () => {
   await using own = await startService();
   const [many, other] = [await own.token("many"), await own.token("other")];
