@@ -2,8 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { CLI } from "../support/cli.ts";
 
+const STEPPER = fileURLToPath(new URL("die-at-step.ts", import.meta.url));
 const READY_MS = 60_000;
 const POLL_MS = 5;
 
@@ -12,29 +14,36 @@ export interface Running {
   /** From its start until `/ready` said yes. */
   readonly readyMs: number;
   kill(): Promise<void>;
+  /** Resolves when it has been killed, by its own hand or by `kill`. */
+  died(): Promise<void>;
   stop(): Promise<number | null>;
 }
 
-/** `paddock serve` over a data folder. The token is that of the first start. */
-export async function startServer(root: string): Promise<Running & { readonly adminToken: string | null }> {
+/** `paddock serve` over a data folder. The token is that of the first start. `dieAt`: see die-at-step.ts. */
+export async function startServer(
+  root: string,
+  dieAt?: string,
+): Promise<Running & { readonly adminToken: string | null }> {
   const begun = performance.now();
-  const child = spawnServer(root);
+  const child = spawnServer(root, dieAt);
   const closed = once(child, "close");
   const facts = await readFacts(child, closed);
   for (const late = begun + READY_MS; !(await isReady(facts.url)); await sleep(POLL_MS))
     if (performance.now() > late) throw new Error(`not ready within ${READY_MS} ms`);
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
-    child.kill(signal);
+  const died = async (): Promise<void> => {
     await closed;
+    if (child.signalCode !== "SIGKILL") throw new Error(`the server was not killed: it ended by itself`);
   };
   return {
     ...{ url: facts.url, adminToken: facts.admin_token, readyMs: performance.now() - begun },
     kill: async () => {
-      await end("SIGKILL");
-      if (child.signalCode !== "SIGKILL") throw new Error(`the server was not killed: it ended by itself`);
+      child.kill("SIGKILL");
+      await died();
     },
+    died,
     stop: async () => {
-      await end("SIGTERM");
+      child.kill("SIGTERM");
+      await closed;
       return child.exitCode;
     },
   };
@@ -50,9 +59,10 @@ export async function startAndKill(root: string, afterMs: number): Promise<void>
   await closed;
 }
 
-function spawnServer(root: string): ChildProcess {
-  return spawn(process.execPath, [CLI, "serve", "--port", "0", "--json"], {
-    env: { ...process.env, PADDOCK_HOME: root },
+function spawnServer(root: string, dieAt?: string): ChildProcess {
+  const before = dieAt === undefined ? [] : ["--import", STEPPER];
+  return spawn(process.execPath, [...before, CLI, "serve", "--port", "0", "--json"], {
+    env: { ...process.env, PADDOCK_HOME: root, PADDOCK_TEST_DIE_AT: dieAt },
     stdio: ["ignore", "pipe", "inherit"],
   });
 }
