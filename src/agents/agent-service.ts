@@ -105,7 +105,10 @@ export class AgentService implements Agents {
       if (!hasWoken) throw cannotWake(await this.#look(agent));
       const { agent: woken } = live;
       if (prompt !== null)
-        await this.#insert(woken, { ...makePrompt(prompt, by.name), refuseBusy: false, key: undefined });
+        await this.#insert(woken, {
+          ...{ ...makePrompt(prompt, by.name), refuseBusy: false, key: undefined },
+          isOwners: true,
+        });
       return woken;
     });
   }
@@ -124,7 +127,7 @@ export class AgentService implements Agents {
     if (agent.lastContextLength >= SOFT_LIMIT_TOKENS) throw contextFull(agent);
     if (this.#roster.find(agent.id)?.isGone) throw noAgent();
     const made = { id: randomUUID(), taskId: makeTaskId(), createdBy: by.name, input, options, createdAt: Date.now() };
-    const insert = (): Promise<Posted> => this.#insert(agent, { ...made, refuseBusy, key });
+    const insert = (): Promise<Posted> => this.#insert(agent, { ...made, refuseBusy, key, isOwners: request.mayWake });
     // The door's row may be old: a command would wait for the task that runs.
     if (agent.state !== "slept" || this.#roster.find(agent.id)?.isAwake === true) return await insert();
     if (!request.mayWake) throw new PaddockError("forbidden", "You can only wake your own agents.");
@@ -193,10 +196,13 @@ export class AgentService implements Agents {
     {
       refuseBusy,
       key,
+      isOwners,
       ...response
     }: Pick<ResponseRow, "id" | "taskId" | "createdBy" | "input" | "options" | "createdAt"> & {
       readonly refuseBusy: boolean;
       readonly key: IdempotencyKey | undefined;
+      /** Others fill half of the queue at most, so that the owner of a published agent always gets in. */
+      readonly isOwners: boolean;
     },
   ): Promise<Posted> {
     const { store, config } = this.#core;
@@ -206,7 +212,7 @@ export class AgentService implements Agents {
       isNew,
     } = await store.insertResponse(agent.id, response, {
       refuseBusy,
-      maxQueued: config.service.maxQueuedPerAgent,
+      maxQueued: isOwners ? config.service.maxQueuedPerAgent : Math.floor(config.service.maxQueuedPerAgent / 2),
       maxOfPrincipal: config.service.maxQueuedPerPrincipal,
       ...(key === undefined ? {} : { key }),
     });

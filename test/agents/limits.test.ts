@@ -116,6 +116,18 @@ test("agents - the queue of an agent is bounded, and one task at a time for who 
   await world.agents.sleep(agent, { delaySeconds: 0 }, ALICE);
 });
 
+test("agents - strangers fill half of a published agent's queue, and its owner still gets in", async () => {
+  const world = await open({ service: { maxQueuedPerAgent: 4 } });
+  const agent = await world.create("shop");
+  await world.printed(await world.post(agent, HOLD));
+  const stranger = { by: makePrincipal("bob"), mayWake: false };
+  for (let count = 0; count < 2; count++) await world.post(agent, "true", stranger);
+  await expect(world.post(agent, "true", stranger)).rejects.toMatchObject({ code: "queue_full" });
+  for (let count = 0; count < 2; count++) await world.post(agent, "true");
+  await expect(world.post(agent, "true")).rejects.toMatchObject({ code: "queue_full" });
+  await world.agents.sleep(agent, { delaySeconds: 0 }, ALICE);
+});
+
 /** Limits of memory that fit once, and ones that leave no room beside them. */
 function halfOfTheMachine() {
   const memory = totalmem() * 0.9;
