@@ -22,6 +22,7 @@ export interface SettingsRequest {
 /** Names and values travel to the sandbox in one frame of 64 KiB, beside what the node type sets. */
 const MAX_ENV_BYTES = 32 * 1024;
 const MAX_TEXT = 1024 * 1024;
+const WORKSPACE_STEP = 16 * 1024 * 1024;
 
 const { node_type, network, bare, limits } = TaskInput.shape;
 const Metadata = z.object({ node_type, network, bare, limits });
@@ -51,7 +52,7 @@ export function readSettings(request: SettingsRequest): AgentSettings {
     nodeType: given.node_type ?? typeOfTags(request.tags ?? []) ?? typeOfName(request.name) ?? "python",
     network: given.network,
     bare: given.bare,
-    limits: given.limits ?? {},
+    limits: roundWorkspace(given.limits ?? {}),
     env,
     setup: readText(request.setup, "setup"),
     instructions: readText(request.instructions, "instructions"),
@@ -72,6 +73,12 @@ function pickKnown(metadata: unknown): Record<string, unknown> {
   if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata)) return {};
   const known = Object.keys(Metadata.shape).filter((key) => Object.hasOwn(metadata, key));
   return Object.fromEntries(known.map((key) => [key, (metadata as Record<string, unknown>)[key] ?? undefined]));
+}
+
+/** A formatted image is kept for each size that was ever used, so there are not as many sizes as numbers. */
+function roundWorkspace({ workspace_bytes, ...limits }: LimitsInput): LimitsInput {
+  if (workspace_bytes === undefined) return limits;
+  return { ...limits, workspace_bytes: Math.ceil(workspace_bytes / WORKSPACE_STEP) * WORKSPACE_STEP };
 }
 
 function checkEnv(env: Readonly<Record<string, string>>): void {

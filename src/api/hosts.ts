@@ -9,8 +9,9 @@ type HostConfig = Pick<ServiceConfig, "host" | "publicUrl" | "allowedHosts" | "a
 /**
  * Keeps web pages away. A page that had its name resolve to us (DNS rebinding) sends that name as `Host`: only names that we know are
  * served; an address cannot be rebound. A page of another origin says so in `Origin`.
+ * `allowsAnyOrigin`: there is nothing but public content, whose pages have no origin and say `null` when they load their own modules and fonts.
  */
-export function checkHosts(server: Server, config: HostConfig): void {
+export function checkHosts(server: Server, config: HostConfig, allowsAnyOrigin: boolean): void {
   const names = new Set([
     "localhost",
     config.host.toLowerCase(),
@@ -24,6 +25,7 @@ export function checkHosts(server: Server, config: HostConfig): void {
       throw new PaddockError("forbidden", "This host name is not served here", {
         hint: "Add it to service.allowed_hosts (docs/service.md).",
       });
+    if (allowsAnyOrigin) return;
     const { origin } = request.headers;
     if (origin === undefined || origins.has(origin) || isSameOrigin(origin, request)) return;
     throw new PaddockError("forbidden", "Requests of this origin are not served", {

@@ -27,7 +27,11 @@ export interface ServerTimes {
 const SERVER_TIMES: ServerTimes = { headersMs: 10_000, requestMs: 30_000 };
 
 /** A server with every limit and check and no route yet. The order of the checks is the order here. */
-export function makeServer(parts: ServerParts, { headersMs, requestMs }: ServerTimes = SERVER_TIMES): Server {
+export function makeServer(
+  parts: ServerParts,
+  { headersMs, requestMs }: ServerTimes = SERVER_TIMES,
+  allowsAnyOrigin = false,
+): Server {
   const server = Fastify({
     logger: false,
     genReqId: makeRequestId,
@@ -55,7 +59,7 @@ export function makeServer(parts: ServerParts, { headersMs, requestMs }: ServerT
   recordRequests(server, parts.telemetry);
   setHeaders(server, parts);
   limitRequestTime(server, requestMs);
-  checkHosts(server, parts.config);
+  checkHosts(server, parts.config, allowsAnyOrigin);
   authenticateRequests(server, parts, new Admission(parts.config));
   server.decorate("routeTable", answerUnknownPaths(server));
   return server;

@@ -24,7 +24,7 @@ export async function buildServer(parts: ServerParts, times?: ServerTimes): Prom
 
 /** Published content alone, for a port of its own. */
 export async function buildContentServer(parts: ServerParts): Promise<Server> {
-  const server = makeServer(parts);
+  const server = makeServer(parts, undefined, true);
   registerContent(server, parts, "own");
   await server.ready();
   return server;

@@ -39,6 +39,13 @@ test("settings - metadata may hold anything else, and only own keys count", () =
     expect(readSettings({ name: "demo", metadata })).toMatchObject({ network: undefined, bare: undefined, limits: {} });
 });
 
+test("settings - a workspace's size is rounded up to 16 MiB: an image is kept for each size", () => {
+  const read = (workspace_bytes: number) =>
+    readSettings({ name: "demo", metadata: { limits: { workspace_bytes, pids: 9 } } }).limits;
+  expect(read(2 ** 24)).toEqual({ workspace_bytes: 2 ** 24, pids: 9 });
+  expect(read(2 ** 24 + 1)).toEqual({ workspace_bytes: 2 ** 25, pids: 9 });
+});
+
 test("settings - network, bareness and limits from metadata; texts and environment", () => {
   const request = {
     name: "demo",

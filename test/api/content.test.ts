@@ -130,6 +130,10 @@ test("content - on a port of its own there is nothing else, and scripts run with
   expect(policy).toMatch(/^sandbox allow-scripts/);
   expect(policy).not.toContain("allow-same-origin");
   expect(response.headers.get("access-control-allow-origin")).toBe("*");
+  // A module or a font that such a page loads.
+  const withoutOrigin = { headers: { origin: "null" } };
+  expect((await fetch(`${contentUrl}/content/Site/`, withoutOrigin)).status).toBe(200);
+  expect((await fetch(`${own.url}/api/v0/version`, withoutOrigin)).status).toBe(403);
   expect((await fetch(`${contentUrl}/api/v0/version`)).status).toBe(404);
   expect((await fetch(`${own.url}/content/Site/`)).status).toBe(404);
 });
