@@ -80,7 +80,8 @@ describe.skipIf(lacks(hasPostgres(), "the Debian package postgresql"))("on Postg
         const agent = await insertAgent(store);
         const { id } = await post(store, agent);
         const huge = [note(makeNoise(20_000_000))];
-        await expect(store.amendResponse(id, { segments: huge })).rejects.toMatchObject({ code: "no_space" });
+        const large = [note(makeNoise(15_000_000))];
+        await expect(store.amendResponse(id, { segments: large })).rejects.toMatchObject({ code: "no_space" });
         await expect(store.endResponse(id, { status: "failed", segments: huge })).rejects.toMatchObject({
           code: "no_space",
         });
