@@ -4,6 +4,7 @@ import { STEPS, type Step } from "../src/lib/steps.ts";
 import { CrashSite } from "./support/crash.ts";
 import { lacksEngine } from "./support/engine.ts";
 import { ensureImage } from "./support/images.ts";
+import { makeRandom } from "./support/random.ts";
 
 const COUNT = Number(process.env["PADDOCK_CRASH_COUNT"] ?? 20);
 const SEED = Number(process.env["PADDOCK_CRASH_SEED"] ?? Date.now() % 1_000_000);
@@ -107,15 +108,4 @@ async function measureReady(site: CrashSite): Promise<number> {
   const readyMs = performance.now() - begun;
   await victim.kill();
   return readyMs;
-}
-
-/** Mulberry32: the same moments for the same seed. */
-function makeRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -4,9 +4,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { summarise } from "../../src/compare/stats.ts";
 import { STEPS } from "../../src/lib/steps.ts";
 import { awaitEmpty, livingRemains } from "../conformance/driver/scan.ts";
+import { makeRandom } from "../support/random.ts";
 import { makeServiceRoot } from "../support/service.ts";
 import { ask, KEPT, Ledger, Load, SMALL } from "./load.ts";
-import { makeRandom } from "./random.ts";
 import { type Counts, listHost, listSandboxes, Survival } from "./survival.ts";
 import { type Running, startAndKill, startServer } from "./victim-server.ts";
 

@@ -70,7 +70,8 @@ class Client {
         return await this.#ask(step.kind, name, "PUT", `${agent}/files/write/data/up`, { raw: `${this.#part.client}` });
       case "read":
         return await this.#ask(step.kind, name, "GET", `${agent}/files/read/data/up`);
-      default:
+      case "cancel":
+      case "wake":
         return await this.#ask(step.kind, name, "POST", `${agent}/${step.kind}`, { body: {} });
     }
   }
@@ -168,9 +169,12 @@ function readJson(text: string): Record<string, unknown> {
   }
 }
 
-process.on("message", async (part: Part) => {
+async function takePart(part: Part): Promise<void> {
   const client = new Client(part);
   for (const step of part.steps) await client.take(step);
   process.send?.(client.answers);
-});
+}
+
+// What fails in it ends this process, which the other side sees.
+process.on("message", (part: Part) => void takePart(part));
 process.on("disconnect", () => process.exit());

@@ -35,9 +35,14 @@ export class Scheduler implements AsyncDisposable {
     const { url, adminToken: token } = this.#host;
     const told = await Promise.all(
       this.#clients.map(async (child, client) => {
-        const answers = once(child, "message");
+        const over = new AbortController();
+        const { signal } = over;
+        const ended = once(child, "exit", { signal }).then(() => Promise.reject(new Error("a client ended")));
+        ended.catch(() => undefined);
+        const answers = once(child, "message", { signal });
         child.send({ client, url, token, names, steps: parts[client] ?? [] } satisfies Part);
-        return ((await answers) as [readonly Answer[]])[0];
+        const [told] = (await Promise.race([answers, ended]).finally(() => over.abort())) as [readonly Answer[]];
+        return told;
       }),
     );
     const answers = told.flat().toSorted((one, other) => one.startMs - other.startMs);
