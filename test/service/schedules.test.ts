@@ -26,8 +26,15 @@ async function runSchedules(host: TestService, numRuns: number): Promise<void> {
   console.log(`schedules: ${numRuns} in ${seconds} s; ${answers.map(([status, n]) => `${n} x ${status}`).join(", ")}`);
 }
 
-/** Every agent was deleted. */
-async function expectNothingLeft({ app, root, service }: TestService): Promise<void> {
+/** Every agent was deleted, and nothing failed that nobody was told of. */
+async function expectNothingLeft(host: TestService): Promise<void> {
+  const { app, root, service } = host;
+  expect(
+    host
+      .logged()
+      .split("\n")
+      .filter((line) => line.includes('"server.problem"')),
+  ).toEqual([]);
   expect((await service.store.listAgents({ limit: 10, offset: 0 })).items).toEqual([]);
   expect(await app.fleet.volumes.list()).toEqual([]);
   const { run, owners } = app.config.home;
