@@ -1,4 +1,4 @@
-import { compileLimits } from "../executor/compile.ts";
+import { compileLimits, describeLimits } from "../executor/compile.ts";
 import type { AgentRow } from "../model/agent.ts";
 import type { AgentDetails } from "./agents.ts";
 import type { Core } from "./parts.ts";
@@ -20,7 +20,7 @@ export async function describeAgent(
     nodeType,
     network: network ?? null,
     bare: bare ?? null,
-    limits: compileLimits(limits),
+    limits: describeLimits(compileLimits(limits)),
     setup: agent.setupReport,
     queue: { pending, processing },
     sandboxId: roster.find(agent.id)?.place.lease?.sandbox.id ?? null,

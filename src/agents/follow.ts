@@ -30,7 +30,7 @@ export async function* followLog(
     const hadMore = log.hasMore(position);
     const row = await store.findResponse(responseId);
     if (row === undefined || signal.aborted) return;
-    if (greets) yield { id: "0.0", type: "status", status: row.status, at: formatTime(row.updatedAt) };
+    if (greets) yield greet(row, log);
     greets = false;
     yield* readSegments(store, log, responseId, position);
     if (isTerminalStatus(row.status)) {
@@ -46,6 +46,13 @@ export async function* followLog(
       yield* readEvents(log, position);
     }
   }
+}
+
+/** A response begins as `pending`; what the log tells later is not told before it. */
+function greet(row: ResponseRow, log: ResponseLog): LiveEvent {
+  const isTold = log.tells(row.status);
+  const [status, at] = isTold ? (["pending", row.createdAt] as const) : ([row.status, row.updatedAt] as const);
+  return { id: "0.0", type: "status", status, at: formatTime(at) };
 }
 
 async function* readSegments(

@@ -6,6 +6,7 @@ import type { AgentRow } from "../model/agent.ts";
 import type { Slot } from "./fair-slots.ts";
 import { Mailbox } from "./mailbox.ts";
 import { type SleepReason, SYSTEM, type WakeReason } from "./markers.ts";
+import { OpeningNews } from "./opening-news.ts";
 import type { Core } from "./parts.ts";
 import { ResponseRun } from "./response-run.ts";
 import { findRoom } from "./room.ts";
@@ -49,6 +50,7 @@ export class LiveAgent {
   readonly #changed = new SignalFlag();
   #prepare: LiveAgentOptions["prepare"];
   #opening: AbortController | undefined;
+  #news: OpeningNews | undefined;
   /** Settles when `run` is known. */
   #claiming: Promise<unknown> | undefined;
   readonly #gone = new AbortController();
@@ -66,6 +68,7 @@ export class LiveAgent {
 
   /** There may be work. */
   poke(): void {
+    this.#news?.look();
     this.#mailbox.poke();
   }
 
@@ -218,10 +221,14 @@ export class LiveAgent {
   async #open(slot: Slot): Promise<boolean> {
     const { core, agent, place } = this;
     const shape = baseShape(agent, compileLimits(agent.settings.limits));
+    await using news = new OpeningNews(core, agent.id);
+    this.#news = news;
     return await this.#attempt(async (signal) => {
       const withRoom = (attempt: () => Promise<Lease>): Promise<Lease> =>
         findRoom({ core, slot, signal, evict: this.#evict }, attempt);
-      await place.open(shape, { signal, withRoom, onPhase: () => undefined });
+      await place.open(shape, { signal, withRoom, onPhase: (phase, detail) => news.add(phase, detail) });
+    }).finally(() => {
+      this.#news = undefined;
     });
   }
 

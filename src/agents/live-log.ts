@@ -43,6 +43,13 @@ export class LiveLogs implements Disposable {
     return log;
   }
 
+  /** The log of a response that waits, kept until it is given back. */
+  hold(responseId: string): { readonly log: ResponseLog } & Disposable {
+    const entry = this.#enter(responseId);
+    entry.readers++;
+    return { log: entry.log, [Symbol.dispose]: () => this.#leave(responseId, entry) };
+  }
+
   /** The row was written: it ended, was claimed, requeued, amended or removed. */
   changed(responseId: string): void {
     this.#entries.get(responseId)?.log.changed();
@@ -68,8 +75,7 @@ export class LiveLogs implements Disposable {
     try {
       yield* followLog(this.#store, entry.log, responseId, lastEventId, this.#pollMs, signal);
     } finally {
-      entry.readers--;
-      this.#dropLater(responseId, entry);
+      this.#leave(responseId, entry);
     }
   }
 
@@ -84,8 +90,7 @@ export class LiveLogs implements Disposable {
     try {
       await this.#awaitRow(responseId, entry.log, until, signal);
     } finally {
-      entry.readers--;
-      this.#dropLater(responseId, entry);
+      this.#leave(responseId, entry);
     }
     return await this.#store.getResponse(responseId);
   }
@@ -135,6 +140,11 @@ export class LiveLogs implements Disposable {
     const entry = { log: new ResponseLog(), readers: 0, timer: undefined };
     this.#entries.set(responseId, entry);
     return entry;
+  }
+
+  #leave(responseId: string, entry: Entry): void {
+    entry.readers--;
+    this.#dropLater(responseId, entry);
   }
 
   /** At once when it holds nothing, else after a while, unless somebody uses it again. */

@@ -44,6 +44,7 @@ export class ResponseLog {
   #outputBytes = 0;
   #cursor: Cursor;
   readonly #waiting = new Set<() => void>();
+  #hasStatus = false;
   /** Counts what may have changed in the store. */
   version = 0;
   /** The same without what only added segments. */
@@ -56,11 +57,12 @@ export class ResponseLog {
   }
 
   status(status: ResponseStatus): void {
+    this.#hasStatus = true;
     this.#add({ type: "status", status, at: formatTime() });
   }
 
-  phase(phase: string, detail?: string): void {
-    this.#add({ type: "phase", phase, at: formatTime(), ...(detail === undefined ? {} : { detail }) });
+  phase(phase: string, detail?: string, at = formatTime()): void {
+    this.#add({ type: "phase", phase, at, ...(detail === undefined ? {} : { detail }) });
   }
 
   output(callId: string, stream: "stdout" | "stderr", text: string): void {
@@ -116,6 +118,11 @@ export class ResponseLog {
   /** An event waits after `position`, be it behind a segment. */
   hasMore(position: Position): boolean {
     return this.#findAfter(position.cursor) < this.#held.length;
+  }
+
+  /** It holds all that happened, so a reader from the beginning is told in its place what the status became. */
+  tells(status: ResponseStatus): boolean {
+    return (status === "processing" || this.#hasStatus) && this.#lastGone === undefined;
   }
 
   get isEmpty(): boolean {

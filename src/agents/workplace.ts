@@ -1,6 +1,7 @@
-import { type PaddockError, toPaddockError } from "../errors/error.ts";
+import { PaddockError, toPaddockError } from "../errors/error.ts";
 import type { Lease } from "../fleet/lease.ts";
 import type { AgentRow, SetupReport } from "../model/agent.ts";
+import { compilePolicy, parsePolicy } from "../network/policy.ts";
 import type { Core } from "./parts.ts";
 import { persist } from "./persist.ts";
 import { runSetup } from "./setup.ts";
@@ -9,6 +10,8 @@ import { type Shape, sameShape } from "./work.ts";
 
 /** Where a sandbox sees its agent's workspace. */
 export const AGENT_PATH = "/agent";
+
+const NO_NETWORK = compilePolicy(parsePolicy("none"));
 
 export interface OpenOptions {
   readonly signal: AbortSignal;
@@ -30,6 +33,8 @@ export class Workplace {
   failure: PaddockError | undefined;
   /** Why the workspace is not what it should be. */
   lacks: PaddockError | undefined;
+  /** The agent has run before, and its workspace was gone: this one is new. */
+  isReplaced = false;
 
   /** `onChange`: there is a sandbox now, or it has ended by itself. */
   constructor(core: Core, agent: AgentRow, onChange: () => void) {
@@ -76,12 +81,11 @@ export class Workplace {
 
   async #renew(shape: Shape, options: OpenOptions): Promise<Lease> {
     options.onPhase("sandbox");
-    await this.#core.fleet.volumes.make(this.#agent.volumeId, shape.limits.workspaceBytes);
+    await this.#makeVolume(shape.limits.workspaceBytes);
     const lease = await options.withRoom(() => this.#make(shape, options));
     try {
       options.onPhase("setup");
-      const { setupTimeoutMs } = this.#core.config.service;
-      this.setup = await runSetup(lease, this.#agent, { timeoutMs: setupTimeoutMs, signal: options.signal });
+      this.setup = await this.#runSetup(lease, options.signal);
     } catch (error) {
       await lease.close().catch((failure: unknown) => this.#core.telemetry.problem("agents.close", failure));
       throw error;
@@ -95,6 +99,28 @@ export class Workplace {
     if (this.setup !== null && this.lacks === undefined) await this.#report(this.setup);
     this.#onChange();
     return lease;
+  }
+
+  /** Under the agent's own policy, also in a sandbox that a task's needs have shaped: setup does the same each time. */
+  async #runSetup(lease: Lease, signal: AbortSignal): Promise<SetupReport | null> {
+    const { proxy } = lease;
+    const { policy } = proxy;
+    if (this.#agent.settings.network === undefined) proxy.setPolicy(NO_NETWORK);
+    const { setupTimeoutMs } = this.#core.config.service;
+    const report = await runSetup(lease, this.#agent, { timeoutMs: setupTimeoutMs, signal });
+    proxy.setPolicy(policy);
+    return report;
+  }
+
+  async #makeVolume(bytes: number): Promise<void> {
+    const { fleet, telemetry } = this.#core;
+    const { volumeId, name, runtimeMs } = this.#agent;
+    const isLost = runtimeMs > 0 && !this.isReplaced && !(await fleet.volumes.list()).includes(volumeId);
+    await fleet.volumes.make(volumeId, bytes);
+    if (!isLost) return;
+    this.isReplaced = true;
+    const message = `the workspace ${volumeId} of agent ${name} was gone; it begins with an empty one`;
+    telemetry.problem("agents.workspace", new PaddockError("not_found", message));
   }
 
   async #report(setup: SetupReport): Promise<void> {

@@ -16,12 +16,13 @@ export const WAIT_SECONDS = 30;
 
 export const nameAgent = (part: string, nodeType: NodeType): string => uniqueName(`bench-${part}-${nodeType}`);
 
-/** Creates the agent and waits until it can take work. Returns the milliseconds of both. Throws `timeout` after 15 minutes. */
+/** Creates the agent and waits until it can take work. Returns the milliseconds of both; `onMade` as of `createAgent`. Throws `timeout` after 15 minutes. */
 export async function openAgent(
   client: RactorClient,
   name: string,
   nodeType: NodeType,
   signal: AbortSignal,
+  onMade?: () => void,
 ): Promise<number> {
   using deadline = Deadline.after(READY_MS, signal);
   const begun = performance.now();
@@ -35,7 +36,7 @@ export async function openAgent(
     instructions: "Do what the task says with as few tool calls as it takes, in the folder you start in.",
   };
   try {
-    await createAgent(client, request, deadline.signal);
+    await createAgent(client, request, deadline.signal, onMade);
     await awaitState(client, name, deadline.signal);
   } catch (error) {
     if (!deadline.timedOut) throw error;

@@ -29,8 +29,12 @@ export async function runChain(job: ChainRun): Promise<BenchmarkAgent | undefine
   const { chain, run, items, stallMs, signal } = job;
   const name = nameAgent(`${chain.name}-${run}`, chain.nodeType);
   await using client = job.connect();
+  let isMade = false;
+  const onMade = (): void => {
+    isMade = true;
+  };
   try {
-    const readyMs = await open(job, client, name);
+    const readyMs = await open(job, client, name, onMade);
     if (readyMs === undefined) return undefined;
     const place = { client, agent: name, items, stallMs, signal };
     let failed: string | undefined;
@@ -45,14 +49,19 @@ export async function runChain(job: ChainRun): Promise<BenchmarkAgent | undefine
     }
     return { chain: chain.name, run, node_type: chain.nodeType, name, ready_ms: Math.round(readyMs * 1000) / 1000 };
   } finally {
-    await leave(job, client, name);
+    if (isMade) await leave(job, client, name);
   }
 }
 
 /** Milliseconds until the agent was ready; undefined when there is none, which fails all its tasks. */
-async function open({ chain, run, signal, onSample }: ChainRun, client: RactorClient, name: string) {
+async function open(
+  { chain, run, signal, onSample }: ChainRun,
+  client: RactorClient,
+  name: string,
+  onMade: () => void,
+): Promise<number | undefined> {
   try {
-    return await openAgent(client, name, chain.nodeType, signal);
+    return await openAgent(client, name, chain.nodeType, signal, onMade);
   } catch (thrown) {
     signal.throwIfAborted();
     const { code, message } = toPaddockError(thrown);
@@ -62,7 +71,7 @@ async function open({ chain, run, signal, onSample }: ChainRun, client: RactorCl
   }
 }
 
-/** Deletes the agent also when its making failed: the server may have made it all the same. */
+/** Deletes the agent also when nobody knows whether it was made. */
 async function leave({ keepAgent, signal, onProgress }: ChainRun, client: RactorClient, name: string): Promise<void> {
   if (keepAgent && !signal.aborted) onProgress(`kept agent ${name}`);
   else if (!(await removeAgent(client, name)))

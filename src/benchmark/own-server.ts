@@ -78,7 +78,7 @@ async function readStart(
   if (answer?.start !== undefined) return answer.start;
   const why = answer?.error?.message ?? said();
   throw new PaddockError("create_failed", `paddock serve did not start${why === "" ? "" : `: ${why}`}`, {
-    hint: answer?.error?.hint ?? "Start it yourself, and name it with --url.",
+    hint: [answer?.error?.hint, "A server that runs already is measured with --url."].filter(Boolean).join(" "),
   });
 }
 

@@ -39,17 +39,24 @@ export function askForCommand(command: string, key: string): readonly unknown[] 
 
 /**
  * Creates the agent. After a failure that leaves open whether it exists, it is looked up: metadata that is ours means it is ours.
- * The caller deletes it whatever happens here.
+ * The caller deletes it whatever happens here, unless it was refused: `onMade` is called as soon as there may be one.
  */
-export async function createAgent(client: RactorClient, request: AgentRequest, signal: AbortSignal): Promise<void> {
+export async function createAgent(
+  client: RactorClient,
+  request: AgentRequest,
+  signal: AbortSignal,
+  onMade: () => void = () => undefined,
+): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted();
     // A server goes on with a request whose client left: only after the answer does a deletion find what was made.
     using patient = delayAbort(signal, client.times.cleanupMs);
     try {
       await client.createAgent(request, patient.signal);
+      onMade();
       return;
     } catch (error) {
+      if (signal.aborted || isUncertain(error)) onMade();
       signal.throwIfAborted();
       const maybe = isUncertain(error) || (attempt > 1 && kindOf(error) === "conflict");
       if (!maybe) throw error;

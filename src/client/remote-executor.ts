@@ -66,10 +66,13 @@ async function runInAgent(run: Run, signal: AbortSignal, startClock: () => Deadl
   const account = new WireAccount();
   const stop = client.observe((request) => account.add(request));
   const begun = performance.now();
+  let isMade = false;
   try {
     await emit(run, { type: "progress", message: `creating agent ${name}` });
     const request = describeAgent(run, name, stage);
-    await createAgent(client, request, signal);
+    await createAgent(client, request, signal, () => {
+      isMade = true;
+    });
     if (stage !== undefined) {
       const onProgress = (message: string): void => void emit(run, { type: "progress", message });
       onProgress("waiting for the setup code");
@@ -84,7 +87,7 @@ async function runInAgent(run: Run, signal: AbortSignal, startClock: () => Deadl
     else await runSteps(run, place, steps);
   } finally {
     stop();
-    if (!(await removeAgent(client, name)))
+    if (isMade && !(await removeAgent(client, name)))
       await emit(run, { type: "progress", message: `agent ${name} could not be deleted: delete it on the server` });
   }
 }

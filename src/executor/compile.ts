@@ -1,5 +1,5 @@
 import { DEFAULT_LIMITS, type Limits } from "../model/limits.ts";
-import type { TaskInput } from "../model/task.ts";
+import type { LimitsInput, TaskInput } from "../model/task.ts";
 
 /** The limits of a task: defaults with what the task names. */
 export function compileLimits(input: TaskInput["limits"], defaults: Limits = DEFAULT_LIMITS): Limits {
@@ -15,5 +15,21 @@ export function compileLimits(input: TaskInput["limits"], defaults: Limits = DEF
     spillBytes: input.spill_bytes ?? defaults.spillBytes,
     callTimeoutMs: input.call_timeout_ms ?? defaults.callTimeoutMs,
     taskTimeoutMs: input.task_timeout_ms ?? defaults.taskTimeoutMs,
+  };
+}
+
+/** Limits in the names that inputs use. */
+export function describeLimits(limits: Limits): { readonly [Name in keyof LimitsInput]-?: number } {
+  return {
+    memory_bytes: limits.memoryBytes,
+    cpus: limits.cpus,
+    pids: limits.pids,
+    workspace_bytes: limits.workspaceBytes,
+    tmp_bytes: limits.tmpBytes,
+    open_files: limits.openFiles,
+    output_bytes: limits.outputBytes,
+    spill_bytes: limits.spillBytes,
+    call_timeout_ms: limits.callTimeoutMs,
+    task_timeout_ms: limits.taskTimeoutMs,
   };
 }

@@ -24,6 +24,7 @@ export interface EgressProxy extends AsyncDisposable {
   readonly connections: number;
   /** Serves a guest connection to its end; `stream` should allow half-open (an end of one direction keeps the other). */
   handle(stream: Duplex, callId: string): void;
+  readonly policy: EgressPolicy;
   /** Takes effect for every later request, and at once for connections that the new policy would not allow. */
   setPolicy(policy: EgressPolicy): void;
   /** Closes every connection and resolves when all are gone; later ones are refused. */
@@ -59,6 +60,10 @@ class SandboxEgress implements EgressProxy {
       clock,
       spend: (tx, rx) => this.#spend(tx, rx),
     };
+  }
+
+  get policy(): EgressPolicy {
+    return this.#shared.policy;
   }
 
   get connections(): number {

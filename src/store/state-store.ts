@@ -14,6 +14,8 @@ export interface StateStore extends AgentStore, ResponseStore, AccessStore, Asyn
   readonly kind: "sqlite" | "postgres";
   /** Makes or migrates the tables. Throws `state_failed` for a database of a newer version. */
   start(): Promise<void>;
+  /** Random, made with the tables: a copy of the database has it too, another database has another. */
+  readId(): Promise<string>;
   /** A cheap question to the database; throws what it throws. */
   check(): Promise<void>;
   /**
@@ -178,6 +180,8 @@ export interface ResponseStore {
   listSegments(id: string, after: number, limit?: number): Promise<readonly Segment[]>;
   listResponses(agentId: AgentId, query: ResponseQuery): Promise<readonly ResponseWithSegments[]>;
   countResponses(agentId: AgentId, status?: ResponseStatus): Promise<number>;
+  /** The id of what `claimResponse` would claim. */
+  findNext(agentId: AgentId): Promise<string | undefined>;
   /** How many wait and run on a data folder. */
   countWork(nodeId: string): Promise<{ readonly pending: number; readonly processing: number }>;
 

@@ -8,7 +8,14 @@ import type { ResponsesTable } from "./tables.ts";
 
 type Reads = Pick<
   ResponseStore,
-  "getResponse" | "findResponse" | "listSegments" | "listResponses" | "countResponses" | "countWork" | "listUnfinished"
+  | "getResponse"
+  | "findResponse"
+  | "listSegments"
+  | "listResponses"
+  | "countResponses"
+  | "findNext"
+  | "countWork"
+  | "listUnfinished"
 >;
 
 export function makeResponseReads(state: StateContext): Reads {
@@ -45,6 +52,12 @@ export function makeResponseReads(state: StateContext): Reads {
         if (status !== undefined) found = found.where("status", "=", status);
         const row = await found.select((fields) => fields.fn.countAll<number>().as("count")).executeTakeFirstOrThrow();
         return row.count;
+      }),
+    findNext: async (agentId) =>
+      await state.ask(async (db) => {
+        const waiting = db.selectFrom("responses").select("id").where("agent_id", "=", agentId);
+        const open = waiting.where("finished_at", "is", null).where("status", "=", "pending");
+        return (await open.orderBy("seq").limit(1).executeTakeFirst())?.id;
       }),
     countWork: async (nodeId) =>
       await state.ask(async (db) => {
