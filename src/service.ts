@@ -13,6 +13,7 @@ import { LockFile } from "./lib/lock-file.ts";
 import { makeOpenFolder } from "./lib/open-folder.ts";
 import { PRODUCT_VERSION } from "./lib/version.ts";
 import { Closing } from "./service/closing.ts";
+import { checkClaim } from "./service/database-claim.ts";
 import { listen } from "./service/listen.ts";
 import { readNodeId } from "./service/node-id.ts";
 import { makeReadiness } from "./service/readiness.ts";
@@ -24,6 +25,8 @@ import type { Telemetry } from "./telemetry/telemetry.ts";
 export interface ServiceOptions {
   /** Issue an admin token even if a living one exists. */
   readonly renewAdminToken?: boolean;
+  /** Id of a database: the data folder belongs to it from now on, and workspaces of agents that it does not know are removed. */
+  readonly acceptDatabase?: string | undefined;
   /** Where log lines go. Default: standard output. */
   readonly logTo?: Writable;
   /** For tests: how long callers may take. */
@@ -53,7 +56,7 @@ export interface Service extends AsyncDisposable {
 
 /**
  * Starts the service over an app, which stays the caller's to close. It listens only when what an earlier process left is reconciled.
- * Throws `invalid_config` when another server has the data folder or the port, `state_failed`, and what the driver throws.
+ * Throws `invalid_config` when another server or another database has the data folder, or a program the port, `state_failed`, and what the driver throws.
  */
 export async function createService(app: App, options: ServiceOptions = {}): Promise<Service> {
   const closing = new Closing();
@@ -74,21 +77,29 @@ async function start(app: App, options: ServiceOptions, closing: Closing): Promi
   options.signal?.throwIfAborted();
   await store.start();
   const telemetry = closing.add(await startTelemetry(app, store, nodeId, options));
+  const state = { isDraining: false, isReady: false };
+  // What comes after it is the database and the log itself.
+  closing.defer(async () => {
+    if (state.isReady) tell(telemetry, "stopped");
+  });
   options.signal?.throwIfAborted();
   await fleet.start();
+  const accepted = options.acceptDatabase;
+  const claimFolder = await checkClaim({ folder: config.home.state, store, fleet, nodeId, accepted });
   const agents = closing.add(await openAgents({ fleet, executor, store, artifacts, telemetry, config, nodeId }));
   options.signal?.throwIfAborted();
   const found = await agents.start();
   const access = openAccess(store, config.service);
-  const state = { isDraining: false };
   const isDraining = (): boolean => state.isDraining;
   const checkReadiness = makeReadiness(app, store, isDraining);
   const own = { agents, access, store, artifacts, telemetry, metrics: telemetry.metrics };
   const parts = { ...own, config: config.service, nodeId, checkReadiness, isDraining };
   const doors = await openDoors(parts, closing, options);
+  claimFolder();
   // Last: a token of a start that failed would never be seen.
   const password = config.service.adminPassword;
   const issued = await access.ensureAdmin({ password, renew: options.renewAdminToken ?? false });
+  state.isReady = true;
   // After the caller has said where it listens.
   setImmediate(() => tell(telemetry, "ready", `requeued ${found.requeued}, lost ${found.lost}, woken ${found.woken}`));
   let drained: ReturnType<Agents["drain"]> | undefined;

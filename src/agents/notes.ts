@@ -12,10 +12,17 @@ export const makeNote = (level: "info" | "warning", text: string): Segment => ({
 });
 
 /** What each task is told of a workspace that lacks something and of a setup that did not succeed; it runs all the same. */
-export function describePlace({ setup, lacks }: Pick<Workplace, "setup" | "lacks">): readonly Segment[] {
+export function describePlace({
+  setup,
+  lacks,
+  isReplaced,
+}: Pick<Workplace, "setup" | "lacks" | "isReplaced">): readonly Segment[] {
+  const replaced = isReplaced
+    ? [makeNote("warning", "The workspace of earlier tasks was lost on the server: this one began empty.")]
+    : [];
   const incomplete =
     lacks === undefined ? [] : [makeNote("warning", `The workspace could not be copied: ${tellError(lacks).message}`)];
-  return [...incomplete, ...describeSetup(setup)];
+  return [...replaced, ...incomplete, ...describeSetup(setup)];
 }
 
 function describeSetup(setup: SetupReport | null): readonly Segment[] {

@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { makeVolumeId } from "../../src/model/ids.ts";
-import { World, type WorldOptions } from "./world.ts";
+import { ALICE, World, type WorldOptions } from "./world.ts";
 
 const worlds: World[] = [];
 
@@ -59,6 +59,31 @@ test("agents - a new process takes up what a dead one left", async () => {
     [agent, idle, other].map(({ volumeId }) => volumeId as string).toSorted(),
   );
   expect(second.problems).toEqual([]);
+  expect(second.events).toContainEqual(
+    expect.objectContaining({ op: "server.change", phase: "workspace_removed", detail: stray }),
+  );
+});
+
+test("agents - one whose workspace is gone says so, in the log and to each task until it sleeps", async () => {
+  const world = await open();
+  const agent = await world.create("robbed");
+  await world.run(agent, "echo precious > file; sleep 0.01");
+  await world.agents.sleep(agent, { delaySeconds: 0 }, ALICE);
+  await world.run(agent, "cat file");
+  expect(world.problems).toEqual([]);
+  await world.agents.sleep(agent, { delaySeconds: 0 }, ALICE);
+  await world.app.fleet.volumes.remove(agent.volumeId);
+  for (const code of ["ls", "true"]) {
+    const { row, segments } = await world.ended(await world.post(agent, code));
+    expect([row.status, JSON.stringify(segments)]).toEqual([
+      "completed",
+      expect.stringContaining("this one began empty"),
+    ]);
+  }
+  expect(JSON.stringify(world.problems)).toContain("agents.workspace");
+  await world.agents.sleep(agent, { delaySeconds: 0 }, ALICE);
+  const { segments } = await world.ended(await world.post(agent, "true"));
+  expect(JSON.stringify(segments)).not.toContain("began empty");
 });
 
 test("agents - what a process writes after another has taken over is refused", async () => {

@@ -3,13 +3,14 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { CliProcess, runCli } from "../support/cli.ts";
 import { testEnv } from "../support/home.ts";
 
-/** Kept between runs as the tests' data folder is, for its copy of Node; its state is not. */
+/** Kept between runs as the tests' data folder is, for its copy of Node; its state and workspaces are not. */
 const HOME = `/var/tmp/paddock-serve-${process.getuid?.() ?? 0}`;
 const LOCK = `${HOME}/state/server.lock`;
 const env = (more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({ ...testEnv(), PADDOCK_HOME: HOME, ...more });
 
 const forget = (): void => {
-  for (const room of ["state", "config.json"]) rmSync(`${HOME}/${room}`, { recursive: true, force: true });
+  for (const room of ["state", "workspaces", "config.json"])
+    rmSync(`${HOME}/${room}`, { recursive: true, force: true });
 };
 
 beforeAll(() => {
@@ -21,6 +22,7 @@ afterAll(forget);
 interface Facts {
   readonly url: string;
   readonly pid: number;
+  readonly content_url: string;
   readonly node_id: string;
   readonly admin_token?: string;
 }
@@ -63,7 +65,8 @@ async function startTask(url: string, token: string): Promise<void> {
 
 test("serve - the first start shows the admin token once; a signal stops it in order", async () => {
   const first = new Server();
-  const { url, admin_token: token = "", pid } = await first.facts();
+  const { url, content_url, admin_token: token = "", pid } = await first.facts();
+  expect(content_url).toBe(`${url}/content/`);
   expect([token, pid]).toEqual([expect.stringMatching(/^pdk_/), first.process.pid]);
   expect((await fetch(`${url}/api/v0/auth`, { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
   first.process.child.kill("SIGTERM");
@@ -72,7 +75,7 @@ test("serve - the first start shows the admin token once; a signal stops it in o
   expect(ended.stdout.match(/pdk_/g)).toHaveLength(1);
   expect(ended.stderr).not.toContain("pdk_");
   const phases = ended.stdout.split("\n").flatMap((line) => /"phase":"(\w+)"/.exec(line)?.[1] ?? []);
-  expect(phases).toEqual(["ready", "draining", "closing"]);
+  expect(phases).toEqual(["ready", "draining", "closing", "stopped"]);
 
   const second = new Server([], { PADDOCK_HOST: "127.0.0.1" });
   expect((await second.facts()).admin_token).toBeUndefined();

@@ -32,12 +32,20 @@ describe.skipIf(lacks(hasPostgres(), "the Debian package postgresql"))("on Postg
 
   describe("state - a Postgres that fails", () => {
     test.each([
-      ["a server that is not there", "postgres://ann:pa55word@127.0.0.1:1/x", /ECONNREFUSED/],
+      [
+        "a server that is not there",
+        "postgres://ann:pa55word@127.0.0.1:1/x",
+        /at 127\.0\.0\.1:1, database x: ECONNREFUSED/,
+      ],
+      ["a name with no address", "postgres://ann:pa55word@nowhere.invalid/x", /at nowhere\.invalid:5432, database x: /],
+      ["no database's name", "postgres://ann:pa55word@127.0.0.1:1", /at 127\.0\.0\.1:1, its default database: /],
       ["a URL that cannot be read", "postgres://ann:pa55word@[::1/x", /./],
     ])("%s is state_failed and says no password", async (_, databaseUrl, message) => {
       await using store = openStateStore({ folder: "/nowhere", databaseUrl });
       const failure = await store.start().catch((thrown: unknown) => thrown);
       expect(failure).toMatchObject({ code: "state_failed", message: expect.stringMatching(message) });
+      expect(failure).toMatchObject({ hint: expect.stringContaining("Is Postgres running there") });
+      expect((failure as Error).message).not.toMatch(/\bann\b/);
       expect(inspect(failure, { depth: 9, showHidden: true })).not.toContain("pa55word");
     });
 

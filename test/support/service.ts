@@ -9,7 +9,7 @@ import type { Scope } from "../../src/model/principal.ts";
 import { createService, type Service, type ServiceOptions } from "../../src/service.ts";
 import { testHome } from "./home.ts";
 
-export interface TestServiceOptions extends Pick<ServiceOptions, "renewAdminToken" | "times"> {
+export interface TestServiceOptions extends Pick<ServiceOptions, "renewAdminToken" | "acceptDatabase" | "times"> {
   /** Over the defaults; the port is free, nothing is logged and no request is too many. */
   readonly service?: Partial<ServiceConfig>;
   readonly config?: Partial<Config>;
@@ -55,6 +55,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   const started = await createService(app, {
     renewAdminToken: options.renewAdminToken ?? options.root !== undefined,
     logTo,
+    ...(options.acceptDatabase === undefined ? {} : { acceptDatabase: options.acceptDatabase }),
     ...(options.times === undefined ? {} : { times: options.times }),
   }).catch(async (error: unknown) => {
     await app[Symbol.asyncDispose]();

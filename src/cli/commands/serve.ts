@@ -11,6 +11,7 @@ interface ServeOptions {
   readonly port?: string;
   readonly databaseUrl?: string;
   readonly newAdminToken?: boolean;
+  readonly acceptDatabase?: string;
   readonly json?: boolean;
 }
 
@@ -28,6 +29,10 @@ export function serveCommand(): Command {
       "a Postgres database for several servers; DATABASE_URL keeps it out of the process list",
     )
     .option("--new-admin-token", "issue and show a new admin token")
+    .option(
+      "--accept-database <id>",
+      "give the data folder to this database and delete the workspaces of agents that it does not know",
+    )
     .option("--json", "show what to know as one line of JSON")
     .action(async (options: ServeOptions) => await serve(options));
 }
@@ -45,6 +50,7 @@ async function serve(options: ServeOptions): Promise<void> {
   await using app = await createApp();
   const service = await createService(app, {
     renewAdminToken: options.newAdminToken ?? false,
+    acceptDatabase: options.acceptDatabase,
     signal: stops.starting,
   });
   process.on("unhandledRejection", (error) => service.reportDefect(error));
@@ -72,7 +78,7 @@ function show(service: Service, config: ServiceConfig, json: boolean): void {
   const { url, contentUrl, adminToken, nodeId } = service;
   if (json) {
     const token = { admin_token: adminToken, admin_token_id: service.adminTokenId };
-    const facts = { url, content_url: contentUrl, node_id: nodeId, pid: process.pid, ...token };
+    const facts = { url, content_url: `${contentUrl ?? url}/content/`, node_id: nodeId, pid: process.pid, ...token };
     process.stdout.write(`${JSON.stringify(facts)}\n`);
   } else process.stdout.write(`${describe(url, contentUrl, adminToken)}\n`);
   if (!isLoopback(config.host) && !config.publicUrl?.startsWith("https:"))

@@ -50,6 +50,20 @@ export function toPostgresError(thrown: unknown): PaddockError {
   return new PaddockError("state_failed", `the database failed: ${describePostgres(thrown)}`, { cause: thrown });
 }
 
+const CONNECT_HINT =
+  "Is Postgres running there, and may this machine reach it? DATABASE_URL (postgres://user:password@host:port/database) says where it is; the database has to exist (createdb).";
+
+/** No connection: whoever starts a server for the first time reads this. `place` says where it was tried. */
+export function toConnectError(thrown: unknown, place: string): PaddockError {
+  dropValues(thrown);
+  const isLogin = isRecord(thrown) && typeof thrown["code"] === "string" && thrown["code"].startsWith("28");
+  const why = isLogin ? `it refused the login (SQLSTATE ${String(thrown["code"])})` : describePostgres(thrown);
+  return new PaddockError("state_failed", `there is no connection to Postgres at ${place}: ${why}`, {
+    hint: CONNECT_HINT,
+    cause: thrown,
+  });
+}
+
 /** Postgres repeats rows and statements in these, and a URL that cannot be read, its password included, stands in the last. */
 function dropValues(thrown: unknown): void {
   if (isRecord(thrown)) for (const field of ["detail", "where", "internalQuery", "hint", "input"]) delete thrown[field];

@@ -31,6 +31,9 @@ export function openStateStore(options: StateOptions): StateStore {
   return {
     kind: dialect.kind,
     start: async () => await start(state, dialect),
+    readId: async () =>
+      (await state.ask(async (db) => await db.selectFrom("database_identity").select("id").executeTakeFirstOrThrow()))
+        .id,
     check: async () => {
       await state.ask(async (db) => await sql`select max(version) from paddock_schema`.execute(db));
     },

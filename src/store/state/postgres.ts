@@ -1,7 +1,7 @@
 import { PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from "kysely";
-import { type CustomTypesConfig, Pool, type PoolClient, types } from "pg";
+import { Client, type CustomTypesConfig, Pool, type PoolClient, types } from "pg";
 import type { StateDialect } from "./dialect.ts";
-import { isPassingInPostgres, toPostgresError } from "./errors.ts";
+import { isPassingInPostgres, toConnectError, toPostgresError } from "./errors.ts";
 import { decodeRow, encodeParameters } from "./text.ts";
 
 const MAX_CONNECTIONS = 10;
@@ -41,18 +41,40 @@ function makePool(databaseUrl: string): PostgresPool {
   });
   // The next query says what happened to the server; without a listener an idle connection's end would end the process.
   pool.on("error", () => undefined);
+  const place = describePlace(databaseUrl);
   const names = new Map<string, string>();
   const wrapped = new WeakMap<PoolClient, PostgresPoolClient>();
   return {
     options: pool.options,
     end: async () => await pool.end(),
     connect: async () => {
-      const client = await pool.connect();
+      const client = await connect(pool, place);
       const known = wrapped.get(client) ?? wrapClient(client, names);
       wrapped.set(client, known);
       return known;
     },
   };
+}
+
+async function connect(pool: Pool, place: string): Promise<PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (thrown) {
+    throw toConnectError(thrown, place);
+  }
+}
+
+/** Where the URL points to, without user and password. */
+function describePlace(databaseUrl: string): string {
+  try {
+    const { host, port, database, user } = new Client({ connectionString: databaseUrl });
+    // Without a name of its own the database is called as the user is.
+    const isNamed = database !== user || /\/\/[^/]*\/[^/?]/.test(databaseUrl);
+    const name = isNamed ? `database ${database}` : "its default database";
+    return `${host.includes(":") ? `[${host}]` : host}:${port}, ${name}`;
+  } catch {
+    return "the address in DATABASE_URL, which cannot be read";
+  }
 }
 
 /** Numbers of 64 bits are counts and times here, far below where a number is no longer exact. */

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { type Kysely, sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
 import type { StateDialect } from "./dialect.ts";
@@ -130,6 +131,10 @@ const MIGRATIONS: readonly ((serialKey: string) => readonly string[])[] = [
       created_at bigint not null,
       primary key (principal, type)
     )`,
+  ],
+  () => [
+    `create table database_identity (id text not null primary key)`,
+    `insert into database_identity (id) values ('db_${randomUUID()}')`,
   ],
 ];
 

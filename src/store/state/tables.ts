@@ -14,6 +14,7 @@ export interface Tables {
   tokens: TokensTable;
   operators: OperatorsTable;
   blocks: BlocksTable;
+  database_identity: DatabaseIdentityTable;
 }
 
 export interface AgentsTable {
@@ -141,4 +142,9 @@ export interface BlocksTable {
   principal: string;
   type: PrincipalType;
   created_at: number;
+}
+
+/** One row. */
+export interface DatabaseIdentityTable {
+  id: string;
 }

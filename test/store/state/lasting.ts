@@ -35,6 +35,23 @@ export function testLasting(
       });
     });
 
+    test("a database of before it had an id gets one, keeps what is in it, and no other has the same", async () => {
+      const options = await subject.makeDatabase();
+      const first = await startStore(options);
+      const agent = await insertAgent(first);
+      await first[Symbol.asyncDispose]();
+      await runSql(options, "drop table database_identity");
+      await runSql(options, "delete from paddock_schema where version = 2");
+      await using second = await startStore(options);
+      expect(await second.getAgent(agent.id)).toEqual(agent);
+      const id = await second.readId();
+      expect(id).toMatch(/^db_[0-9a-f-]{36}$/);
+      await using third = await startStore(options);
+      expect(await third.readId()).toBe(id);
+      await using other = await startStore(await subject.makeDatabase());
+      expect(await other.readId()).not.toBe(id);
+    });
+
     test("closing waits for what was asked before and refuses what comes after", async () => {
       const options = await subject.makeDatabase();
       const store = await startStore(options);
