@@ -6,7 +6,7 @@ export interface TokenRequest {
   /** Default: `admin` for the operator admin's tokens, else `write`. */
   readonly scope?: Scope;
   readonly agents?: readonly string[];
-  /** Positive; undefined: the operator's `token_ttl_hours`. */
+  /** Positive, cut to the operator's `max_token_ttl_hours`; undefined: the operator's `token_ttl_hours`. */
   readonly ttlHours?: number;
 }
 

@@ -8,6 +8,8 @@ import { hashToken, makeToken } from "./tokens.ts";
 export interface AccessParts {
   readonly store: AccessStore;
   readonly tokenTtlHours: number;
+  /** No token lives longer, whoever asks. */
+  readonly maxTokenTtlHours: number;
   readonly now: () => number;
 }
 
@@ -15,15 +17,13 @@ export interface AccessParts {
 export const ADMIN = "admin";
 
 const HOUR_MS = 3_600_000;
-/** 100 years. */
-const MAX_TTL_HOURS = 876_000;
 
 export async function issueToken(parts: AccessParts, request: TokenRequest, by: string): Promise<IssuedToken> {
   const { principal, type, ttlHours = parts.tokenTtlHours } = request;
   const isAdmin = type === "Admin" && principal === ADMIN;
   const scope = request.scope ?? (isAdmin && request.agents === undefined ? "admin" : "write");
-  if (scope === "admin" && request.agents !== undefined)
-    throw new PaddockError("invalid_request", "a token of scope admin cannot be limited to agents");
+  if ((scope === "admin" || scope === "metrics") && request.agents !== undefined)
+    throw new PaddockError("invalid_request", `a token of scope ${scope} cannot be limited to agents`);
   const token = makeToken();
   const createdAt = parts.now();
   const row: TokenRow = {
@@ -35,7 +35,7 @@ export async function issueToken(parts: AccessParts, request: TokenRequest, by: 
     agents: request.agents?.map((name) => name.toLowerCase()) ?? null,
     createdBy: by,
     createdAt,
-    expiresAt: createdAt + Math.max(1, Math.round(Math.min(ttlHours, MAX_TTL_HOURS) * HOUR_MS)),
+    expiresAt: createdAt + Math.max(1, Math.round(Math.min(ttlHours, parts.maxTokenTtlHours) * HOUR_MS)),
     revokedAt: null,
   };
   await parts.store.insertToken(row);

@@ -13,10 +13,10 @@ import { hashPassword, verifyPassword } from "./passwords.ts";
  */
 export function openAccess(
   store: AccessStore,
-  config: Pick<ServiceConfig, "tokenTtlHours">,
+  { tokenTtlHours, maxTokenTtlHours }: Pick<ServiceConfig, "tokenTtlHours" | "maxTokenTtlHours">,
   now: () => number = Date.now,
 ): Access {
-  const parts = { store, tokenTtlHours: config.tokenTtlHours, now };
+  const parts = { store, tokenTtlHours, maxTokenTtlHours, now };
   return {
     authenticate: async (authorization) => await authenticate(parts, authorization),
     login: async (name, password, ttlHours) => {

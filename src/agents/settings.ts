@@ -22,6 +22,7 @@ export interface SettingsRequest {
 /** Names and values travel to the sandbox in one frame of 64 KiB, beside what the node type sets. */
 const MAX_ENV_BYTES = 32 * 1024;
 const MAX_TEXT = 1024 * 1024;
+const HINT = "docs/agents.md shows what an agent is made from, docs/responses.md from which fields.";
 const WORKSPACE_STEP = 16 * 1024 * 1024;
 
 const { node_type, network, bare, limits } = TaskInput.shape;
@@ -44,7 +45,7 @@ const TASK_NAME = /^task-.+-(file|web|node|js)$/;
  * `python`. Throws `invalid_request` with the field; no value of `env` stands in a message.
  */
 export function readSettings(request: SettingsRequest): AgentSettings {
-  const given = checkInput(Metadata, pickKnown(request.metadata), "metadata");
+  const given = checkInput(Metadata, pickKnown(request.metadata), "metadata", HINT);
   const env = request.env ?? {};
   checkEnv(env);
   if (given.network !== undefined) checkPolicy(given.network);
@@ -65,7 +66,9 @@ export function assertWithin(limits: LimitsInput, most: Limits): void {
   for (const field of Object.keys(limits) as (keyof LimitsInput)[]) {
     const name = field.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()) as keyof Limits;
     if (wanted[name] > most[name])
-      throw new PaddockError("invalid_request", `metadata: limits.${field}: at most ${most[name]} is given here`);
+      throw new PaddockError("invalid_request", `metadata: limits.${field}: at most ${most[name]} is given here`, {
+        hint: HINT,
+      });
   }
 }
 
@@ -83,7 +86,7 @@ function roundWorkspace({ workspace_bytes, ...limits }: LimitsInput): LimitsInpu
 
 function checkEnv(env: Readonly<Record<string, string>>): void {
   const refuse = (rule: string): never => {
-    throw new PaddockError("invalid_request", `env: ${rule}`);
+    throw new PaddockError("invalid_request", `env: ${rule}`, { hint: HINT });
   };
   for (const [name, value] of Object.entries(env)) {
     if (!ENV_NAME.test(name))
@@ -98,7 +101,10 @@ function checkPolicy(policy: string | readonly string[]): void {
     parsePolicy(policy);
   } catch (error) {
     if (!(error instanceof PaddockError)) throw error;
-    throw new PaddockError("invalid_request", `metadata: network: ${error.message}`, { cause: error });
+    throw new PaddockError("invalid_request", `metadata: network: ${error.message}`, {
+      hint: "docs/network.md shows how policies are written, docs/agents.md where.",
+      cause: error,
+    });
   }
 }
 
@@ -120,5 +126,5 @@ function typeOfName(name: string): NodeType | undefined {
 
 function readText(text: string | null | undefined, field: string): string | undefined {
   if (text === undefined || text === null || text === "") return undefined;
-  return checkInput(Text, text, field);
+  return checkInput(Text, text, field, HINT);
 }

@@ -1,6 +1,7 @@
 import type { ErrorCode } from "../errors/codes.ts";
 import { PaddockError } from "../errors/error.ts";
-import type { RecordedError } from "../model/record.ts";
+import { hintForHttp } from "../errors/http-hints.ts";
+import type { RecordedError, ToolCallRecord } from "../model/record.ts";
 
 /** Failures whose messages are for who runs the server: they may name paths and programs of the host. */
 const OF_THE_HOST: ReadonlySet<string> = new Set<ErrorCode>([
@@ -17,9 +18,26 @@ const HINT = "Ask who runs the server.";
 export const isOfTheHost = ({ code }: { readonly code: string }): boolean => OF_THE_HOST.has(code);
 
 /** The error as an agent's owner may read it. */
-export const tellError = (error: PaddockError): PaddockError =>
-  isOfTheHost(error) ? new PaddockError(error.code, MESSAGE, { hint: HINT, cause: error }) : error;
+export function tellError(error: PaddockError): PaddockError {
+  const { code, message, context } = error;
+  if (isOfTheHost(error)) return new PaddockError(code, MESSAGE, { hint: HINT, cause: error });
+  const hint = hintForHttp(error);
+  return hint === error.hint ? error : new PaddockError(code, message, { hint, cause: error, context });
+}
 
 /** The same for an error that is data already. */
 export const tellRecorded = (error: RecordedError): RecordedError =>
-  isOfTheHost(error) ? { ...error, message: MESSAGE, hint: HINT } : error;
+  isOfTheHost(error) ? { ...error, message: MESSAGE, hint: HINT } : { ...error, hint: hintForHttp(error) };
+
+/** A call's record as its owner may read it: what failed is in its attempts, too. */
+export const tellRecord = (record: ToolCallRecord): ToolCallRecord => ({
+  ...record,
+  ...(record.error === undefined ? {} : { error: tellRecorded(record.error) }),
+  ...(record.attempts === undefined
+    ? {}
+    : {
+        attempts: record.attempts.map((attempt) =>
+          attempt.error === undefined ? attempt : { ...attempt, error: tellRecorded(attempt.error) },
+        ),
+      }),
+});

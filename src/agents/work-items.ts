@@ -20,6 +20,8 @@ export interface ReadItems {
   readonly notes: readonly string[];
 }
 
+export const ITEMS_HINT = "docs/responses.md shows the items that are run and their fields.";
+
 const MAX_ITEMS = 1000;
 const MAX_NOTES = 10;
 const MAX_TEXT = 256 * 1024;
@@ -36,12 +38,15 @@ const ToolCallsItem = z.strictObject({
 const RecipeItem = z.strictObject({ type, content: RecipeInput, title });
 const FlatRecipeItem = z.strictObject({ type, ...RecipeInput.shape, title });
 
+const check = <Parsed>(schema: z.ZodType<Parsed>, input: unknown, owner: string): Parsed =>
+  checkInput(schema, input, owner, ITEMS_HINT);
+
 type ReadItem = (item: object, field: string) => WorkItem;
 
 const readCode =
   (language: z.infer<typeof CodeInput>["language"]): ReadItem =>
   (item, field) => {
-    const { content, file, title: shown } = checkInput(CodeItem, item, field);
+    const { content, file, title: shown } = check(CodeItem, item, field);
     return {
       work: { code: { language, source: content, ...(file === undefined ? {} : { file }) } },
       field,
@@ -53,33 +58,50 @@ const EXPLICIT: Readonly<Record<string, ReadItem>> = {
   python: readCode("python"),
   javascript: readCode("javascript"),
   bash: readCode("bash"),
-  tool_calls: (item, field) => ({ work: { tool_calls: checkInput(ToolCallsItem, item, field).content }, field }),
+  tool_calls: (item, field) => ({ work: { tool_calls: check(ToolCallsItem, item, field).content }, field }),
   recipe: (item, field) => {
     if (Object.hasOwn(item, "content")) {
-      const { content, title: shown } = checkInput(RecipeItem, item, field);
+      const { content, title: shown } = check(RecipeItem, item, field);
       return { work: { recipes: [content] }, field, title: shown };
     }
-    const { type: _type, title: shown, ...recipe } = checkInput(FlatRecipeItem, item, field);
+    const { type: _type, title: shown, ...recipe } = check(FlatRecipeItem, item, field);
     return { work: { recipes: [recipe] }, field, title: shown };
   },
 };
 
+/** Kinds of items that are run. */
+export const ITEM_TYPES: readonly string[] = ["text", ...Object.keys(EXPLICIT)];
+
+/** What `readItems` leaves out, whether or not the rest can be run. */
+export function readNotes(input: unknown): readonly string[] {
+  const unused = listContent(input)
+    .slice(0, MAX_ITEMS)
+    .flatMap((item, index) => explainUnused(item, index) ?? []);
+  return bound(unused);
+}
+
 /** The work of `input.content`, or of the older `{"text": ...}` and of a bare string. Throws `invalid_request` with the field. */
 export function readItems(input: unknown): ReadItems {
   const content = listContent(input);
-  checkInput(z.array(z.unknown()).max(MAX_ITEMS), content, "input.content");
+  check(z.array(z.unknown()).max(MAX_ITEMS), content, "input.content");
   const explicit: WorkItem[] = [];
   const texts: string[] = [];
-  const notes: string[] = [];
   for (const [index, item] of content.entries()) {
     const kind = typeOf(item);
-    const read = kind !== undefined && Object.hasOwn(EXPLICIT, kind) ? EXPLICIT[kind] : undefined;
-    const text = kind === "text" ? (item as { readonly content?: unknown }).content : undefined;
+    const read = kind === undefined ? undefined : explicitReader(kind);
+    const text = kind === "text" ? textOf(item) : undefined;
     if (read !== undefined) explicit.push(read(item as object, `input.content[${index}] (${kind})`));
-    else if (typeof text === "string") texts.push(text);
-    else notes.push(explainUnused(index, kind));
+    else if (text !== undefined) texts.push(text);
   }
-  return { items: explicit.length > 0 ? explicit : describe(texts), notes: bound(notes) };
+  return { items: explicit.length > 0 ? explicit : describe(texts), notes: readNotes(input) };
+}
+
+const explicitReader = (kind: string): ReadItem | undefined =>
+  Object.hasOwn(EXPLICIT, kind) ? EXPLICIT[kind] : undefined;
+
+function textOf(item: unknown): string | undefined {
+  const { content } = item as { readonly content?: unknown };
+  return typeof content === "string" ? content : undefined;
 }
 
 function listContent(input: unknown): readonly unknown[] {
@@ -99,14 +121,23 @@ function typeOf(item: unknown): string | undefined {
 function describe(texts: readonly string[]): WorkItem[] {
   const description = texts.join("\n\n");
   if (description.trim() === "") return [];
-  checkInput(z.string().max(MAX_TEXT), description, "input.content (text)");
+  check(z.string().max(MAX_TEXT), description, "input.content (text)");
   return [{ work: { description }, field: "input.content (text)" }];
 }
 
-function explainUnused(index: number, kind: string | undefined): string {
-  if (kind === undefined) return `input.content[${index}] has no type; it is stored and not used`;
-  if (kind === "text") return `input.content[${index}] is a text without string content; it is stored and not used`;
-  return `input.content[${index}] is of type ${JSON.stringify(kind.slice(0, 40))}, which nothing here runs; it is stored and not used`;
+/** Undefined for an item that is used. */
+function explainUnused(item: unknown, index: number): string | undefined {
+  const kind = typeOf(item);
+  const unused = `input.content[${index}]`;
+  if (kind === undefined) return `${unused} has no type; it is stored and not used`;
+  if (kind === "text")
+    return textOf(item) === undefined
+      ? `${unused} is a text without string content; it is stored and not used`
+      : undefined;
+  if (explicitReader(kind) !== undefined) return undefined;
+  const known = ITEM_TYPES.join(", ");
+  const type = JSON.stringify(kind.slice(0, 40));
+  return `${unused} is of type ${type}, which nothing here runs (known: ${known}); it is stored and not used`;
 }
 
 function bound(notes: readonly string[]): string[] {

@@ -6,7 +6,7 @@ import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { LimitsInput, TaskInput } from "../model/task.ts";
 import type { PlannedCall } from "../tools/tool.ts";
-import { type NamedWork, readItems, type WorkItem } from "./work-items.ts";
+import { ITEMS_HINT, type NamedWork, readItems, type WorkItem } from "./work-items.ts";
 
 /** A response's input as a task that can be run. */
 export interface Work {
@@ -26,6 +26,14 @@ export interface Shape {
 }
 
 const MAX_CALLS = 1000;
+const NOTHING = "input.content holds no text, code, tool calls or recipe: there is nothing to run";
+
+const refuse = (code: "invalid_request" | "no_plan", message: string, cause?: PaddockError): PaddockError =>
+  new PaddockError(code, message, {
+    hint: ITEMS_HINT,
+    cause,
+    ...(cause === undefined ? {} : { context: cause.context }),
+  });
 
 /**
  * Reads `input` as it was posted (docs/responses.md): explicit items in their order, else the text items as one description. `timeoutMs` is the
@@ -33,15 +41,8 @@ const MAX_CALLS = 1000;
  */
 export function readWork(input: unknown, settings: AgentSettings, timeoutMs?: number): Work {
   const { items, notes } = readItems(input);
-  if (items.length === 0)
-    throw new PaddockError(
-      "no_plan",
-      "input.content holds no text, code, tool calls or recipe: there is nothing to run",
-      {
-        hint: "docs/responses.md lists the items that are run.",
-      },
-    );
-  const plans = items.map((item) => planItem(item, settings));
+  if (items.length === 0) throw refuse("no_plan", [NOTHING, ...notes.slice(0, 1)].join("; "));
+  const plans = items.map((item) => planItem(item, settings, notes));
   const plan = joinPlans(plans, settings);
   const task: TaskInput = {
     ...describeWork(items, plan),
@@ -78,14 +79,17 @@ function describeShape({ nodeType, network, bare, limits }: Shape): string {
   return JSON.stringify([nodeType, [...hosts].toSorted(), bare, sizes]);
 }
 
-function planItem({ work, field, title }: WorkItem, settings: AgentSettings): TaskPlan {
+function planItem({ work, field, title }: WorkItem, settings: AgentSettings, notes: readonly string[]): TaskPlan {
   const bare = settings.bare === undefined ? {} : { bare: settings.bare };
   try {
     const plan = planTask({ ...work, node_type: settings.nodeType, ...bare });
     return title === undefined ? plan : { ...plan, calls: plan.calls.map((call) => ({ title, ...call })) };
   } catch (error) {
-    if (!(error instanceof PaddockError) || error.code !== "invalid_request") throw error;
-    throw new PaddockError("invalid_request", `${field}: ${error.message}`, { cause: error, context: error.context });
+    if (!(error instanceof PaddockError)) throw error;
+    const { code, message } = error;
+    // A misspelled type may be why there is nothing to run.
+    if (code === "no_plan" && notes.length > 0) throw refuse(code, `${notes[0]}; ${message}`, error);
+    throw code === "invalid_request" ? refuse(code, `${field}: ${message}`, error) : error;
   }
 }
 
@@ -93,7 +97,7 @@ function joinPlans(plans: readonly TaskPlan[], settings: AgentSettings): TaskPla
   const [first] = plans;
   const calls = plans.flatMap((plan) => plan.calls);
   if (calls.length > MAX_CALLS)
-    throw new PaddockError("invalid_request", `input.content: ${calls.length} calls; at most ${MAX_CALLS}`);
+    throw refuse("invalid_request", `input.content: ${calls.length} calls; at most ${MAX_CALLS}`);
   return {
     nodeType: settings.nodeType,
     calls,

@@ -1,19 +1,18 @@
 import { z } from "zod";
 import type { IssuedToken } from "../access/access.ts";
+import { ITEM_TYPES } from "../agents/work-items.ts";
 import { PaddockError } from "../errors/error.ts";
 import { PRODUCT_VERSION } from "../lib/version.ts";
-import { type Principal, SCOPES, type TokenRow } from "../model/principal.ts";
+import { coversScope, type Principal, SCOPES, type TokenRow } from "../model/principal.ts";
 import { allowEmptyBody, requireJson } from "./ractor/bodies.ts";
 import { showOptionalTime, showTime } from "./ractor/times.ts";
 import type { Server, ServerParts } from "./server-parts.ts";
 
 const BASE = "/api/v0";
 const tags = ["auth"];
-/** Kinds of work that a response's input may hold besides `text`, which every server takes. */
-const ITEMS = ["text", "python", "javascript", "bash", "tool_calls", "recipe"];
 
 const PrincipalName = z.string().regex(/^\P{Cc}{1,255}$/u, "1 to 255 characters, no control characters");
-const ttl = z.number().nullish();
+const ttl = z.number().positive().nullish();
 const LoginBody = z.object({ pass: z.string().max(1024), ttl_hours: ttl });
 const TokenBody = z.object({
   principal: PrincipalName,
@@ -58,7 +57,7 @@ export function registerAuth(server: Server, parts: ServerParts): void {
   server.get(`${BASE}/version`, { schema: aboutVersion, config: { access: "public" } }, () => ({
     version: PRODUCT_VERSION,
     api: "v0" as const,
-    paddock: { items: ITEMS },
+    paddock: { items: [...ITEM_TYPES] },
   }));
 
   const login = {
@@ -71,7 +70,8 @@ export function registerAuth(server: Server, parts: ServerParts): void {
   server.post(
     `${BASE}/operators/:name/login`,
     { schema: login, config: { access: "public", isLogin: true }, onRequest: requireJson },
-    async ({ params, body }) => showIssued(await parts.access.login(params.name, body.pass, readTtl(body.ttl_hours))),
+    async ({ params, body }) =>
+      showIssued(await parts.access.login(params.name, body.pass, body.ttl_hours ?? undefined)),
   );
 
   const who = z.object({ user: z.string(), type: z.enum(["User", "Admin"]), scope: z.enum(SCOPES) });
@@ -96,7 +96,7 @@ export function registerAuth(server: Server, parts: ServerParts): void {
       const type = readType(body.type);
       if (type === "Admin" && (await parts.store.findOperator(body.principal)) === undefined)
         throw new PaddockError("not_found", "Operator not found");
-      const ttlHours = readTtl(body.ttl_hours);
+      const ttlHours = body.ttl_hours ?? undefined;
       const request = {
         principal: body.principal,
         type,
@@ -133,7 +133,7 @@ function registerTokens(server: Server, parts: ServerParts): void {
     { schema: aboutRevoke, config: { access: "read" }, onRequest: allowEmptyBody },
     async ({ params, principal }) => {
       const theirs = (await list(principal)).find(({ id }) => id === params.id);
-      if (theirs !== undefined && SCOPES.indexOf(theirs.scope) > SCOPES.indexOf(principal.scope))
+      if (theirs !== undefined && !coversScope(principal.scope, theirs.scope))
         throw new PaddockError("forbidden", "Insufficient permissions");
       if (theirs === undefined || !(await parts.access.revoke(params.id)))
         throw new PaddockError("not_found", "Token not found");
@@ -141,10 +141,6 @@ function registerTokens(server: Server, parts: ServerParts): void {
     },
   );
 }
-
-/** Zero, negative and absent mean the default of the operator. */
-const readTtl = (hours: number | null | undefined): number | undefined =>
-  hours === null || hours === undefined || hours <= 0 ? undefined : hours;
 
 const showIssued = ({ token, row }: IssuedToken): z.infer<typeof TokenReply> => ({
   token,

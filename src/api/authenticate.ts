@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { PaddockError } from "../errors/error.ts";
-import { type Principal, SCOPES } from "../model/principal.ts";
+import { coversScope, type Principal, SCOPES, type Scope } from "../model/principal.ts";
 import type { Admission } from "./admission.ts";
 import type { Server, ServerParts } from "./server-parts.ts";
 
@@ -47,10 +47,9 @@ export function readAuthorization(request: FastifyRequest): string | undefined {
   return sent?.length === 1 ? sent[0] : undefined;
 }
 
-function authorize({ principal, routeOptions, params }: FastifyRequest, needed: (typeof SCOPES)[number]): void {
+function authorize({ principal, routeOptions, params }: FastifyRequest, needed: Scope): void {
   const { denied, checksAgents } = routeOptions.config;
-  if (SCOPES.indexOf(principal.scope) < SCOPES.indexOf(needed))
-    throw new PaddockError("forbidden", denied ?? "Insufficient permissions");
+  if (!coversScope(principal.scope, needed)) throw new PaddockError("forbidden", denied ?? "Insufficient permissions");
   if (principal.agents === undefined || checksAgents) return;
   const name = routeOptions.url?.includes("/agents/:name") ? (params as { name?: string }).name : undefined;
   if (name === undefined) throw new PaddockError("forbidden", "Insufficient permissions");

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { hintForHttp } from "../errors/http-hints.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Server } from "./server-parts.ts";
 
@@ -40,7 +41,9 @@ export async function sendError(
 ): Promise<FastifyReply> {
   const { code } = error;
   const { retryable } = error.row;
-  const { message, hint } = isTold(error, status) ? error : { message: describe(status), hint: ASK_LOG };
+  const { message, hint } = isTold(error, status)
+    ? { message: error.message, hint: hintForHttp(error) }
+    : { message: describe(status), hint: ASK_LOG };
   if (retryable && (status === 429 || status === 503)) reply.header("retry-after", String(readRetryAfter(error)));
   if (status === 401 && !isContractPath(request.url)) reply.header("www-authenticate", "Bearer");
   reply.code(status).type("application/json; charset=utf-8");

@@ -23,8 +23,13 @@ export function registerOperations(server: Server, parts: ServerParts): void {
     return reply.code(isReady ? 200 : 503).send({ ready: isReady, ...(isKnown ? { checks: details } : {}) });
   });
 
-  const metrics = { tags, summary: "Metrics in the text format of Prometheus", response: { 200: z.string() } };
-  const access = parts.config.publicMetrics ? "public" : "admin";
+  const metrics = {
+    tags,
+    summary: "Metrics in the text format of Prometheus",
+    produces: ["text/plain"],
+    response: { 200: z.string() },
+  };
+  const access = parts.config.publicMetrics ? "public" : "metrics";
   server.get(
     "/metrics",
     { schema: metrics, config: { access }, serializerCompiler: () => String },

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { ADMIN } from "../access/issue.ts";
 import { verifyPassword } from "../access/passwords.ts";
+import { MIN_PASSWORD_LENGTH } from "../config/service.ts";
 import { PaddockError } from "../errors/error.ts";
 import type { OperatorRow, Principal } from "../model/principal.ts";
 import { allowEmptyBody, requireJson } from "./ractor/bodies.ts";
@@ -11,7 +12,7 @@ const OPERATORS = "/api/v0/operators";
 const OPERATOR = `${OPERATORS}/:name` as const;
 const tags = ["operators"];
 
-const Password = z.string().min(1).max(1024);
+const Password = z.string().min(MIN_PASSWORD_LENGTH).max(1024);
 const Path = z.object({ name: z.string().max(255) });
 const CreateBody = z.object({
   user: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, "only letters, digits and _ . -, at most 64"),

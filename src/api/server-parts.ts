@@ -56,13 +56,13 @@ declare module "fastify" {
     errorCode: string | undefined;
   }
   interface FastifyContextConfig {
-    /** Who may call the route: anybody, or a token of at least this scope. A route without it does not start. */
+    /** Who may call the route: anybody, or a token whose scope covers this one. A route without it does not start. */
     readonly access: "public" | Scope;
     /** Time for a whole request in milliseconds, `Infinity` for as long as it takes. Default 30 s. */
     readonly requestMs?: number;
     /** Passwords are tried here: each address gets few tries. */
     readonly isLogin?: boolean;
-    /** What a token below the scope is told. Default: `Insufficient permissions`. */
+    /** What a token of another scope is told. Default: `Insufficient permissions`. */
     readonly denied?: string;
     /**
      * The handler looks at `principal.agents` itself. Without it a token that is limited to agents reaches only routes whose path names one of

@@ -7,6 +7,8 @@ import { LimitsInput } from "../model/task.ts";
 const seconds = z.number().min(0).max(604_800);
 const count = z.int().min(1);
 const port = z.int().min(0).max(65_535);
+/** At most 100 years. */
+const tokenHours = z.number().positive().max(876_000);
 const name = z.string().min(1).max(253);
 
 /** `service` in `config.json` (docs/configuration.md). */
@@ -25,9 +27,13 @@ export const ServiceFile = z.strictObject({
   setup_timeout_seconds: seconds.optional(),
   /** Tasks that run at the same time. */
   max_running: count.optional(),
+  /** How many of them may be one principal's. */
+  max_running_per_principal: count.optional(),
   max_queued_per_agent: count.optional(),
   max_queued_per_principal: count.optional(),
   max_agents_per_principal: count.optional(),
+  /** Sum of the sizes of one principal's workspaces. */
+  max_workspace_bytes_per_principal: count.optional(),
   /** What `metadata.limits` of an agent may ask for. */
   max_limits: LimitsInput.optional(),
   /** Requests per second and principal, and how many may come at once. */
@@ -35,8 +41,10 @@ export const ServiceFile = z.strictObject({
   rate_burst: count.optional(),
   /** `/metrics` without a token. */
   public_metrics: z.boolean().optional(),
-  /** Longest life of a token that names none. */
-  token_ttl_hours: z.number().positive().max(876_000).optional(),
+  /** Life of a token that names none. */
+  token_ttl_hours: tokenHours.optional(),
+  /** What `ttl_hours` of a token is cut to. */
+  max_token_ttl_hours: tokenHours.optional(),
   log_level: z.enum(["debug", "info", "warn", "error", "silent"]).optional(),
 });
 
@@ -57,27 +65,32 @@ export interface ServiceConfig {
   readonly graceMs: number;
   readonly setupTimeoutMs: number;
   readonly maxRunning: number;
+  readonly maxRunningPerPrincipal: number;
   readonly maxQueuedPerAgent: number;
   readonly maxQueuedPerPrincipal: number;
   readonly maxAgentsPerPrincipal: number;
+  readonly maxWorkspaceBytesPerPrincipal: number;
   readonly maxLimits: Limits;
   readonly ratePerSecond: number;
   readonly rateBurst: number;
   readonly publicMetrics: boolean;
   readonly tokenTtlHours: number;
+  readonly maxTokenTtlHours: number;
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
 
-const SMALLEST_PASSWORD = 8;
+/** Of every operator. */
+export const MIN_PASSWORD_LENGTH = 8;
 
 /** Throws `invalid_config` naming the setting. */
 export function compileService(file: z.infer<typeof ServiceFile>, env: NodeJS.ProcessEnv): ServiceConfig {
   const adminPassword = env["PADDOCK_ADMIN_PASSWORD"];
-  if (adminPassword !== undefined && adminPassword.length < SMALLEST_PASSWORD)
-    throw new PaddockError("invalid_config", `PADDOCK_ADMIN_PASSWORD has less than ${SMALLEST_PASSWORD} characters`);
+  if (adminPassword !== undefined && adminPassword.length < MIN_PASSWORD_LENGTH)
+    throw new PaddockError("invalid_config", `PADDOCK_ADMIN_PASSWORD has less than ${MIN_PASSWORD_LENGTH} characters`);
   const databaseUrl = env["DATABASE_URL"] ?? file.database_url;
   if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl))
     throw new PaddockError("invalid_config", "DATABASE_URL does not begin with postgres:// or postgresql://");
+  const maxRunning = file.max_running ?? availableParallelism() * 4;
   return {
     host: env["PADDOCK_HOST"] ?? file.host ?? "127.0.0.1",
     port: readPort(env["PADDOCK_PORT"]) ?? file.port ?? 9000,
@@ -90,15 +103,18 @@ export function compileService(file: z.infer<typeof ServiceFile>, env: NodeJS.Pr
     otlpEndpoint: env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] ?? addTracesPath(env["OTEL_EXPORTER_OTLP_ENDPOINT"]),
     graceMs: (file.grace_seconds ?? 30) * 1000,
     setupTimeoutMs: (file.setup_timeout_seconds ?? 900) * 1000,
-    maxRunning: file.max_running ?? availableParallelism() * 4,
+    maxRunning,
+    maxRunningPerPrincipal: file.max_running_per_principal ?? Math.max(1, Math.floor((maxRunning * 3) / 4)),
     maxQueuedPerAgent: file.max_queued_per_agent ?? 1000,
     maxQueuedPerPrincipal: file.max_queued_per_principal ?? 5000,
     maxAgentsPerPrincipal: file.max_agents_per_principal ?? 1000,
+    maxWorkspaceBytesPerPrincipal: file.max_workspace_bytes_per_principal ?? 102_400 * MIB,
     maxLimits: compileMaxLimits(file.max_limits ?? {}),
     ratePerSecond: file.rate_per_second ?? 200,
     rateBurst: file.rate_burst ?? 1000,
     publicMetrics: file.public_metrics ?? false,
     tokenTtlHours: file.token_ttl_hours ?? 720,
+    maxTokenTtlHours: file.max_token_ttl_hours ?? Math.max(8760, file.token_ttl_hours ?? 0),
     logLevel: file.log_level ?? "info",
   };
 }

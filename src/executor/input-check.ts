@@ -1,13 +1,16 @@
 import type { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
 
-/** Input that fits its schema; else `invalid_request` with whose input it is, the field and the rule it breaks. */
-export function checkInput<Parsed>(schema: z.ZodType<Parsed>, input: unknown, owner: string): Parsed {
+/** Input that fits its schema; else `invalid_request` with whose input it is, the field and the rule it breaks. Default hint: the code's. */
+export function checkInput<Parsed>(schema: z.ZodType<Parsed>, input: unknown, owner: string, hint?: string): Parsed {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const { field, rule } = describeIssue(parsed.error);
   const shown = field === "" ? rule : `${field}: ${rule}`;
-  throw new PaddockError("invalid_request", `${owner}: ${shown}`, { context: { owner, field, rule } });
+  throw new PaddockError("invalid_request", `${owner}: ${shown}`, {
+    context: { owner, field, rule },
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 function describeIssue(error: z.ZodError): { readonly field: string; readonly rule: string } {

@@ -1,7 +1,7 @@
 import { PaddockError } from "../errors/error.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { TaskInput } from "../model/task.ts";
-import { findTool } from "../tools/registry.ts";
+import { findTool, TOOLS } from "../tools/registry.ts";
 import type { PlannedCall, Tool } from "../tools/tool.ts";
 import { type CodeBlock, defaultLanguage, findCodeBlocks } from "./fenced-code.ts";
 import { checkInput } from "./input-check.ts";
@@ -129,8 +129,11 @@ function planRecipes(chosen: readonly ChosenRecipe[], nodeType: NodeType | undef
 function checkCall(call: PlannedCall, index: number, source: TaskPlan["source"]): PlannedCall {
   const field = source === "tool_calls" ? `tool_calls[${index}]` : `call ${index + 1}`;
   const tool = findTool(call.tool);
-  if (tool === undefined)
-    throw new PaddockError("invalid_request", `${field}.tool: unknown tool ${JSON.stringify(call.tool)}`);
+  if (tool === undefined) {
+    const known = TOOLS.map(({ name }) => name).join(", ");
+    const unknown = JSON.stringify(call.tool);
+    throw new PaddockError("invalid_request", `${field}.tool: unknown tool ${unknown}; one of ${known}`);
+  }
   return { ...call, input: checkInput(tool.input, call.input, `${field} (${tool.name})`) };
 }
 

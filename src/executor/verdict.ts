@@ -64,7 +64,7 @@ export function describeVerdict(
     case "timeout":
       return make(
         `the call was ended after ${Math.round(timeoutMs)} ms`,
-        "Raise --timeout (in a task: timeout_ms of the call or limits.call_timeout_ms), or split the work.",
+        "Raise --timeout (in a task: timeout_ms of the call or limits.call_timeout_ms; of a response: timeout_seconds), or split the work.",
       );
     case "oom":
       return make(
@@ -87,7 +87,7 @@ export function describeVerdict(
       const where = row === undefined ? "a host" : `${row.host}:${row.port}`;
       return make(
         `egress to ${where} was denied: ${row?.reason ?? "not in the policy"}`,
-        `Allow it with --network ${row?.host ?? "HOST"}.`,
+        `Allow it with --network ${row?.host ?? "HOST"}; for an agent, name it in metadata.network when it is created.`,
       );
     }
     case "cancelled":

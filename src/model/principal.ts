@@ -1,6 +1,16 @@
-/** `read`: look at what the principal may see. `write`: all of that and work with it. `admin`: everything. */
-export const SCOPES = ["read", "write", "admin"] as const;
+/** `metrics`: scrape, and nothing else. `read`: look at what the principal may see. `write`: all of that and work with it. `admin`: everything. */
+export const SCOPES = ["metrics", "read", "write", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
+
+const COVERED: Readonly<Record<Scope, readonly Scope[]>> = {
+  metrics: ["metrics"],
+  read: ["read"],
+  write: ["read", "write"],
+  admin: SCOPES,
+};
+
+/** Whether a token of scope `held` may do what needs `needed`. Scopes are no ladder: who works does not scrape. */
+export const coversScope = (held: Scope, needed: Scope): boolean => COVERED[held].includes(needed);
 
 /** Ractor's word for who a token speaks for; `Admin` tokens belong to operators. */
 export type PrincipalType = "User" | "Admin";

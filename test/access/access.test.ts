@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 beforeEach(() => {
   now = Date.now();
-  access = openAccess(store, { tokenTtlHours: 24 }, () => now);
+  access = openAccess(store, { tokenTtlHours: 24, maxTokenTtlHours: 1000 }, () => now);
 });
 
 afterAll(async () => {
@@ -62,6 +62,14 @@ test.each([
   const { token } = await access.issue({ principal: "u1", type: "User" }, admin);
   const sent = header?.replace("TOKEN", token).replace("SHORT", token.slice(0, -1));
   await expect(access.authenticate(sent)).rejects.toMatchObject(unauthorized);
+});
+
+test("access - no token lives longer than the operator lets it", async () => {
+  const long = await access.issue({ principal: "u1", type: "User", ttlHours: 1e300 }, admin);
+  expect(long.row.expiresAt).toBe(long.row.createdAt + 1000 * HOUR_MS);
+  const short = openAccess(store, { tokenTtlHours: 24, maxTokenTtlHours: 2 }, () => now);
+  const { row } = await short.issue({ principal: "u1", type: "User" }, admin);
+  expect(row.expiresAt).toBe(row.createdAt + 2 * HOUR_MS);
 });
 
 test("access - a token ends at its time, and at once when it is revoked", async () => {
@@ -142,7 +150,7 @@ test("access - the first start makes an admin token, later ones none, unless it 
   const own = mkdtempSync(join(tmpdir(), "paddock-access-"));
   await using fresh = openStateStore({ folder: own, now: () => now });
   await fresh.start();
-  const mine = openAccess(fresh, { tokenTtlHours: 24 }, () => now);
+  const mine = openAccess(fresh, { tokenTtlHours: 24, maxTokenTtlHours: 1000 }, () => now);
   const first = await mine.ensureAdmin({ password: undefined, renew: false });
   expect(await mine.authenticate(`Bearer ${first?.token}`)).toEqual(admin);
   await expect(mine.login("admin", "admin", undefined)).rejects.toMatchObject(unauthorized);

@@ -7,7 +7,19 @@ test("told - what a defect says of the host is for the log; what concerns the ta
   const told = tellError(defect);
   expect(JSON.stringify([told, tellRecorded(defect.toJSON())])).not.toContain("/srv");
   expect([told.code, told.cause]).toEqual(["internal", defect]);
-  const spoken = new PaddockError("no_space", "the workspace is full");
+  const spoken = new PaddockError("task_lost", "the process died");
   expect(tellError(spoken)).toBe(spoken);
   expect(tellRecorded(spoken.toJSON())).toEqual(spoken.toJSON());
+});
+
+test("told - a hint that speaks of the host's command line is put in words for HTTP; one of the place of failure stays", () => {
+  const full = new PaddockError("no_space", "the disk is full");
+  for (const told of [tellError(full), tellRecorded(full.toJSON())])
+    expect(told).toMatchObject({
+      code: "no_space",
+      message: "the disk is full",
+      hint: expect.not.stringContaining("HOME"),
+    });
+  const own = new PaddockError("not_found", "no such file", { hint: "Use `paddock ps`." });
+  expect(tellError(own)).toBe(own);
 });

@@ -30,11 +30,11 @@ function readCalls(input: unknown, fields: Partial<AgentSettings> = {}): unknown
   });
 }
 
-function errorOf(input: unknown, fields: Partial<AgentSettings> = {}): { code: string; message: string } {
+function errorOf(input: unknown, fields: Partial<AgentSettings> = {}): { code: string; message: string; hint: string } {
   try {
     readWork(input, settings(fields));
   } catch (error) {
-    if (error instanceof PaddockError) return { code: error.code, message: error.message };
+    if (error instanceof PaddockError) return { code: error.code, message: error.message, hint: error.hint };
     throw error;
   }
   throw new Error("it was read");
@@ -204,8 +204,27 @@ describe("work - what is refused", () => {
       "invalid_request",
       /^input\.content \(text\)/,
     ],
+    [
+      "a misspelled type",
+      items({ type: "pyhton", content: "1" }),
+      "no_plan",
+      /nothing to run; input\.content\[0\] is of type "pyhton".*known: text, python, javascript, bash, tool_calls, recipe/,
+    ],
+    [
+      "a misspelled type beside a text",
+      items(text("please think"), { type: "pyhton", content: "1" }),
+      "no_plan",
+      /^input\.content\[1\] is of type "pyhton".*known: text, python.*not used; .*no recipe/,
+    ],
+    [
+      "an unknown tool, with those there are",
+      items({ type: "tool_calls", content: [{ tool: "rm", input: {} }] }),
+      "invalid_request",
+      /unknown tool "rm"; one of .*delete_file.*run_command/,
+    ],
   ])("%s", (_name, input, code, message) => {
     const error = errorOf(input);
+    if (code === "invalid_request") expect(error.hint).toContain("docs/responses.md");
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
   });

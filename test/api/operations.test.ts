@@ -54,6 +54,8 @@ test("operations - the description names every route, its access and its bodies"
     .filter((route) => !route.startsWith("HEAD ") && !hidden.test(route))
     .map((route) => route.replace(/:(\w+)/g, "{$1}").replace("*", "{*}"));
   expect(described.filter((route) => !route.startsWith("HEAD ")).sort()).toEqual(routes.sort());
+  const scrape = document.paths["/metrics"]?.["get"]?.responses as { 200: { content: object } };
+  expect(Object.keys(scrape[200].content)).toEqual(["text/plain"]);
   expect(document.paths["/api/v0/version"]?.["get"]?.security).toEqual([]);
   expect(document.paths["/api/v0/agents"]?.["post"]).toMatchObject({ security: [{ token: [] }], requestBody: {} });
 });
@@ -71,7 +73,12 @@ test("operations - errors of our own routes carry code, message, hint and whethe
   expect([response.status, response.headers.get("www-authenticate"), await response.json()]).toEqual([
     401,
     "Bearer",
-    { code: "unauthorized", message: "Unauthorized", hint: expect.any(String), retryable: false },
+    {
+      code: "unauthorized",
+      message: "Unauthorized",
+      hint: expect.stringContaining("Authorization: Bearer <token>"),
+      retryable: false,
+    },
   ]);
 });
 
@@ -89,4 +96,19 @@ test("operations - what fails inside is told without its inside", async () => {
   const ready = await fetch(`${own.url}/ready`);
   expect([ready.status, await ready.json()]).toEqual([503, { ready: false }]);
   expect((await fetch(`${own.url}/health`)).status).toBe(200);
+});
+
+test("operations - hints are for who asks over HTTP, not for the command line", async () => {
+  const hintOf = async (path: string, init: RequestInit = {}): Promise<string> => {
+    const headers = { authorization: `Bearer ${user}`, "content-type": "application/json" };
+    const response = await fetch(`${service.url}/api/v0${path}`, { headers, ...init });
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    return response.headers.get("x-paddock-hint") ?? "";
+  };
+  expect(await hintOf("/agents/nobody")).toBe("Check the name or id in the path.");
+  expect(await hintOf("/agents", { headers: {} })).toContain("Authorization: Bearer <token>");
+  const create = (metadata: object) => ({ method: "POST", body: JSON.stringify({ name: "hints", metadata }) });
+  for (const metadata of [{ bare: "yes" }, { limits: { memory_bytes: 1e15 } }, { limits: { memoryBytes: 1 } }])
+    expect(await hintOf("/agents", create(metadata))).toContain("docs/agents.md");
+  expect(await hintOf("/agents", create({ network: "http://x" }))).toContain("docs/network.md");
 });

@@ -95,6 +95,44 @@ test("tokens - logging in answers in the contract's shape, and with no password 
   expect((await ask("POST", "/operators/admin/login", undefined, {})).status).toBe(422);
 });
 
+test.each([0, -1, -0.5, "24", [24]])(
+  "tokens - a life of %j hours is refused, not taken for a long one",
+  async (ttl_hours) => {
+    const refused = { status: 422, body: expect.stringContaining("ttl_hours: ") };
+    expect(await admin("POST", "/auth/token", { principal: "u9", type: "User", ttl_hours })).toEqual(refused);
+    expect(await login("admin", PASSWORD, { ttl_hours })).toEqual(refused);
+  },
+);
+
+test("tokens - a huge life is cut to the operator's longest", async () => {
+  const ends = async (ttl_hours?: number): Promise<number> => {
+    const { body } = await admin("POST", "/auth/token", { principal: "u9", type: "User", ttl_hours });
+    return (Date.parse((body as { expires_at: string }).expires_at) - Date.now()) / 3_600_000;
+  };
+  expect(Math.round(await ends(1e300))).toBe(8760);
+  expect(Math.round(await ends())).toBe(720);
+  expect(Math.round(await ends(2))).toBe(2);
+});
+
+test("tokens - one of scope metrics scrapes, and opens no other door", async () => {
+  const scraper = await service.token("prometheus", "metrics");
+  const get = async (path: string, token: string): Promise<Response> =>
+    await fetch(`${service.url}${path}`, { headers: { authorization: `Bearer ${token}` } });
+  expect((await get("/metrics", scraper)).status).toBe(200);
+  expect(await (await get("/ready", scraper)).json()).toHaveProperty("checks.store");
+  for (const scope of ["read", "write"] as const)
+    expect((await get("/metrics", await service.token("prometheus", scope))).status).toBe(403);
+  const closed = service.service.server.routeTable.routes.filter(({ access }) => access !== "public");
+  expect(closed.length).toBeGreaterThan(40);
+  for (const { method, url } of closed.filter(({ url }) => url !== "/metrics")) {
+    const path = url.replace(/:(\w+)/g, "x").replace("*", "x");
+    const response = await fetch(`${service.url}${path}`, { method, headers: { authorization: `Bearer ${scraper}` } });
+    expect([method, url, response.status]).toEqual([method, url, 403]);
+  }
+  const limited = { principal: "prometheus", type: "User", scope: "metrics", agents: ["x"] };
+  expect((await admin("POST", "/auth/token", limited)).status).toBe(400);
+});
+
 test("tokens - everybody lists and revokes their own, admin all", async () => {
   const mine = tokenOf(
     await admin("POST", "/auth/token", { principal: "u2", type: "User", scope: "read", ttl_hours: null }),
@@ -138,11 +176,15 @@ test("tokens - operators are made, changed and removed by admin, and change thei
       ...{ created_at: expect.any(String), updated_at: expect.any(String) },
     },
   });
-  expect(await admin("POST", "/operators", { user: "olga", pass: "x" })).toEqual({
+  expect(await admin("POST", "/operators", { user: "olga", pass: "long enough" })).toEqual({
     status: 409,
     body: { message: "Operator already exists" },
   });
-  expect((await admin("POST", "/operators", { user: "ol ga", pass: "x" })).status).toBe(422);
+  expect((await admin("POST", "/operators", { user: "ol ga", pass: "long enough" })).status).toBe(422);
+  expect(await admin("POST", "/operators", { user: "oskar", pass: "7 chars" })).toEqual({
+    status: 422,
+    body: expect.stringContaining("pass: "),
+  });
   const olga = tokenOf(await login("olga", "olga's first"));
   expect((await ask("GET", "/operators", olga)).body).toMatchObject([{ user: "olga" }]);
   expect((await ask("GET", "/operators", user)).body).toEqual([]);
@@ -150,7 +192,7 @@ test("tokens - operators are made, changed and removed by admin, and change thei
     status: 403,
     body: { message: "Insufficient permissions" },
   });
-  expect(await ask("POST", "/operators", olga, { user: "x", pass: "x" })).toEqual({
+  expect(await ask("POST", "/operators", olga, { user: "x", pass: "long enough" })).toEqual({
     status: 403,
     body: { message: "Insufficient permissions" },
   });
@@ -160,6 +202,8 @@ test("tokens - operators are made, changed and removed by admin, and change thei
     status: 200,
     body: "",
   });
+  const short = { current_password: "olga's second", new_password: "7 chars" };
+  expect((await ask("PUT", "/operators/olga/password", olga, short)).status).toBe(422);
   expect((await login("olga", "olga's first")).status).toBe(401);
   expect((await login("olga", "olga's second")).status).toBe(200);
   expect((await admin("PUT", "/operators/olga", { description: "x" })).status).toBe(422);

@@ -124,7 +124,7 @@ describe.skipIf(lacks(hasS3Server, "an S3-protocol server (scripts/setup.sh --te
       const { tool_calls } = await run([bash("head -c 8388608 /dev/zero >f"), input], { network: "none" });
       expect(tool_calls[1]).toMatchObject({
         verdict: "denied",
-        error: { code: "denied", hint: `Allow it with --network ${HOST}.` },
+        error: { code: "denied", hint: expect.stringContaining(`Allow it with --network ${HOST}; for an agent`) },
         egress: [{ host: HOST, verdict: "denied" }],
       });
     }
