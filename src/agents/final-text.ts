@@ -1,6 +1,6 @@
-import type { RecordedError, ToolCallRecord } from "../model/record.ts";
-import type { CallValue } from "../model/result.ts";
+import type { RecordedError } from "../model/record.ts";
 import { clipText, fence, lastLines } from "./bounded-text.ts";
+import { type EndedCall, MAX_SHOWN_TEXT as MAX_TEXT, STDERR_LENGTH } from "./ended-call.ts";
 
 /** What a response ends with, for people: the same twice, as plain text and as Markdown. */
 export interface FinalText {
@@ -8,16 +8,8 @@ export interface FinalText {
   readonly markdown: string;
 }
 
-/** A call that has ended. */
-export interface EndedCall {
-  readonly record: ToolCallRecord;
-  readonly value: CallValue;
-}
-
-const MAX_TEXT = 16 * 1024;
-const MAX_SHOWN_CALLS = 20;
+export const MAX_SHOWN_CALLS = 20;
 const STDERR_LINES = 20;
-const STDERR_LENGTH = 4096;
 
 /** What the calls printed; of a call that printed nothing, its value. */
 export function describeSuccess(calls: readonly EndedCall[]): FinalText {
@@ -56,9 +48,7 @@ export function describeFailure(error: RecordedError, calls: readonly EndedCall[
 
 const headOf = ({ record, value }: EndedCall): string => `${value.title}: ${record.success ? "ok" : record.verdict}`;
 
-function outputOf({ record, value }: EndedCall, maxLength: number): string {
-  if (record.stdout.text !== "") return clipText(record.stdout.text, maxLength).text;
-  if (value.value === undefined || value.value === null) return "";
-  const text = typeof value.value === "string" ? value.value : JSON.stringify(value.value, null, 2);
-  return clipText(text, maxLength).text;
+function outputOf({ record, value, cutBytes }: EndedCall, maxLength: number): string {
+  const text = record.stdout.text === "" ? (value.value ?? "") : record.stdout.text;
+  return clipText(String(text), maxLength, cutBytes).text;
 }

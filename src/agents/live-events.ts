@@ -6,7 +6,7 @@ import type { ResponseStatus, Segment } from "../model/response.ts";
  */
 export type LiveEvent = { readonly id: string } & (
   | { readonly type: "status"; readonly status: ResponseStatus; readonly at: string }
-  /** `queued`, `sandbox`, `setup`, `run`, `call`: what begins now. */
+  /** `sandbox`, `setup`, `run`, `call`: what begins now. */
   | { readonly type: "phase"; readonly phase: string; readonly at: string; readonly detail?: string }
   /** A piece of a call's stream; bytes that are no UTF-8 are replaced. */
   | {

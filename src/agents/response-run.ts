@@ -5,6 +5,7 @@ import type { ResponseRow, Segment } from "../model/response.ts";
 import type { TaskResult } from "../model/result.ts";
 import type { Fence, ResponseEnd } from "../store/state-store.ts";
 import type { Journal } from "../store/task-store.ts";
+import { forgetOutput } from "./ended-call.ts";
 import type { Slot } from "./fair-slots.ts";
 import { describePlace, makeNote } from "./notes.ts";
 import type { Core } from "./parts.ts";
@@ -13,7 +14,8 @@ import { findRoom } from "./room.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { TaskClock } from "./task-clock.ts";
 import { isOfTheHost, tellError, tellRecorded } from "./told.ts";
-import { chooseShape, readWork } from "./work.ts";
+import { chooseShape, readWork, type Work } from "./work.ts";
+import { readNotes } from "./work-items.ts";
 import type { Workplace } from "./workplace.ts";
 
 /** What a response runs with. */
@@ -110,8 +112,8 @@ export class ResponseRun {
       return tellError(outcome);
     }
     const { error } = outcome;
-    if (error === undefined || !isOfTheHost(error)) return outcome;
-    telemetry.problem("agents.run", new Error(error.message));
+    if (error === undefined) return outcome;
+    if (isOfTheHost(error)) telemetry.problem("agents.run", new Error(error.message));
     return { ...outcome, error: tellRecorded(error) };
   }
 
@@ -119,7 +121,7 @@ export class ResponseRun {
     const { core, agent, place, slot, evict } = this.#place;
     const { row } = this;
     const { signal } = this.#controller;
-    const work = readWork(row.input, agent.settings, row.options.timeoutMs);
+    const work = await this.#readWork(writer);
     const lease = await place.open(chooseShape(agent, work), {
       signal,
       withRoom: (attempt) => findRoom({ core, slot, signal, evict }, attempt),
@@ -136,12 +138,25 @@ export class ResponseRun {
       plan: work.plan,
       lease,
       journal: NO_JOURNAL,
+      keep: forgetOutput,
       signal,
       onEvent: (event) => {
         this.#report(event);
         return writer.onEvent(event);
       },
     });
+  }
+
+  /** Where nothing can be run, its history still tells which items were left out: a misspelled type may be why. */
+  async #readWork(writer: SegmentWriter): Promise<Work> {
+    const { input, options } = this.row;
+    try {
+      return readWork(input, this.#place.agent.settings, options.timeoutMs);
+    } catch (error) {
+      const notes = readNotes(input);
+      if (notes.length > 0) await writer.write(notes.map((text) => makeNote("info", text)));
+      throw error;
+    }
   }
 
   /** What the calls of an aborted task left running in the background. */

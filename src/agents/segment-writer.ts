@@ -1,12 +1,13 @@
 import { StringDecoder } from "node:string_decoder";
 import { PaddockError } from "../errors/error.ts";
-import type { TaskEvent } from "../executor/executor.ts";
+import type { CallEnd, TaskEvent } from "../executor/executor.ts";
 import { sumMetrics } from "../executor/metrics.ts";
 import type { RecordedError } from "../model/record.ts";
 import type { OutputItem, Segment } from "../model/response.ts";
 import type { TaskResult } from "../model/result.ts";
 import { makeCallSegment, makeLostSegment, makeResultSegment, type StartedCall } from "./call-segments.ts";
-import { describeFailure, describeSuccess, type EndedCall } from "./final-text.ts";
+import { type EndedCall, excerptCall, forgetOutput } from "./ended-call.ts";
+import { describeFailure, describeSuccess, MAX_SHOWN_CALLS } from "./final-text.ts";
 import { KeptBudget } from "./kept-budget.ts";
 import type { LiveLog } from "./live-log.ts";
 
@@ -108,10 +109,13 @@ export class SegmentWriter {
     );
   }
 
-  async #endCall(call: EndedCall): Promise<void> {
+  async #endCall(call: CallEnd): Promise<void> {
     await this.#starting;
     this.#finish();
-    this.#ended.push(call);
+    this.#ended.push(excerptCall(call));
+    const old = this.#ended.at(-1 - MAX_SHOWN_CALLS);
+    // A failure is told by the last call that failed, which may be long ago.
+    if (old?.record.success) this.#ended[this.#ended.length - 1 - MAX_SHOWN_CALLS] = forgetOutput(old);
     await this.write([makeResultSegment(call.record, call.value, this.#budget)]);
   }
 

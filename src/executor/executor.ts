@@ -46,6 +46,12 @@ export type TaskEvent =
     }
   | { readonly type: "call_finished"; readonly record: ToolCallRecord; readonly value: CallValue };
 
+/** How a call ended. */
+export interface CallEnd {
+  readonly record: ToolCallRecord;
+  readonly value: CallValue;
+}
+
 export interface RunTaskOptions {
   readonly signal?: AbortSignal;
   /** A promise gives back-pressure to output. */
@@ -62,6 +68,8 @@ export interface RunTaskOptions {
   readonly taskId?: TaskId;
   /** What `planTask` made of the task, for a door that has asked it before. */
   readonly plan?: TaskPlan;
+  /** What is kept of a call in memory and in the result, once its events were told. Default: all of it, as when all of the task is stored. */
+  readonly keep?: (call: CallEnd) => CallEnd;
   /** Where the records of the task go. Default: a file of its own in the data folder. */
   readonly journal?: Journal;
 }
@@ -169,13 +177,23 @@ async function runCalls(run: Run, lease: Lease, leaseMs: number, objects: Object
   for (const [index, call] of run.plan.calls.entries()) {
     if (run.deadline.signal.aborted) return;
     const { record, value } = await runOne(run, lease, call, index, index === 0 ? leaseMs : 0, objects);
+    // Held whole until it was told, so that a failure in between loses nothing of it.
     run.records.push(record);
     run.values.push(value);
     await run.journal.append({ line: "call", record });
     await emit(run, { type: "call_finished", record, value });
+    shorten(run, index);
     if (!record.success && !call.continueOnFailure) return;
     if (lease.sandbox.end) return;
   }
+}
+
+function shorten({ records, values, options, artifacts }: Run, index: number): void {
+  const [record, value] = [records[index], values[index]];
+  if (options.keep === undefined || artifacts?.what === "all" || record === undefined || value === undefined) return;
+  const kept = options.keep({ record, value });
+  records[index] = kept.record;
+  values[index] = kept.value;
 }
 
 async function runOne(

@@ -66,6 +66,31 @@ test("agents - a task that needs another network gets a sandbox of its own over 
   expect((await world.agents.details(agent)).sandboxId).not.toBe(swapped);
 });
 
+/** What the proxy says to a request: its refusal names the policy. */
+const ASK = `python3 -c "
+import urllib.error, urllib.request
+try:
+    urllib.request.urlopen('http://up.paddock.test:81/')
+except urllib.error.HTTPError as refused:
+    print(refused.read().decode().splitlines()[0])
+except OSError as error:
+    print(error)
+"`;
+
+test("agents - without a policy of its own, setup has no network, also in a sandbox that has it for a task", async () => {
+  const agent = await world.create("quiet-setup", {}, { setup: `${ASK} >> /agent/said` });
+  await world.reach(agent, "idle");
+  const recipe = { name: "download-clean-csv", parameters: { url: "http://up.paddock.test:81/data.csv" } };
+  const { segments } = await world.ended(
+    await world.post(agent, "", { input: { content: [{ type: "recipe", content: recipe }] } }),
+  );
+  expect(JSON.stringify(segments)).not.toContain("is not listed");
+  const said = (await world.run(agent, "cat said")).trim().split("\n");
+  expect(said).toHaveLength(3);
+  expect(new Set(said).size).toBe(1);
+  expect(said[0]).toContain("up.paddock.test:81 is not listed");
+});
+
 test("agents - a sandbox that dies under a task ends the task; the next one gets a new sandbox", async () => {
   const agent = await world.create("dying");
   const running = await world.post(agent, `echo kept > file; ${BREACH}; sleep 1000`);

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
+import { LockFile } from "../../src/lib/lock-file.ts";
 import { Benchmark } from "../../src/model/benchmark.ts";
 import { workLocally } from "../benchmark/support.ts";
 import { StockServer } from "../client/stock-server.ts";
@@ -42,6 +43,22 @@ test("cli bench - a result of another schema version is refused before anything 
   writeFileSync(old, JSON.stringify({ schema: 0 }));
   const { code, stderr } = await runCli(["bench", "agents", "--compare", old], { env });
   expect([code, /schema version 0/.test(stderr), stderr.includes("starting a server")]).toEqual([64, true, false]);
+});
+
+test("cli bench - where a server runs already, the hint says how to measure that one", async () => {
+  const root = mkdtempSync(join(tmpdir(), "paddock-bench-held-"));
+  mkdirSync(join(root, "state"));
+  const lock = LockFile.tryAcquire(join(root, "state", "server.lock"));
+  try {
+    expect(lock).toBeInstanceOf(LockFile);
+    const { code, stderr } = await runCli(["bench", "agents"], { env: { ...env, PADDOCK_HOME: root } });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(`another server (pid ${process.pid})`);
+    expect(stderr).toMatch(/hint: .*--url/);
+  } finally {
+    if (lock instanceof LockFile) lock[Symbol.dispose]();
+    rmSync(root, { recursive: true });
+  }
 });
 
 test("cli bench - text, CSV, JSON and HTML of one run; the next is compared with it", async () => {

@@ -2,6 +2,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, expect, test } from "vitest";
+import type { TaskEvent } from "../../src/executor/executor.ts";
 import type { TaskRequest } from "../../src/model/task.ts";
 import { openTestApp } from "../support/home.ts";
 import { StockServer } from "./stock-server.ts";
@@ -238,8 +239,13 @@ test("client task - an abort cancels the work and deletes the agent", async () =
 
 test("client task - a token that is refused is unauthorized and stands nowhere", async () => {
   await using server = await StockServer.start();
-  const result = await runOn(server, bash("true"), { token: "bad-token-123" });
+  const messages: string[] = [];
+  const onEvent = (event: TaskEvent) => void (event.type === "progress" && messages.push(event.message));
+  const result = await runOn(server, bash("true"), { token: "bad-token-123" }, { onEvent });
   expect(result).toMatchObject({ status: "failed", error: { code: "unauthorized" } });
+  // Nothing was made, so there is nothing to delete.
+  expect(messages).toEqual([expect.stringMatching(/^creating agent /)]);
+  expect(server.count("DELETE", /./)).toBe(0);
   expect(JSON.stringify([result, store.read(result.task_id)])).not.toContain("bad-token-123");
   const good = await runOn(server, bash("env"), { operator: { name: "admin", password: "secret-pass" } });
   expect([good.error, good.status]).toEqual([undefined, "completed"]);

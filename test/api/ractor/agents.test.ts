@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeAgentId, makeVolumeId } from "../../../src/model/ids.ts";
+import { LimitsInput } from "../../../src/model/task.ts";
 import { startService, type TestService } from "../../support/service.ts";
 import { Api, bash, type Json } from "./api.ts";
 
@@ -123,6 +124,11 @@ test("states - sleep, wake, runtime and details; what a workspace holds outlives
   expect(notSlept.json.message).toMatch(/^Cannot wake agent in (idle|busy) state - only sleeping agents can be woken$/);
   const details = (await api.get("/agents/stately/details")).json;
   expect(details).toMatchObject({ name: "stately", node_type: "python", bare: true, setup: { exit_code: 3 } });
+  expect(Object.keys(details.limits).toSorted()).toEqual(Object.keys(LimitsInput.shape).toSorted());
+  expect(LimitsInput.safeParse(details.limits)).toMatchObject({
+    success: true,
+    data: { tmp_bytes: 256 * 1024 * 1024 },
+  });
   await api.awaitState("stately", "idle");
   expect((await api.put("/agents/stately/state", { state: "slept" })).json).toEqual({ success: true, state: "slept" });
   await api.awaitState("stately", "slept");
