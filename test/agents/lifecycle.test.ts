@@ -40,6 +40,17 @@ test("agents - what cannot be run ends as failed, visibly", async () => {
   const agent = await world.create("failing");
   const bad = await world.ended(await world.post(agent, "hm", { input: { nothing: true } }));
   expect(bad.row).toMatchObject({ status: "failed", error: { code: "no_plan" } });
+  const misspelled = { content: [{ type: "pyhton", content: "1" }] };
+  const unknown = await world.ended(await world.post(agent, "hm", { input: misspelled }));
+  expect(unknown.row).toMatchObject({ error: { code: "no_plan", message: expect.stringContaining('"pyhton"') } });
+  expect(unknown.segments).toMatchObject([
+    {
+      type: "note",
+      level: "info",
+      text: expect.stringContaining('"pyhton", which nothing here runs (known: text, python'),
+    },
+    { type: "commentary" },
+  ]);
   const nonzero = await world.ended(await world.post(agent, "echo why >&2; exit 3"));
   expect(nonzero.row).toMatchObject({ status: "failed", error: { code: "nonzero" } });
   expect(nonzero.row.outputContent).toMatchObject([

@@ -61,7 +61,7 @@ const eachRoute = async (check: (route: RouteEntry, path: string) => Promise<voi
 
 test("api - every route that is not public names a scope", () => {
   const { routes } = service.service.server.routeTable;
-  expect(new Set(routes.map(({ access }) => access))).toEqual(new Set(["public", "read", "write", "admin"]));
+  expect(new Set(routes.map(({ access }) => access))).toEqual(new Set(["public", "metrics", "read", "write", "admin"]));
   const open = routes.filter(({ access, method }) => access === "public" && method !== "HEAD");
   expect(open.map(({ method, url }) => `${method} ${url}`).sort()).toEqual([
     "GET /api/v0/published/agents",
