@@ -122,6 +122,7 @@ function testReading(open: () => StateStore): void {
       expect(await list({ offset: 3 })).toEqual([]);
       expect([await store.countResponses(agent.id), await store.countResponses(agent.id, "failed")]).toEqual([3, 0]);
       expect(await store.countWork(agent.nodeId)).toEqual({ pending: 1, processing: 1 });
+      expect([await store.findNext(agent.id), await store.findNext(makeAgentId())]).toEqual([second.id, undefined]);
       const unfinished = await store.listUnfinished(agent.nodeId);
       expect(unfinished.map((found) => found.id)).toEqual([row.id, second.id]);
       // Thousands may wait, each with megabytes of input.

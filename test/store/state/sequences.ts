@@ -162,7 +162,9 @@ class SequenceRun {
   async #claim(agent: AgentRow, late: number): Promise<void> {
     const reign = this.#model.reign - late;
     const expected = this.#model.claim(agent.id, reign);
+    const next = await this.#store.findNext(agent.id);
     const found = await this.#store.claimResponse(agent.id, this.#nodeId, reign).catch(readCode);
+    if (typeof found !== "string") expect(found?.id).toBe(next);
     expect(typeof found === "object" ? found.id : found).toBe(expected);
     if (typeof found === "object")
       this.#claims.push({ id: found.id, fence: { nodeId: this.#nodeId, reign, attempt: found.attempts } });
