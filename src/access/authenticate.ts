@@ -12,7 +12,9 @@ export async function authenticate(parts: AccessParts, authorization: string | u
   const hash = hashToken(token);
   const row = await parts.store.findToken(hash);
   if (row === undefined || !isSameHash(row.hash, hash) || !isLiving(row, parts.now())) throw refuse();
-  if (row.type === "Admin" && (await parts.store.findOperator(row.principal))?.active !== true) throw refuse();
+  const operator = await parts.store.findOperator(row.principal);
+  // Agents belong to names, so an operator's name speaks for the operator alone.
+  if (row.type === "Admin" ? operator?.active !== true : operator !== undefined) throw refuse();
   if (await parts.store.isBlocked(row.principal, row.type)) throw new PaddockError("forbidden", "Principal is blocked");
   return { name: row.principal, type: row.type, scope: row.scope, agents: row.agents ?? undefined };
 }

@@ -4,6 +4,7 @@ import type { CallValue } from "../model/result.ts";
 import { clipText } from "./bounded-text.ts";
 import type { KeptBudget } from "./kept-budget.ts";
 import { formatTime } from "./timestamp.ts";
+import { tellRecord } from "./told.ts";
 
 /** A call that has begun. */
 export interface StartedCall {
@@ -35,7 +36,8 @@ export function makeCallSegment({ callId, tool, title, input }: StartedCall): Se
  * The record, as far as the response's budget goes; `value`, `rich` and `guest_error` within it and only up to 4 MiB each, else `left_out`
  * names them.
  */
-export function makeResultSegment(record: ToolCallRecord, value: CallValue, budget: KeptBudget): Segment {
+export function makeResultSegment(written: ToolCallRecord, value: CallValue, budget: KeptBudget): Segment {
+  const record = tellRecord(written);
   const { kept, leftOut } = keepValues(value, budget);
   return {
     type: "tool_result",

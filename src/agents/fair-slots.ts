@@ -9,23 +9,23 @@ interface Waiting {
   readonly signal: AbortSignal;
 }
 
-/** Lets at most `count` run at once. Who waits is served in turn by principal, first come first served within one. */
+/** Lets at most `count` run at once, and of one principal at most `most`. Who waits is served in turn by principal, first come first served within one. */
 export class FairSlots {
   #free: number;
-  /** In the order in which principals are served next. */
+  readonly #most: number;
+  readonly #held = new Map<string, number>();
+  /** In the order in which principals are served next. While a slot is free, only principals wait that hold as many as they may. */
   readonly #queues = new Map<string, Waiting[]>();
 
-  constructor(count: number) {
+  constructor(count: number, most: number = count) {
     this.#free = count;
+    this.#most = most;
   }
 
   /** Rejects with the signal's reason when it aborts first. */
   async acquire(principal: string, signal: AbortSignal): Promise<Slot> {
     signal.throwIfAborted();
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return this.#makeSlot(principal);
-    }
+    if (this.#free > 0 && this.#mayHave(principal)) return this.#makeSlot(principal);
     const { promise, resolve, reject } = Promise.withResolvers<Slot>();
     const waiting = { grant: resolve, signal };
     const leave = (): void => {
@@ -37,10 +37,20 @@ export class FairSlots {
     return await promise.finally(() => signal.removeEventListener("abort", leave));
   }
 
+  #mayHave(principal: string): boolean {
+    return this.#heldBy(principal) < this.#most;
+  }
+
+  #heldBy(principal: string): number {
+    return this.#held.get(principal) ?? 0;
+  }
+
   #makeSlot(principal: string): Slot {
+    this.#free -= 1;
+    this.#held.set(principal, this.#heldBy(principal) + 1);
     let isHeld = true;
     const release = (): void => {
-      if (isHeld) this.#release();
+      if (isHeld) this.#release(principal);
       isHeld = false;
     };
     return {
@@ -54,16 +64,23 @@ export class FairSlots {
     };
   }
 
-  #release(): void {
-    const [next] = this.#queues;
-    if (next === undefined) {
-      this.#free += 1;
+  #release(principal: string): void {
+    this.#free += 1;
+    const left = this.#heldBy(principal) - 1;
+    if (left > 0) this.#held.set(principal, left);
+    else this.#held.delete(principal);
+    this.#serve();
+  }
+
+  /** A slot that came free lets one in at most. */
+  #serve(): void {
+    for (const [principal, [first, ...rest]] of this.#queues) {
+      if (!this.#mayHave(principal)) continue;
+      this.#queues.delete(principal);
+      if (rest.length > 0) this.#queues.set(principal, rest);
+      first?.grant(this.#makeSlot(principal));
       return;
     }
-    const [principal, [first, ...rest]] = next;
-    this.#queues.delete(principal);
-    if (rest.length > 0) this.#queues.set(principal, rest);
-    first?.grant(this.#makeSlot(principal));
   }
 
   #leave(principal: string, waiting: Waiting): void {

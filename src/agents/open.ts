@@ -10,11 +10,12 @@ export type { AgentsParts } from "./parts.ts";
 /** Builds the agents of a data folder; `start` begins. Dispose of them before the fleet and the store. */
 export function openAgents(parts: AgentsParts, tuning: Partial<AgentsTuning> = {}): Agents {
   const closing = new AbortController();
+  const { maxRunning, maxRunningPerPrincipal } = parts.config.service;
   const core: Core = {
     ...parts,
     tuning: { ...TUNING, ...tuning },
     logs: new LiveLogs(parts.store),
-    slots: new FairSlots(parts.config.service.maxRunning),
+    slots: new FairSlots(maxRunning, Math.min(maxRunningPerPrincipal, maxRunning)),
     isDraining: false,
     closing: closing.signal,
     reign: 0,

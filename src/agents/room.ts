@@ -10,12 +10,12 @@ export interface RoomRequest {
   readonly core: Core;
   readonly slot: Slot;
   readonly signal: AbortSignal;
-  /** Puts the agent to sleep that has been idle longest; false when there is none. */
+  /** Puts an idle agent to sleep; false when there is none whose room may be taken. */
   readonly evict: () => Promise<boolean>;
 }
 
 /**
- * Tries until there is room for a sandbox: first at the cost of the agent that has been idle longest, else later. The slot is others' meanwhile. Throws
+ * Tries until there is room for a sandbox: first at the cost of an idle agent, else later. The slot is others' meanwhile. Throws
  * `capacity` when the time for it is over.
  */
 export async function findRoom<T>(request: RoomRequest, attempt: () => Promise<T>): Promise<T> {

@@ -31,20 +31,38 @@ export class Roster implements Iterable<LiveAgent> {
     return this.#live.values();
   }
 
-  /** Puts the agent to sleep that has been idle longest, for its room. False when there is none. */
-  async evict(): Promise<boolean> {
+  /**
+   * Puts an agent to sleep for room that one of `owner` needs: the one of the owner's own that has been idle longest, else the one that has been
+   * among those of principals who have more sandboxes than the owner. False when there is none.
+   */
+  async evict(owner: string): Promise<boolean> {
+    const isOwn = ({ agent }: LiveAgent): boolean => agent.createdBy === owner;
     const idle = [...this.#live.values()].filter((live) => live.isIdle);
+    if (await this.#evictOne(idle.filter(isOwn), () => true)) return true;
+    const others = idle.filter((live) => !isOwn(live));
+    return await this.#evictOne(
+      others,
+      ({ agent }) => this.#countSandboxes(owner) < this.#countSandboxes(agent.createdBy),
+    );
+  }
+
+  async #evictOne(idle: readonly LiveAgent[], mayTake: (live: LiveAgent) => boolean): Promise<boolean> {
     const order = { reason: "capacity", by: SYSTEM, delaySeconds: 0, cancels: false, states: ["idle"] } as const;
     for (const longest of idle.toSorted((one, other) => idleSince(one) - idleSince(other)))
-      if (longest.isIdle && (await longest.sleep(order)) !== undefined) return true;
+      if (longest.isIdle && mayTake(longest) && (await longest.sleep(order)) !== undefined) return true;
     return false;
+  }
+
+  #countSandboxes(owner: string): number {
+    return [...this.#live.values()].filter(({ agent, place }) => agent.createdBy === owner && place.lease !== undefined)
+      .length;
   }
 
   #add(agent: AgentRow, isAwake: boolean, prepare?: LiveAgentOptions["prepare"]): LiveAgent {
     const live = new LiveAgent(this.#core, agent, {
       isAwake,
       prepare,
-      evict: () => this.evict(),
+      evict: () => this.evict(agent.createdBy),
       onRest: () => this.#forget(live),
     });
     this.#live.set(agent.id, live);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
-import { compileLimits } from "../executor/compile.ts";
+import { compileLimits, describeLimits } from "../executor/compile.ts";
 import { checkInput } from "../executor/input-check.ts";
 import type { AgentSettings } from "../model/agent.ts";
 import type { Limits } from "../model/limits.ts";
@@ -60,16 +60,18 @@ export function readSettings(request: SettingsRequest): AgentSettings {
   };
 }
 
-/** Nobody asks for more than the operator gives. Throws `invalid_request` with the field. */
-export function assertWithin(limits: LimitsInput, most: Limits): void {
-  const wanted = compileLimits(limits);
-  for (const field of Object.keys(limits) as (keyof LimitsInput)[]) {
-    const name = field.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()) as keyof Limits;
-    if (wanted[name] > most[name])
-      throw new PaddockError("invalid_request", `metadata: limits.${field}: at most ${most[name]} is given here`, {
+/** Nobody gets more than the operator gives: who asks for it is refused (`invalid_request` with the field), a default is cut. */
+export function fitLimits(limits: LimitsInput, most: Limits): LimitsInput {
+  const [defaults, bounds] = [describeLimits(compileLimits(undefined)), describeLimits(most)];
+  const fitting: LimitsInput = { ...limits };
+  for (const field of Object.keys(bounds) as (keyof LimitsInput)[]) {
+    if ((limits[field] ?? 0) > bounds[field])
+      throw new PaddockError("invalid_request", `metadata: limits.${field}: at most ${bounds[field]} is given here`, {
         hint: HINT,
       });
+    if (limits[field] === undefined && defaults[field] > bounds[field]) fitting[field] = bounds[field];
   }
+  return fitting;
 }
 
 function pickKnown(metadata: unknown): Record<string, unknown> {

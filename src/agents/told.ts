@@ -33,11 +33,7 @@ export const tellRecorded = (error: RecordedError): RecordedError =>
 export const tellRecord = (record: ToolCallRecord): ToolCallRecord => ({
   ...record,
   ...(record.error === undefined ? {} : { error: tellRecorded(record.error) }),
-  ...(record.attempts === undefined
-    ? {}
-    : {
-        attempts: record.attempts.map((attempt) =>
-          attempt.error === undefined ? attempt : { ...attempt, error: tellRecorded(attempt.error) },
-        ),
-      }),
+  attempts: record.attempts.map((attempt) =>
+    attempt.error === undefined ? attempt : { ...attempt, error: tellRecorded(attempt.error) },
+  ),
 });

@@ -67,6 +67,6 @@ export async function openPorter(
 ): Promise<Lease> {
   const { fleet } = core;
   await fleet.volumes.make(agent.volumeId, compileLimits(agent.settings.limits).workspaceBytes);
-  const request = { core, slot: NO_SLOT, signal, evict: () => roster.evict() };
+  const request = { core, slot: NO_SLOT, signal, evict: () => roster.evict(agent.createdBy) };
   return await findRoom(request, () => fleet.openVolumePorter(agent.volumeId, readOnly, signal));
 }

@@ -94,8 +94,12 @@ export function registerAuth(server: Server, parts: ServerParts): void {
     async ({ body, principal }) => {
       const { scope, agents } = body;
       const type = readType(body.type);
-      if (type === "Admin" && (await parts.store.findOperator(body.principal)) === undefined)
-        throw new PaddockError("not_found", "Operator not found");
+      const isOperator = (await parts.store.findOperator(body.principal)) !== undefined;
+      if (type === "Admin" && !isOperator) throw new PaddockError("not_found", "Operator not found");
+      if (type === "User" && isOperator)
+        throw new PaddockError("name_taken", `${body.principal} is an operator: its tokens are of the type Admin`, {
+          hint: "Choose another principal for a token of the type User.",
+        });
       const ttlHours = body.ttl_hours ?? undefined;
       const request = {
         principal: body.principal,

@@ -43,6 +43,7 @@ export function registerOperators(server: Server, parts: ServerParts): void {
 
   const create = { tags, summary: "Create an operator", body: CreateBody, response: { 200: Operator } };
   server.post(OPERATORS, { schema: create, config: admin, onRequest: requireJson }, async ({ body }) => {
+    if ((await store.listTokens(body.user)).some(({ type }) => type === "User")) throw hasTokens(body.user);
     const now = Date.now();
     const operator: OperatorRow = {
       name: body.user,
@@ -99,6 +100,12 @@ function registerOperatorChanges(server: Server, { store, access }: ServerParts)
     return await reply.send();
   });
 }
+
+/** Agents belong to names: whoever holds such a token would own the operator's. */
+const hasTokens = (name: string): PaddockError =>
+  new PaddockError("name_taken", `${name} has living tokens of the type User`, {
+    hint: "Revoke them, or choose another name.",
+  });
 
 const keepAdmin = (): PaddockError =>
   new PaddockError("wrong_state", "The operator admin can neither be removed nor made inactive");

@@ -88,15 +88,16 @@ test("access - a token ends at its time, and at once when it is revoked", async 
 
 test("access - a block holds for users and for operators, from the next request on", async () => {
   await store.insertOperator(makeOperator("olga", await access.hashPassword("olga's password")));
-  const user = await access.issue({ principal: "olga", type: "User" }, admin);
+  const user = await access.issue({ principal: "ulla", type: "User" }, admin);
   const operator = await access.issue({ principal: "olga", type: "Admin" }, admin);
+  await store.block("ulla", "User", now);
   await store.block("olga", "User", now);
   await expect(authenticate(user.token)).rejects.toMatchObject(blocked);
   await authenticate(operator.token);
   await store.block("olga", "Admin", now);
   await expect(authenticate(operator.token)).rejects.toMatchObject(blocked);
   await expect(access.login("olga", "olga's password", undefined)).rejects.toMatchObject(blocked);
-  await store.unblock("olga", "User");
+  await store.unblock("ulla", "User");
   await authenticate(user.token);
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { FairSlots } from "../../src/agents/fair-slots.ts";
+import { FairSlots, type Slot } from "../../src/agents/fair-slots.ts";
 
 const never = new AbortController().signal;
 const settled = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
@@ -58,4 +58,33 @@ test("slots - a slot that is lent is others' meanwhile, and gone when its owner 
   });
   await settled();
   expect(isFree).toBe(false);
+});
+
+test("slots - one principal never holds all of them, and its turn comes when one of its own ends", async () => {
+  const slots = new FairSlots(4, 3);
+  const held: Slot[] = [];
+  for (let count = 0; count < 3; count++) held.push(await slots.acquire("a", never));
+  let hasFourth = false;
+  const fourth = slots.acquire("a", never).then((slot) => {
+    hasFourth = true;
+    return slot;
+  });
+  await settled();
+  expect(hasFourth).toBe(false);
+  const other = await slots.acquire("b", never);
+  let hasSecond = false;
+  const second = slots.acquire("b", never).then((slot) => {
+    hasSecond = true;
+    return slot;
+  });
+  other[Symbol.dispose]();
+  // Although a waits longer, the slot that came free is one that a may not have.
+  const next = await second;
+  expect([hasSecond, hasFourth]).toEqual([true, false]);
+  await held[0]?.lend(never, async () => {
+    using _fourth = await fourth;
+    await settled();
+  });
+  for (const slot of [...held, next]) slot[Symbol.dispose]();
+  for (const name of ["c", "d", "e", "f"]) await slots.acquire(name, never);
 });

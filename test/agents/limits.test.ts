@@ -80,6 +80,42 @@ test("agents - an agent that needs room gets that of the one that has been idle 
   expect((await world.ended(id)).row.status).toBe("completed");
 });
 
+test("agents - one principal's tasks never take all slots, however long they run", async () => {
+  const world = await open({ service: { maxRunning: 2, maxRunningPerPrincipal: 1 } });
+  const bob = makePrincipal("bob");
+  const [first, second] = [await world.create("alice-1"), await world.create("alice-2")];
+  await world.printed(await world.post(first, HOLD));
+  const waiting = await world.post(second, "true");
+  const modest = await world.create("bob-1", {}, {}, bob);
+  expect((await world.ended(await world.post(modest, "true", { by: bob }))).row.status).toBe("completed");
+  expect((await world.store.findResponse(waiting))?.status).toBe("pending");
+  await letGo(world, first);
+  expect((await world.ended(waiting)).row.status).toBe("completed");
+});
+
+test("agents - who needs room loses an idle agent of its own first, and others' only while it has fewer sandboxes", async () => {
+  const world = await open({ config: { overcommit: 1 }, tuning: { capacityWaitMs: 300 } });
+  const [limits] = halfOfTheMachine();
+  const bob = makePrincipal("bob");
+  const create = async (name: string, by: typeof bob): Promise<AgentRow> =>
+    await world.create(name, {}, { limits }, by);
+  const oldest = await create("alice-1", ALICE);
+  await world.reach(oldest, "idle");
+  const own = await create("bob-1", bob);
+  await world.reach(own, "idle");
+  const next = await create("bob-2", bob);
+  await world.reach(next, "idle");
+  expect([(await world.look(oldest)).state, (await world.look(own)).state]).toEqual(["idle", "slept"]);
+  await world.printed(await world.post(next, HOLD, { by: bob }));
+  const { row } = await world.ended(await world.post(own, "true", { by: bob }));
+  expect(row).toMatchObject({ status: "failed", error: { code: "capacity" } });
+  expect((await world.look(oldest)).state).toBe("idle");
+  const carols = await create("carol-1", makePrincipal("carol"));
+  await world.reach(carols, "idle");
+  expect((await world.look(oldest)).state).toBe("slept");
+  await letGo(world, next);
+});
+
 test("agents - a task that finds no room in time fails with capacity", async () => {
   const world = await open({ config: { overcommit: 1 }, tuning: { capacityWaitMs: 200 } });
   const [limits, whole] = halfOfTheMachine();

@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
+import { makeResultSegment } from "../../src/agents/call-segments.ts";
+import { KeptBudget } from "../../src/agents/kept-budget.ts";
 import { tellError, tellRecorded } from "../../src/agents/told.ts";
 import { PaddockError, toPaddockError } from "../../src/errors/error.ts";
+import type { ToolCallRecord } from "../../src/model/record.ts";
 
 test("told - what a defect says of the host is for the log; what concerns the task is told", () => {
   const defect = toPaddockError(new Error("ENOENT: no such file or directory, lstat '/srv/paddock/secret'"));
@@ -22,4 +25,18 @@ test("told - a hint that speaks of the host's command line is put in words for H
     });
   const own = new PaddockError("not_found", "no such file", { hint: "Use `paddock ps`." });
   expect(tellError(own)).toBe(own);
+});
+
+test("told - a call's segment tells nothing of the host either, in its output, its record and its attempts", () => {
+  const error = toPaddockError(new Error("ENOENT: no such file or directory, lstat '/srv/paddock/secret'")).toJSON();
+  const stream = { text: "", total_bytes: 0, dropped_bytes: 0 };
+  const lists = { files_created: [], files_modified: [], files_deleted: [], files_more: 0 };
+  const attempts = [{ start_time: "", duration_ms: 1, verdict: "platform", error }];
+  const failed = { operation: "run_command", success: false, verdict: "platform", stdout: stream, stderr: stream };
+  const record = { ...failed, ...lists, error, attempts } as unknown as ToolCallRecord;
+  const segment = makeResultSegment(record, { tool_call_id: record.tool_call_id, title: "x" }, new KeptBudget());
+  expect(JSON.stringify(segment)).not.toContain("/srv");
+  expect(segment).toMatchObject({
+    record: { error: { code: "internal" }, attempts: [{ error: { code: "internal" } }] },
+  });
 });

@@ -9,6 +9,8 @@ import type { AgentListQuery } from "./query-schemas.ts";
 
 const DEFAULT_LIMIT = 30;
 const MAX_LIMIT = 100;
+/** Agents after so much of a page come without their metadata: with it, a page would be several times as long. */
+const MAX_LENGTH = 3 * 1024 * 1024;
 
 export const AgentPage = z.object({
   items: z.array(AgentBody),
@@ -34,7 +36,15 @@ export async function listAgents(
       ? await parts.store.listAgents(filter)
       : await listNamed(parts, principal, principal.agents, filter);
   const pages = Math.max(1, Math.ceil(total / limit));
-  return { items: items.map(viewAgent), total, limit, offset, page: Math.floor(offset / limit) + 1, pages };
+  return { items: fitItems(items.map(viewAgent)), total, limit, offset, page: Math.floor(offset / limit) + 1, pages };
+}
+
+function fitItems(items: readonly z.infer<typeof AgentBody>[]): z.infer<typeof AgentBody>[] {
+  let length = 0;
+  return items.map((item) => {
+    length += JSON.stringify(item).length;
+    return length > MAX_LENGTH ? { ...item, metadata: null } : item;
+  });
 }
 
 function compileFilter({ q, tags, state }: AgentListQuery, principal: Principal): Omit<AgentQuery, "limit" | "offset"> {

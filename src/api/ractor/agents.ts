@@ -1,5 +1,5 @@
 import type { NewAgent } from "../../agents/agents.ts";
-import { assertWithin, readSettings } from "../../agents/settings.ts";
+import { fitLimits, readSettings } from "../../agents/settings.ts";
 import { PaddockError } from "../../errors/error.ts";
 import type { Limits } from "../../model/limits.ts";
 import type { Principal } from "../../model/principal.ts";
@@ -76,7 +76,6 @@ function compileAgent(body: CreateAgentBody, maxLimits: Limits): NewAgent {
   const labels = [...new Set(body.tags ?? [])];
   const env = body.env ?? body.secrets ?? {};
   const settings = readSettings({ ...given, metadata, tags: labels, env });
-  assertWithin(settings.limits, maxLimits);
   return {
     name,
     metadata,
@@ -84,7 +83,7 @@ function compileAgent(body: CreateAgentBody, maxLimits: Limits): NewAgent {
     description: body.description ?? null,
     idleTimeoutSeconds: body.idle_timeout_seconds ?? IDLE_SECONDS,
     busyTimeoutSeconds: body.busy_timeout_seconds ?? BUSY_SECONDS,
-    settings,
+    settings: { ...settings, limits: fitLimits(settings.limits, maxLimits) },
     prompt: body.prompt ?? null,
   };
 }

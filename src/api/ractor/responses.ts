@@ -40,7 +40,11 @@ export function registerResponses(server: Server, parts: ServerParts): void {
     const { body, principal } = request;
     const agent = await findVisible(parts, request);
     await assertHere(parts, agent);
-    const { row, isNew } = await parts.agents.post(agent, compilePost(request, agent), principal);
+    const { row, isNew } = await parts.agents.post(
+      agent,
+      compilePost(request, agent, parts.config.maxLimits.taskTimeoutMs),
+      principal,
+    );
     reply.header("x-paddock-response-id", row.id);
     if (!isNew) reply.header("idempotency-replayed", "true");
     if (body.background === false) {
@@ -79,10 +83,10 @@ interface Posted {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
-function compilePost(request: Posted, agent: AgentRow): PostRequest {
+function compilePost(request: Posted, agent: AgentRow, longestMs: number): PostRequest {
   const { body, principal, headers, id } = request;
   const { traceparent } = headers;
-  const work = { idempotent: body.idempotent ?? false, ...compileTimeout(body.timeout_seconds) };
+  const work = { idempotent: body.idempotent ?? false, ...compileTimeout(body.timeout_seconds, longestMs) };
   const input = convertInput(body.input);
   const key = readIdempotencyKey(request, ["response", agent.id, input, work]);
   return {
@@ -94,8 +98,13 @@ function compilePost(request: Posted, agent: AgentRow): PostRequest {
   };
 }
 
-const compileTimeout = (seconds: number | null | undefined): Pick<ResponseOptions, "timeoutMs"> =>
-  seconds == null ? {} : { timeoutMs: Math.max(1, Math.round(seconds * 1000)) };
+/** Nobody asks for more time than the operator gives. */
+function compileTimeout(seconds: number | null | undefined, longestMs: number): Pick<ResponseOptions, "timeoutMs"> {
+  if (seconds == null) return {};
+  const timeoutMs = Math.max(1, Math.round(seconds * 1000));
+  if (timeoutMs <= longestMs) return { timeoutMs };
+  throw new PaddockError("invalid_request", `timeout_seconds: at most ${longestMs / 1000} is given here`);
+}
 
 function compileAmendment({ status, input, output }: PutResponseBody): ResponseAmendment {
   const segments = output?.items ?? [];
