@@ -86,7 +86,7 @@ async function start(app: App, options: ServiceOptions, closing: Closing): Promi
   await fleet.start();
   const accepted = options.acceptDatabase;
   const claimFolder = await checkClaim({ folder: config.home.state, store, fleet, nodeId, accepted });
-  const agents = closing.add(await openAgents({ fleet, executor, store, artifacts, telemetry, config, nodeId }));
+  const agents = closing.add(openAgents({ fleet, executor, store, artifacts, telemetry, config, nodeId }));
   options.signal?.throwIfAborted();
   const found = await agents.start();
   const access = openAccess(store, config.service);

@@ -49,6 +49,7 @@ export function describeFailure(error: RecordedError, calls: readonly EndedCall[
 const headOf = ({ record, value }: EndedCall): string => `${value.title}: ${record.success ? "ok" : record.verdict}`;
 
 function outputOf({ record, value, cutBytes }: EndedCall, maxLength: number): string {
-  const text = record.stdout.text === "" ? (value.value ?? "") : record.stdout.text;
-  return clipText(String(text), maxLength, cutBytes).text;
+  const result = record.stdout.text === "" ? (value.value ?? "") : record.stdout.text;
+  const text = typeof result === "string" ? result : JSON.stringify(result);
+  return clipText(text, maxLength, cutBytes).text;
 }

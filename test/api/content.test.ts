@@ -14,20 +14,17 @@ const FILES: Readonly<Record<string, string | Buffer>> = {
   "code/private.py": "private\n",
 };
 
-async function publish({ url, token }: TestService): Promise<void> {
-  const authorization = `Bearer ${await token("u1")}`;
-  const api = `${url}/api/v0/agents`;
-  const ask = async (path: string, init: RequestInit): Promise<void> => {
-    const headers = { authorization, "content-type": "application/json", ...init.headers };
-    const response = await fetch(`${api}${path}`, { ...init, headers });
+async function publish(host: TestService): Promise<void> {
+  const authorization = `Bearer ${await host.token("u1")}`;
+  const api = `${host.url}/api/v0/agents`;
+  const ask = async (path: string, method: string, body: string | Buffer, type = "application/json"): Promise<void> => {
+    const response = await fetch(`${api}${path}`, { method, body, headers: { authorization, "content-type": type } });
     expect([path, response.status, response.ok ? "" : await response.text()]).toEqual([path, 200, ""]);
   };
-  await ask("", { method: "POST", body: JSON.stringify({ name: "Site", metadata: { bare: true } }) });
+  await ask("", "POST", JSON.stringify({ name: "Site", metadata: { bare: true } }));
   for (const [path, content] of Object.entries(FILES))
-    await ask(`/Site/files/write/${encodeURIComponent(path)}`, {
-      ...{ method: "PUT", headers: { "content-type": "application/octet-stream" }, body: content as string },
-    });
-  await ask("/Site/publish", { method: "POST", body: "{}" });
+    await ask(`/Site/files/write/${encodeURIComponent(path)}`, "PUT", content, "application/octet-stream");
+  await ask("/Site/publish", "POST", "{}");
 }
 
 let service: TestService;

@@ -162,10 +162,10 @@ test("service - draining: what runs ends, nothing new is taken, answers say that
     "close",
   ]);
   expect((await client.get(task.id)).status).toBe("processing");
-  const { files } = service.service.agents;
+  const { agents } = service.service;
   const row = await service.service.store.findAgent("worker");
   if (row === undefined) throw new Error("the agent is gone");
-  await (await files.call(service.service.agents, row, AbortSignal.timeout(5000))).write("stop", Buffer.from("x"));
+  await (await agents.files(row, AbortSignal.timeout(5000))).write("stop", Buffer.from("x"));
   expect(await drained).toEqual({ finished: 1, handedBack: 0 });
   expect((await client.get(task.id)).status).toBe("completed");
 });
