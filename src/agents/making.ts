@@ -75,6 +75,7 @@ async function insert(
   return await store.insertAgent(row, {
     ...first,
     maxOfPrincipal: config.service.maxAgentsPerPrincipal,
+    maxWorkspaceBytes: config.service.maxWorkspaceBytesPerPrincipal,
     ...(key === undefined ? {} : { key }),
   });
 }

@@ -88,12 +88,18 @@ export interface PublishedFile {
 export interface AgentStore {
   /**
    * A new agent, with its first response if it has one. With a key that was used for the same request, the agent made then. Throws `name_taken`,
-   * `idempotency_conflict` (the key was used for another request, or what it made is gone), `quota_reached` (its creator has `maxOfPrincipal` agents; several that
+   * `idempotency_conflict` (the key was used for another request, or what it made is gone), `quota_reached` (its creator has `maxOfPrincipal` agents, or their workspaces and this one more than `maxWorkspaceBytes`; several that
    * come at once to Postgres may exceed it by as many).
    */
   insertAgent(
     agent: Omit<AgentRow, "version">,
-    options?: { readonly first?: NewResponse; readonly key?: IdempotencyKey; readonly maxOfPrincipal?: number },
+    options?: {
+      readonly first?: NewResponse;
+      readonly key?: IdempotencyKey;
+      readonly maxOfPrincipal?: number;
+      /** Of all of its creator's workspaces, as asked for. */
+      readonly maxWorkspaceBytes?: number;
+    },
   ): Promise<{ readonly agent: AgentRow; readonly isNew: boolean }>;
   /** Without regard to case. */
   findAgent(name: string): Promise<AgentRow | undefined>;

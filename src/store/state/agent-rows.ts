@@ -1,6 +1,7 @@
 import type { Insertable, Selectable, Updateable } from "kysely";
 import type { AgentRow, AgentSummary, Publication } from "../../model/agent.ts";
 import type { AgentId, VolumeId } from "../../model/ids.ts";
+import { DEFAULT_LIMITS } from "../../model/limits.ts";
 import type { AgentPatch } from "../state-store.ts";
 import type { AgentsTable } from "./tables.ts";
 
@@ -62,6 +63,10 @@ function readPublication(
   return { at: row.published_at, by: row.published_by, revision: row.published_revision };
 }
 
+/** Of its workspace, as asked for. */
+export const sizeOf = ({ settings }: Pick<AgentRow, "settings">): number =>
+  settings.limits.workspace_bytes ?? DEFAULT_LIMITS.workspaceBytes;
+
 /** `parentId`: of the agent that has the parent's name now. */
 export function writeAgent(agent: Omit<AgentRow, "version">, parentId: string | null): Insertable<AgentsTable> {
   return {
@@ -90,6 +95,7 @@ export function writeAgent(agent: Omit<AgentRow, "version">, parentId: string | 
     publish_permissions_json: writeJson(agent.publishPermissions),
     settings_json: writeJson(agent.settings),
     setup_report_json: writeNullableJson(agent.setupReport),
+    workspace_bytes: sizeOf(agent),
     volume_id: agent.volumeId,
     node_id: agent.nodeId,
     version: 1,

@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
 import type { AgentRow, AgentSummary } from "../../model/agent.ts";
 import type { AgentQuery, AgentStore } from "../state-store.ts";
-import { makeNameKey, readAgent, readSummary, SUMMARY_COLUMNS, writeAgent, writePatch } from "./agent-rows.ts";
+import { makeNameKey, readAgent, readSummary, SUMMARY_COLUMNS, sizeOf, writeAgent, writePatch } from "./agent-rows.ts";
 import type { Database, StateContext } from "./context.ts";
 import { makeGoneError, takeKey } from "./keys.ts";
 import { writeResponse } from "./response-rows.ts";
@@ -17,7 +17,7 @@ export function makeAgentRows(state: StateContext): AgentRows {
       await state.transact(async (transaction) => {
         const known = await takeKey(transaction, options.key, agent.id, state.now());
         if (known !== undefined) return { agent: await readMade(transaction, known), isNew: false };
-        await assertRoom(transaction, agent.createdBy, options.maxOfPrincipal);
+        await assertRoom(transaction, agent, options);
         const made = await insertRow(transaction, agent);
         if (options.first !== undefined)
           await transaction.insertInto("responses").values(writeResponse(made, options.first)).execute();
@@ -99,15 +99,26 @@ async function readMade(db: Database, id: string): Promise<AgentRow> {
   return agent;
 }
 
-async function assertRoom(transaction: Database, createdBy: string, most: number | undefined): Promise<void> {
-  if (most === undefined) return;
-  const query = transaction.selectFrom("agents").where("created_by", "=", createdBy);
-  const { count } = await query.select((fields) => fields.fn.countAll<number>().as("count")).executeTakeFirstOrThrow();
-  if (count >= most)
-    throw new PaddockError(
-      "quota_reached",
-      `${createdBy} has ${count} agents, and more are not given to one principal`,
-    );
+async function assertRoom(
+  transaction: Database,
+  agent: Omit<AgentRow, "version">,
+  { maxOfPrincipal, maxWorkspaceBytes }: NonNullable<Parameters<AgentStore["insertAgent"]>[1]>,
+): Promise<void> {
+  if (maxOfPrincipal === undefined && maxWorkspaceBytes === undefined) return;
+  const { createdBy } = agent;
+  const { count, bytes } = await transaction
+    .selectFrom("agents")
+    .where("created_by", "=", createdBy)
+    .select((fields) => [
+      fields.fn.countAll<number>().as("count"),
+      fields.fn.sum<number | string | null>("workspace_bytes").as("bytes"),
+    ])
+    .executeTakeFirstOrThrow();
+  const refuse = (what: string): PaddockError =>
+    new PaddockError("quota_reached", `${createdBy} has ${what}, and more are not given to one principal`);
+  if (maxOfPrincipal !== undefined && count >= maxOfPrincipal) throw refuse(`${count} agents`);
+  if (maxWorkspaceBytes !== undefined && Number(bytes ?? 0) + sizeOf(agent) > maxWorkspaceBytes)
+    throw refuse(`workspaces of ${bytes ?? 0} of ${maxWorkspaceBytes} bytes`);
 }
 
 async function insertRow(transaction: Database, agent: Omit<AgentRow, "version">): Promise<AgentRow> {

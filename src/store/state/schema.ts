@@ -136,6 +136,7 @@ const MIGRATIONS: readonly ((serialKey: string) => readonly string[])[] = [
     `create table database_identity (id text not null primary key)`,
     `insert into database_identity (id) values ('db_${randomUUID()}')`,
   ],
+  () => [`alter table agents add column workspace_bytes bigint not null default 1073741824`],
 ];
 
 /** Runs inside a transaction that nobody else is in. Throws `state_failed` for tables of a newer version. */

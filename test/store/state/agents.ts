@@ -15,6 +15,8 @@ export const ODD_TEXTS = [
   "\ufeffbom \u2028 \uffff",
 ];
 
+const GIB = 1024 ** 3;
+
 export function testAgents(open: () => StateStore): void {
   describe("state - agents", () => {
     test("an agent is given back as it was stored", async () => {
@@ -169,6 +171,24 @@ export function testAgents(open: () => StateStore): void {
       expect((await make(makeName())).isNew).toBe(true);
       await store.deleteAgent(agent.id);
       expect((await make(createdBy)).isNew).toBe(true);
+    });
+
+    test("a principal's workspaces have no more bytes together than it is given; a workspace of no given size counts as the default", async () => {
+      const store = open();
+      const createdBy = makeName();
+      const make = async (workspace_bytes?: number, by = createdBy) => {
+        const { settings } = makeAgent();
+        const limits = workspace_bytes === undefined ? {} : { workspace_bytes };
+        const agent = makeAgent({ createdBy: by, settings: { ...settings, limits } });
+        return await store.insertAgent(agent, { maxWorkspaceBytes: 3 * GIB });
+      };
+      const { agent } = await make();
+      await make(2 * GIB);
+      await expect(make(1)).rejects.toMatchObject({ code: "quota_reached" });
+      await make(3 * GIB, makeName());
+      await store.deleteAgent(agent.id);
+      await expect(make(GIB + 1)).rejects.toMatchObject({ code: "quota_reached" });
+      expect((await make(GIB)).isNew).toBe(true);
     });
 
     test("a data folder lists its own agents", async () => {

@@ -40,8 +40,9 @@ export function testLasting(
       const first = await startStore(options);
       const agent = await insertAgent(first);
       await first[Symbol.asyncDispose]();
+      await runSql(options, "alter table agents drop column workspace_bytes");
       await runSql(options, "drop table database_identity");
-      await runSql(options, "delete from paddock_schema where version = 2");
+      await runSql(options, "delete from paddock_schema where version >= 2");
       await using second = await startStore(options);
       expect(await second.getAgent(agent.id)).toEqual(agent);
       const id = await second.readId();
