@@ -54,13 +54,15 @@ export function checkProcesses(checks: Checks): void {
 
   checks.check("a background process is listed, can be followed and ends by a signal", async (bed) => {
     await using guest = await bed.guest();
+    const { promise: begun, resolve } = Promise.withResolvers<void>();
     const running = await guest.sandbox.startProcess({
       argv: ["/bin/sh", "-c", "echo begun; exec sleep 60"],
       background: true,
     });
     const listed = (await guest.sandbox.processes()).find(({ pid }) => pid === running.pid);
     expect(listed).toMatchObject({ background: true, running: true });
-    const followed = await guest.sandbox.attach(running.pid, {});
+    const followed = await guest.sandbox.attach(running.pid, { onOutput: () => resolve() });
+    await begun;
     await guest.sandbox.signalProcess(running.pid, "TERM");
     expect((await followed.done).report).toMatchObject({ signal: "TERM" });
     expect((await followed.done).stdout.text).toBe("begun\n");
