@@ -86,12 +86,13 @@ class Streams:
     def send(self, kind: int, number: int, payload: bytes = b"") -> None:
         self.send_raw(struct.pack(">IBI", len(payload), kind, number) + payload)
 
-    def send_raw(self, content: bytes) -> None:
+    def send_raw(self, content: bytes, largest: int | None = None) -> None:
+        """In writes of at most `largest` bytes; no other thread's frame comes between them."""
         with self._writing:
             view = memoryview(content)
             while view:
                 try:
-                    view = view[os.write(self.write_fd, view) :]
+                    view = view[os.write(self.write_fd, view[:largest]) :]
                 except OSError:
                     return
 

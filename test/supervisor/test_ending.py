@@ -94,7 +94,8 @@ class Leftovers(Shared):
     def test_a_cancel_on_another_connection_ends_code_and_file_operations_too(self) -> None:
         run = self.host.call("write", path="x", mode=0o644, parents=True, append=False, offset=None, exclusive=False)
         run.send_data(b"abc")
-        self.assertEqual(self.host.ask("cancel", target=run.id), {"op": "done"})
+        # Connections are read in no order: the call may not have begun yet.
+        wait_until(lambda: self.host.ask("cancel", target=run.id) == {"op": "done"})
         self.assertEqual(run.finish().answer["code"], "invalid")
 
     def test_a_cancel_of_a_call_that_is_over_or_never_was_finds_nothing(self) -> None:

@@ -135,8 +135,7 @@ class End(unittest.TestCase):
             text = b'{"op":"ping","call":"slow"}'
             inner = struct.pack(">IBI", len(text), CONTROL, 0) + text
             for byte in inner:
-                for outer in struct.pack(">IBI", 1, DATA, number) + bytes([byte]):
-                    host.streams.send_raw(bytes([outer]))
+                host.streams.send_raw(frame(DATA, number, bytes([byte])), largest=1)
             self.assertEqual(link.read_control(), {"op": "done"})
 
 
