@@ -33,7 +33,8 @@ async function expectNothingLeft(host: TestService): Promise<void> {
     host
       .logged()
       .split("\n")
-      .filter((line) => line.includes('"server.problem"')),
+      // How long the event loop stood still says how busy the machine is.
+      .filter((line) => line.includes('"server.problem"') && !line.includes('"where":"event_loop"')),
   ).toEqual([]);
   expect((await service.store.listAgents({ limit: 10, offset: 0 })).items).toEqual([]);
   expect(await app.fleet.volumes.list()).toEqual([]);
