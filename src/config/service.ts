@@ -58,7 +58,7 @@ export interface ServiceConfig {
   readonly allowedOrigins: readonly string[];
   /** Undefined: the embedded database in the data folder. */
   readonly databaseUrl: string | undefined;
-  /** Of the operator `admin`; undefined: no password works. */
+  /** Set for the operator `admin` at each start; undefined: the one set before stays, at first none works. */
   readonly adminPassword: string | undefined;
   /** The full URL for traces. */
   readonly otlpEndpoint: string | undefined;
