@@ -88,9 +88,12 @@ def list_pids() -> list[int]:
 
 
 class Ledger:
-    __slots__ = ("_mains", "_known", "_sessions", "_forkers")
+    __slots__ = ("_mains", "_known", "_sessions", "_forkers", "_listed", "unreaped")
 
     def __init__(self) -> None:
+        self._listed: set[int] = set()
+        self.unreaped = 0
+        """Dead orphans that the last scan saw: they are ours to reap, and count as processes until then."""
         self._mains: dict[int, Owner] = {}
         self._known: dict[int, tuple[int, Owner]] = {}
         self._sessions: dict[int, Owner] = {}
@@ -113,26 +116,41 @@ class Ledger:
         self._mains.pop(pid, None)
         self._forkers.pop(pid, None)
 
-    def only_mains(self) -> bool:
-        """The common case, at the cost of one directory listing: no process lives that nobody tracks."""
-        if self._mains.keys() >= set(list_pids()):
+    def count_strangers(self) -> int:
+        """Processes that nobody tracks, dead ones included, at the cost of one directory listing."""
+        strangers = len(set(list_pids()) - self._mains.keys())
+        if strangers == 0:
             self._known.clear()
-            return True
-        return False
+        return strangers
+
+    def only_mains(self) -> bool:
+        """The common case."""
+        return self.count_strangers() == 0
 
     def scan(self) -> list[tuple[Stat, Owner | None]]:
         """Every living process that is no main one, with its owner if it has one. Remembers what it found out."""
         stats: dict[int, Stat] = {}
-        for pid in list_pids():
+        self.unreaped = 0
+        pids = list_pids()
+        self._listed = set(pids)
+        for pid in pids:
             stat = read_stat(pid)
-            if stat is not None and (pid in self._mains or not stat.dead):
+            if stat is None:
+                continue
+            if pid in self._mains or not stat.dead:
                 stats[pid] = stat
+            elif stat.parent == _SELF:
+                self.unreaped += 1
         found = [(stat, self._find_owner(stat, stats)) for stat in stats.values() if stat.pid not in self._mains]
         self._known = {
             stat.pid: (stat.start, owner) for stat, owner in found if owner is not None and owner != SUPERVISOR
         }
         self._learn_sessions(found)
         return found
+
+    def has_newcomers(self) -> bool:
+        """Whether the last scan may have missed what lives: a process that ends between being listed and being read may have left a child."""
+        return not self._listed.issuperset(list_pids())
 
     def _learn_sessions(self, found: list[tuple[Stat, Owner | None]]) -> None:
         # a session's number is not used again while one process is in it, so entries live as long as those
