@@ -9,6 +9,8 @@ import { type Core, recordChange } from "./parts.ts";
 import type { Roster } from "./roster.ts";
 import { openPorter, readWorkspace } from "./workspace-access.ts";
 
+type NewAgentRow = Omit<AgentRow, "version">;
+
 /** The row first: whatever happens then, the agent can be seen, and its volume has an owner. Throws `name_taken`, `idempotency_conflict`. */
 export async function createAgent(
   core: Core,
@@ -17,9 +19,7 @@ export async function createAgent(
   by: Principal,
   key: IdempotencyKey | undefined,
 ): Promise<AgentRow> {
-  const { agent, isNew } = await insert(core, makeRow(core, request, by, null), request.prompt, key);
-  if (isNew) begin(core, roster, agent, "create");
-  return agent;
+  return await make(core, roster, makeRow(core, request, by, null), { reason: "create", prompt: request.prompt, key });
 }
 
 /** The copy is the first thing that happens in the new workspace. */
@@ -46,28 +46,46 @@ export async function remixAgent(
     },
     prompt: request.prompt,
   };
-  const { agent } = await insert(core, makeRow(core, wanted, by, parent.name), request.prompt, undefined);
-  begin(core, roster, agent, "remix", async (signal) => {
-    await using porter = await openPorter(core, roster, agent, false, signal);
+  const row = makeRow(core, wanted, by, parent.name);
+  const copy = async (signal: AbortSignal): Promise<void> => {
+    await using porter = await openPorter(core, roster, row, false, signal);
     await readWorkspace(core, roster, parent, signal, (files) => copyWorkspace(files, porter.sandbox.files, request));
-  });
-  return agent;
+  };
+  return await make(core, roster, row, { reason: "remix", prompt: request.prompt, key: undefined }, copy);
 }
 
-function begin(
+interface Making {
+  readonly reason: "create" | "remix";
+  readonly prompt: string | null;
+  readonly key: IdempotencyKey | undefined;
+}
+
+/** The agent may be removed as soon as its row can be seen; then it does not begin. */
+async function make(
   core: Core,
   roster: Roster,
-  agent: AgentRow,
-  reason: string,
+  row: NewAgentRow,
+  { reason, prompt, key }: Making,
   prepare?: (signal: AbortSignal) => Promise<void>,
-): void {
+): Promise<AgentRow> {
+  const live = roster.expect({ ...row, version: 0 }, prepare);
+  let made: { readonly agent: AgentRow; readonly isNew: boolean } | undefined;
+  try {
+    made = await insert(core, row, prompt, key);
+  } finally {
+    if (made?.isNew !== true) roster.forget(live);
+  }
+  const { agent, isNew } = made;
+  if (!isNew) return agent;
+  live.see(agent);
   recordChange(core, agent.name, { from: "none", to: "init", reason, by: agent.createdBy, startedAt: Date.now() });
-  roster.begin(agent, prepare);
+  live.poke();
+  return agent;
 }
 
 async function insert(
   { store, config }: Core,
-  row: Omit<AgentRow, "version">,
+  row: NewAgentRow,
   prompt: string | null,
   key: IdempotencyKey | undefined,
 ): Promise<{ readonly agent: AgentRow; readonly isNew: boolean }> {
@@ -97,7 +115,7 @@ function makeRow(
   request: NewAgent,
   by: Principal,
   parentName: string | null,
-): Omit<AgentRow, "version"> {
+): NewAgentRow {
   const now = Date.now();
   const { prompt: _prompt, ...given } = request;
   return {

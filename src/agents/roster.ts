@@ -13,9 +13,16 @@ export class Roster implements Iterable<LiveAgent> {
     this.#core = core;
   }
 
-  /** A new agent, whose sandbox is wanted now. */
-  begin(agent: AgentRow, prepare?: LiveAgentOptions["prepare"]): void {
-    this.#add(agent, true, prepare).poke();
+  /**
+   * An agent whose row is written next: known here before anybody can see the row, so that whoever removes it finds this object and no second one. It
+   * begins with the first `poke`; without a row it is to be forgotten.
+   */
+  expect(agent: AgentRow, prepare?: LiveAgentOptions["prepare"]): LiveAgent {
+    return this.#add(agent, true, prepare);
+  }
+
+  forget(live: LiveAgent): void {
+    if (this.#live.get(live.agent.id) === live) this.#live.delete(live.agent.id);
   }
 
   /** An agent as this process knows it; one that it did not know is asleep. */
@@ -63,14 +70,12 @@ export class Roster implements Iterable<LiveAgent> {
       isAwake,
       prepare,
       evict: () => this.evict(agent.createdBy),
-      onRest: () => this.#forget(live),
+      onRest: () => {
+        if (live.isQuiet) this.forget(live);
+      },
     });
     this.#live.set(agent.id, live);
     return live;
-  }
-
-  #forget(live: LiveAgent): void {
-    if (live.isQuiet && this.#live.get(live.agent.id) === live) this.#live.delete(live.agent.id);
   }
 }
 

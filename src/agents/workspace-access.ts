@@ -61,7 +61,7 @@ async function readAsleep<T>(
 export async function openPorter(
   core: Core,
   roster: Roster,
-  agent: AgentRow,
+  agent: Pick<AgentRow, "volumeId" | "settings" | "createdBy">,
   readOnly: boolean,
   signal: AbortSignal,
 ): Promise<Lease> {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { AgentRow } from "../../src/model/agent.ts";
 import { ALICE, until, World } from "./world.ts";
 
 /** Orders that come while a response is being claimed, when it is neither waiting nor running. */
@@ -57,4 +58,17 @@ test("agents - deletion ends the task that is being claimed", async () => {
     await world.agents.remove(agent);
     await until(async () => ((await world.store.getAgent(agent.id)) === undefined ? true : undefined));
   }
+});
+
+test("agents - an agent that is deleted as soon as its row can be seen leaves no workspace", async () => {
+  const remove = async (agent: AgentRow): Promise<void> => {
+    if (agent.name === "gone") await own.agents.remove(agent);
+  };
+  await using own = await World.open({ onInserted: remove });
+  const gone = await own.create("gone");
+  // Made after it in the same way: what the other one begins is there by now.
+  const next = await own.create("next");
+  await own.reach(next, "idle");
+  expect(await own.store.getAgent(gone.id)).toBeUndefined();
+  expect(await own.volumes()).toEqual([next.volumeId]);
 });

@@ -24,6 +24,8 @@ export interface WorldOptions {
   readonly tuning?: Partial<AgentsTuning>;
   /** The data folder of another world, for a second one over it. */
   readonly root?: string;
+  /** Runs when an agent's row is written, before its maker goes on: as another connection may on a database server. */
+  readonly onInserted?: (agent: AgentRow) => Promise<void>;
 }
 
 export const makePrincipal = (name: string): Principal => ({ name, type: "User", scope: "write", agents: undefined });
@@ -51,7 +53,8 @@ export class World implements AsyncDisposable {
       problem: (where: string, error: unknown) => void this.problems.push({ where, error }),
     };
     const { fleet, executor, artifacts, config } = app;
-    const parts = { fleet, executor, artifacts, config, telemetry, store: this.store, nodeId: "node-test" };
+    const store = options.onInserted ? pauseAfterInsert(this.store, options.onInserted) : this.store;
+    const parts = { fleet, executor, artifacts, config, telemetry, store, nodeId: "node-test" };
     this.agents = openAgents(parts, { tickMs: 50, ...options.tuning });
   }
 
@@ -152,6 +155,20 @@ export class World implements AsyncDisposable {
       if (!this.#keep) rmSync(this.root, { recursive: true, force: true });
     }
   }
+}
+
+function pauseAfterInsert(store: StateStore, onInserted: (agent: AgentRow) => Promise<void>): StateStore {
+  const insertAgent: StateStore["insertAgent"] = async (...args) => {
+    const made = await store.insertAgent(...args);
+    await onInserted(made.agent);
+    return made;
+  };
+  const get = (_target: StateStore, name: keyof StateStore): unknown => {
+    if (name === "insertAgent") return insertAgent;
+    const value: unknown = store[name];
+    return typeof value === "function" ? value.bind(store) : value;
+  };
+  return new Proxy(store, { get } as ProxyHandler<StateStore>);
 }
 
 /** A bare node: nothing to build, a sandbox in some tens of milliseconds. */
