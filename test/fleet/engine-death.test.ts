@@ -46,8 +46,12 @@ describe.skipIf(lacksEngine())("engine death", () => {
 
   afterAll(() => engine[Symbol.asyncDispose](), 60_000);
 
-  const expectGone = (...ids: readonly string[]): Promise<void> =>
-    expectSoonEmpty(() => [...livingRemains(ids), ...storedRemains(ids, home)]);
+  const gone = new Set<string>();
+
+  async function expectGone(...ids: readonly string[]): Promise<void> {
+    await expectSoonEmpty(() => [...livingRemains(ids), ...storedRemains(ids, home)]);
+    for (const id of ids) gone.add(id);
+  }
 
   async function open(): Promise<App> {
     const app = await createApp({ env, config: { driver: "docker" } });
@@ -118,7 +122,9 @@ describe.skipIf(lacksEngine())("engine death", () => {
     await expectSoonEmpty(() => livingRemains([one.sandbox.id]).filter((item) => item.startsWith("process")));
     await expect(app.fleet.reap()).rejects.toMatchObject({ code: "engine_unavailable" });
     await engine.start({ liveRestore: true });
-    expect(await app.fleet.reap()).toMatchObject({ reaped: [one.sandbox.id], failed: [] });
+    const { reaped, failed } = await app.fleet.reap();
+    // A sandbox that lived over a restart of the engine leaves an empty volume there (docs/docker.md); its age decides which sweep takes it.
+    expect([reaped.filter((id) => !gone.has(id)), failed]).toEqual([[one.sandbox.id], []]);
     await expectGone(one.sandbox.id);
   });
 });

@@ -13,9 +13,9 @@ import { killLocally, type LocalEvidence, readStats } from "./evidence.ts";
 
 /** After an engine's kill has not ended the container for so long, its first process is killed from here. */
 const ENGINE_KILL_MS = 2000;
-/** Exit status of a Go program that its runtime ends. */
 /** The same where nothing can be killed from here: the sandbox is given up. */
 const REMOTE_KILL_MS = 10_000;
+/** Exit status of a Go program that its runtime ends. */
 const GVISOR_FATAL = 2;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 500;
