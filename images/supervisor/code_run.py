@@ -195,8 +195,9 @@ class ContextRun(CodeRun):
     def ask_to_end(self) -> None:
         self.send_signal(SIGINT)
 
-    def release_relay(self) -> None:
-        pass
+    def end_relay(self, delivered: Callable[[], None]) -> None:
+        """The context keeps it."""
+        delivered()
 
     def finishing(self) -> None:
         self._context.run_finished(self)

@@ -15,7 +15,7 @@ from sweep import Sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from calls import Call, Fields
@@ -34,7 +34,7 @@ class Process:
     __slots__ = (
         "core", "call_id", "owner", "main_owner", "argv", "background", "pid", "phase", "relay", "stdin", "terminal_fd", "stdout",
         "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code", "_failed_code", "_signal", "_usage",
-        "_duration_us", "_killed", "_sweeping", "_survivors", "_deadline", "_killer", "reported",
+        "_duration_us", "_killed", "_sweeping", "_is_drained", "_survivors", "_deadline", "_killer", "reported",
     )  # fmt: skip
 
     def __init__(self, core: Core, call_id: str, argv: Sequence[str], live_bytes: int | None, background: bool) -> None:
@@ -67,6 +67,7 @@ class Process:
         self._duration_us = 0
         self._killed = 0
         self._sweeping = False
+        self._is_drained = False
         self._survivors = 0
         self._deadline: Timer | None = None
         self._killer: Timer | None = None
@@ -231,7 +232,9 @@ class Process:
         lingers = self.background
         if not all([self.stdout.drain(linger=lingers), self.stderr.drain(linger=lingers), self.drain_more()]):
             return
-        self._finish()
+        if not self._is_drained:
+            self._is_drained = True
+            self.end_relay(self._finish)
 
     def drain_more(self) -> bool:
         """Whether whatever else the process sends is read to its end."""
@@ -250,15 +253,17 @@ class Process:
         if self.terminal_fd >= 0:
             os.close(self.terminal_fd)
             self.terminal_fd = -1
-        self.release_relay()
         self.finishing()
         self.core.table.finished(self)
         self.core.guest_ended()
         self._report()
 
-    def release_relay(self) -> None:
-        if self.relay is not None and not self.background:
-            self.relay.close()
+    def end_relay(self, delivered: Callable[[], None]) -> None:
+        """A background call's processes may live on and keep their way out."""
+        if self.relay is None or self.background:
+            delivered()
+        else:
+            self.relay.end(delivered)
 
     # Result
 

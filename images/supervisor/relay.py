@@ -10,6 +10,8 @@ from tunnel import Tunnel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from connection import Connection
     from dialer import Dialer
     from loop import Loop
@@ -18,6 +20,11 @@ BACKLOG = 128
 ACCEPTS_PER_TURN = 16
 ACCEPT_AGAIN_SECONDS = 0.05
 MAX_OPEN = 128
+DELIVERY_SECONDS = 0.25
+"""So long an ended call waits for what its processes sent to be on its way to the host."""
+LINGER_SECONDS = 2.0
+"""So long the host may then take to end a connection whose guest is gone: a request is answered before it counts as left."""
+LOOK_SECONDS = 0.002
 _PROXY_NAMES = (
     "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "PIP_PROXY",
     "npm_config_proxy", "npm_config_https_proxy",
@@ -35,7 +42,7 @@ def proxy_environment(port: int) -> dict[str, str]:
 class Relay:
     """Raises OSError when the listener cannot be made."""
 
-    __slots__ = ("_loop", "_dialer", "_listener", "_links", "call_id", "port")
+    __slots__ = ("_loop", "_dialer", "_listener", "_links", "_on_delivered", "call_id", "port")
 
     def __init__(self, loop: Loop, dialer: Dialer, call_id: str) -> None:
         self._loop = loop
@@ -43,6 +50,7 @@ class Relay:
         self.call_id = call_id
         """On whose behalf new connections are dialed; a warm process hands its relay to the call that uses it."""
         self._links: set[_Link] = set()
+        self._on_delivered: Callable[[], None] | None = None
         self._listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
         try:
             self._listener.bind(("127.0.0.1", 0))
@@ -58,7 +66,10 @@ class Relay:
             self._loop.watch(self._listener.fileno(), self._accept, read=True)
 
     def _accept(self, _events: int) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
+        self._accept_waiting(ACCEPTS_PER_TURN)
+
+    def _accept_waiting(self, most: int) -> None:
+        for _ in range(most):
             try:
                 fd, _address = self._listener._accept()
             except BlockingIOError:
@@ -77,12 +88,44 @@ class Relay:
     def forget(self, link: _Link) -> None:
         self._links.discard(link)
 
+    def end(self, delivered: Callable[[], None]) -> None:
+        """The processes of the call are gone, and nobody connects any more. What they sent goes out all the same, as from a real machine;
+        `delivered` is called once the host has it, or after DELIVERY_SECONDS."""
+        if self._listener.fileno() >= 0:
+            self._accept_waiting(BACKLOG)
+        self._stop_listening()
+        if not self._links:
+            delivered()
+            return
+        self._on_delivered = delivered
+        self._loop.after(DELIVERY_SECONDS, self._deliver)
+        self._loop.after(DELIVERY_SECONDS + LINGER_SECONDS, self.close)
+        self._look()
+
+    def _look(self) -> None:
+        if self._on_delivered is None:
+            return
+        if all(link.is_delivered for link in self._links):
+            self._deliver()
+        else:
+            self._loop.after(LOOK_SECONDS, self._look)
+
+    def _deliver(self) -> None:
+        delivered, self._on_delivered = self._on_delivered, None
+        if delivered is not None:
+            delivered()
+
     def close(self) -> None:
+        """Ends every connection at once."""
+        self._stop_listening()
+        for link in list(self._links):
+            link.close()
+        self._deliver()
+
+    def _stop_listening(self) -> None:
         if self._listener.fileno() >= 0:
             self._loop.forget(self._listener.fileno())
             self._listener.close()
-        for link in list(self._links):
-            link.close()
 
 
 class _Link:
@@ -107,6 +150,13 @@ class _Link:
         self._connection = connection
         connection.sink = self
         self._tunnel = Tunnel(self._loop, self._near, self, self._over)
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether all that the guest sent has left for the host."""
+        if self._closed:
+            return True
+        return self._tunnel is not None and self._tunnel.near_ended and self._connection is not None and self._connection.buffered == 0
 
     def _over(self) -> None:
         if self._connection is not None:

@@ -57,6 +57,11 @@ class Tunnel:
         self.rx_bytes = 0
         self._rearm()
 
+    @property
+    def near_ended(self) -> bool:
+        """Nothing comes from the socket any more, and all that came is framed."""
+        return self._near_ended or self._closed
+
     # From the framed side
 
     def take(self, frame: bytes | None) -> None:

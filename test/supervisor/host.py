@@ -11,6 +11,7 @@ import os
 import queue
 import secrets
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -33,6 +34,9 @@ CONTROL, DATA, STDOUT, STDERR, END = 1, 2, 3, 4, 5
 TIMEOUT_SECONDS = 20.0
 TRANSPORT = os.environ.get("PADDOCK_TEST_TRANSPORT", "socket")
 """`socket` or `stdio`: the same tests run over both."""
+
+RUN_SECONDS, STOP_SECONDS = 0.001, 0.079
+"""Turns of a starved supervisor."""
 
 _call_numbers = itertools.count(1)
 
@@ -382,6 +386,38 @@ def wait_until(condition: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) 
     while not condition():
         assert time.monotonic() < deadline, "it did not become true in time"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def altered(file: str, old: str, new: str) -> Iterator[Path]:
+    """A copy of the supervisor with another constant, for what would take long otherwise."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "supervisor"
+        shutil.copytree(SUPERVISOR, copy)
+        source = (copy / file).read_text()
+        assert old in source
+        (copy / file).write_text(source.replace(old, new))
+        yield copy
+
+
+@contextlib.contextmanager
+def starved(pid: int) -> Iterator[None]:
+    """The process gets a short turn at a time, as beside many busy ones."""
+    over = threading.Event()
+
+    def take_turns() -> None:
+        while not over.wait(RUN_SECONDS):
+            os.kill(pid, signal.SIGSTOP)
+            over.wait(STOP_SECONDS)
+            os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=take_turns)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
-import tempfile
 import threading
 import time
 import unittest
-from collections.abc import Iterator
-from pathlib import Path
 
-from host import PYTHON, SUPERVISOR, Host, HostCall, wait_until
+from host import PYTHON, Host, HostCall, altered, starved, wait_until
 
 DEAF = "import os, signal, time\nfor n in (1, 2, 3, 13, 15): signal.signal(n, signal.SIG_IGN)\n"
 SPIN = "while True: time.sleep(1)\n"
@@ -31,40 +25,6 @@ BOMB = (
     "    except OSError: pass\n"
 )
 """Each of its processes has a session of its own, and most end at once: what is listed is gone before it is killed."""
-RUN_SECONDS, STOP_SECONDS = 0.001, 0.079
-
-
-@contextlib.contextmanager
-def starved(pid: int) -> Iterator[None]:
-    """The process gets a short turn at a time, as beside many busy ones."""
-    over = threading.Event()
-
-    def take_turns() -> None:
-        while not over.wait(RUN_SECONDS):
-            os.kill(pid, signal.SIGSTOP)
-            over.wait(STOP_SECONDS)
-            os.kill(pid, signal.SIGCONT)
-
-    thread = threading.Thread(target=take_turns)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def distrustful(folder: Path) -> Path:
-    """A supervisor that takes nothing for stopped, as if processes had woken themselves by timers."""
-    copy = folder / "supervisor"
-    shutil.copytree(SUPERVISOR, copy)
-    sweep = copy / "sweep.py"
-    source = sweep.read_text()
-    assert "MAX_LOOKS = 8" in source
-    sweep.write_text(source.replace("MAX_LOOKS = 8", "MAX_LOOKS = 1"))
-    return copy
-
-
 def send_quietly(call: HostCall, count: int) -> None:
     with contextlib.suppress(OSError):
         call.send_data(bytes(count))
@@ -206,7 +166,8 @@ class Bombs(Shared):
         self.assertEqual(len(self.living()), 1)
 
     def test_a_bomb_that_no_stop_holds_takes_along_what_is_beside_it(self) -> None:
-        with tempfile.TemporaryDirectory() as folder, Host(supervisor=distrustful(Path(folder))) as host:
+        # It takes nothing for stopped, as if processes had woken themselves by timers.
+        with altered("sweep.py", "MAX_LOOKS = 8", "MAX_LOOKS = 1") as supervisor, Host(supervisor=supervisor) as host:
             other = host.start("/bin/sh", "-c", "echo ready; sleep 100")
             other.wait_output(b"ready")
             self.explode(host)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
 import time
 import unittest
 
-from host import DATA, END, PYTHON, Host, Link, Lost
+from host import DATA, END, PYTHON, Host, Link, Lost, starved
 
 MIB = 1 << 20
 DIAL = (
@@ -104,6 +105,28 @@ class Relay(Shared):
         sender.join()
         self.assertEqual(call.finish().stdout, b"%d\n" % size)
         self.assertLess(self.host.memory_kb("Rss"), 32 * 1024)
+
+    def test_what_a_program_sent_arrives_though_it_exits_at_once(self) -> None:
+        size = 3 * MIB // 2
+        call = self.start(f"s = dial(); s.sendall(b'y' * {size})")
+        link = self.host.relays.get(timeout=10)
+        self.assertEqual(call.finish().answer["exit_code"], 0)
+        self.assertEqual(len(read_tunnel(link)), size)
+
+    def test_what_a_program_sent_before_anybody_accepted_it_arrives_too(self) -> None:
+        with starved(self.host.supervisor_pid):
+            call = self.start("for _ in range(20): dial().sendall(b'once')")
+            for _ in range(20):
+                self.assertEqual(read_tunnel(self.host.relays.get(timeout=10)), b"once")
+            self.assertEqual(call.finish().answer["exit_code"], 0)
+
+    def test_a_host_that_does_not_read_holds_an_ended_call_for_a_quarter_second_only(self) -> None:
+        call = self.start(f"s = dial(); s.settimeout(1); s.send(b'y' * {8 * MIB})")
+        link = self.host.relays.get(timeout=10)
+        self.assertEqual(call.finish().answer["exit_code"], 0)
+        self.assertEqual(self.host.run("/usr/bin/true").answer["exit_code"], 0)
+        with contextlib.suppress(Lost, ConnectionError):
+            read_tunnel(link)
 
     def test_more_connections_than_handshake_slots_all_get_through_one_by_one(self) -> None:
         call = self.start(
