@@ -49,7 +49,7 @@ CHALLENGED, PROVEN, IDLE, BUSY, FINISHED, TUNNEL, CLOSED = range(7)
 class Connection:
     __slots__ = (
         "_loop", "_owner", "_line", "_reader", "_out", "_flush_due", "_full", "_reading_paused", "_partial_timer",
-        "_end_after_flush", "_events", "sink", "call", "state", "role", "call_id", "buffered",
+        "_end_after_flush", "_events", "_frames_taken", "sink", "call", "state", "role", "call_id", "buffered",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, owner: Owner, line: Line, role: str, call_id: str) -> None:
@@ -63,6 +63,7 @@ class Connection:
         self._reading_paused = False
         self._end_after_flush = False
         self._events = (True, False)
+        self._frames_taken = 0
         self.sink: Sink | None = None
         self.call: Call | None = None
         """The call that runs on this connection; it is the sink then."""
@@ -177,6 +178,7 @@ class Connection:
                     self.close()
                     return
                 for kind, payload in self._reader.feed(chunk):
+                    self._frames_taken += 1
                     self._take(kind, payload)
                     if self.state == CLOSED:
                         return
@@ -201,7 +203,20 @@ class Connection:
                 self._partial_timer.cancel()
                 self._partial_timer = None
         elif self._partial_timer is None:
-            self._partial_timer = self._loop.after(PARTIAL_FRAME_SECONDS, self.close)
+            self._watch_partial_frame()
+
+    def _watch_partial_frame(self) -> None:
+        """In a steady stream a frame is always under way, another one each time."""
+        taken = self._frames_taken
+
+        def late() -> None:
+            self._partial_timer = None
+            if self._frames_taken == taken:
+                self.close()
+            else:
+                self._watch_partial_frame()
+
+        self._partial_timer = self._loop.after(PARTIAL_FRAME_SECONDS, late)
 
     def _take(self, kind: int, payload: bytes) -> None:
         if self.state in (BUSY, TUNNEL):

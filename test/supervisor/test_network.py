@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import struct
 import threading
 import time
 import unittest
 
-from host import DATA, END, PYTHON, Host, Link, Lost, starved
+from host import DATA, END, PYTHON, Host, Link, Lost, altered, starved
 
 MIB = 1 << 20
 DIAL = (
@@ -127,6 +128,21 @@ class Relay(Shared):
         self.assertEqual(self.host.run("/usr/bin/true").answer["exit_code"], 0)
         with contextlib.suppress(Lost, ConnectionError):
             read_tunnel(link)
+
+    def test_a_steady_stream_has_a_frame_under_way_at_all_times_and_none_is_late(self) -> None:
+        content = b"x" * (32 * 1024)
+        frame = struct.pack(">IBI", len(content), DATA, 0) + content
+        with altered("connection.py", "PARTIAL_FRAME_SECONDS = 10.0", "PARTIAL_FRAME_SECONDS = 0.2") as supervisor:
+            with Host(supervisor=supervisor) as host:
+                call = host.start(PYTHON, "-c", DIAL + "s = dial(); s.shutdown(1); print(len(rest(s)))")
+                link = host.relays.get(timeout=10)
+                link.sock.sendall(frame[:1000])
+                for _ in range(10):
+                    time.sleep(0.08)
+                    link.sock.sendall(frame[1000:] + frame[:1000])
+                link.sock.sendall(frame[1000:])
+                link.send(END)
+                self.assertEqual(call.finish().stdout, b"%d\n" % (11 * len(content)))
 
     def test_more_connections_than_handshake_slots_all_get_through_one_by_one(self) -> None:
         call = self.start(
