@@ -30,7 +30,7 @@ LAST_REFUSED_RETRY_SECONDS = 2.0
 class Dialer:
     __slots__ = (
         "_loop", "_dial_line", "_connections", "_waiting", "_retry_seconds", "_refused_seconds", "_retry_pending",
-        "_serve", "_check_due", "key", "workspace",
+        "_serve", "_check_due", "key", "workspace", "spare_tunnels",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, dial_line: Callable[[], Line], key: bytes, serve: Callable[[Call, Fields], None]) -> None:
@@ -46,6 +46,8 @@ class Dialer:
         self._refused_seconds = FIRST_REFUSED_RETRY_SECONDS
         self._retry_pending = False
         self._check_due = False
+        self.spare_tunnels: set[Connection] = set()
+        """Of guests that are gone: closed when others wait for a tunnel."""
 
     def start(self) -> None:
         self._check()
@@ -81,6 +83,8 @@ class Dialer:
             tunnels += connection.role == "relay"
             calls += connection.role == "call"
             ready += connection.role == "call" and connection.state <= IDLE
+        if tunnels >= MAX_TUNNELS and self._waiting and self.spare_tunnels:
+            self.spare_tunnels.pop().close()  # which looks again
         if ready == 0 and calls < MAX_CALLS:
             if not self._dial("call", "", None):
                 return
@@ -129,6 +133,7 @@ class Dialer:
 
     def connection_closed(self, connection: Connection, refused: bool) -> None:
         callback = self._connections.pop(connection, None)
+        self.spare_tunnels.discard(connection)
         if refused:
             self._retry_after(self._refused_seconds)
             self._refused_seconds = min(2 * self._refused_seconds, LAST_REFUSED_RETRY_SECONDS)

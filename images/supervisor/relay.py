@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _socket import AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
+from _socket import AF_INET, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 
 from calls import DATA, END, HIGH_WATER_BYTES
 from loop import close_quietly
@@ -81,7 +81,7 @@ class Relay:
             if not self.call_id or len(self._links) >= MAX_OPEN:
                 close_quietly(fd)
                 continue
-            link = _Link(self, socket(fileno=fd), self._loop)
+            link = _Link(self, self._dialer, socket(fileno=fd), self._loop)
             self._links.add(link)
             self._dialer.dial_tunnel(self.call_id, link.dialed)
 
@@ -94,6 +94,8 @@ class Relay:
         if self._listener.fileno() >= 0:
             self._accept_waiting(BACKLOG)
         self._stop_listening()
+        for link in list(self._links):
+            link.drop_unused()
         if not self._links:
             delivered()
             return
@@ -105,7 +107,7 @@ class Relay:
     def _look(self) -> None:
         if self._on_delivered is None:
             return
-        if all(link.is_delivered for link in self._links):
+        if all([link.is_delivered for link in self._links]):
             self._deliver()
         else:
             self._loop.after(LOOK_SECONDS, self._look)
@@ -131,10 +133,11 @@ class Relay:
 class _Link:
     """One accepted connection and the tunnel dialed for it: the sink of that connection, and the tunnel's far side."""
 
-    __slots__ = ("_relay", "_near", "_loop", "_connection", "_tunnel", "_closed")
+    __slots__ = ("_relay", "_dialer", "_near", "_loop", "_connection", "_tunnel", "_closed")
 
-    def __init__(self, relay: Relay, near: socket, loop: Loop) -> None:
+    def __init__(self, relay: Relay, dialer: Dialer, near: socket, loop: Loop) -> None:
         self._relay = relay
+        self._dialer = dialer
         self._near = near
         self._loop = loop
         self._connection: Connection | None = None
@@ -151,12 +154,27 @@ class _Link:
         connection.sink = self
         self._tunnel = Tunnel(self._loop, self._near, self, self._over)
 
+    def drop_unused(self) -> None:
+        """A guest that hung up and sent nothing expects nothing."""
+        if self._tunnel is not None and self._tunnel.rx_bytes > 0:
+            return
+        try:
+            if not self._near.recv(1, MSG_PEEK | MSG_DONTWAIT):
+                self.close()
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+
     @property
     def is_delivered(self) -> bool:
-        """Whether all that the guest sent has left for the host."""
+        """Whether all that the guest sent has left for the host. Then the connection is the first to go when others wait for one."""
         if self._closed:
             return True
-        return self._tunnel is not None and self._tunnel.near_ended and self._connection is not None and self._connection.buffered == 0
+        if self._tunnel is None or not self._tunnel.near_ended or self._connection is None or self._connection.buffered > 0:
+            return False
+        self._dialer.spare_tunnels.add(self._connection)
+        return True
 
     def _over(self) -> None:
         if self._connection is not None:
