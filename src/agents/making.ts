@@ -110,12 +110,7 @@ export function makePrompt(prompt: string, createdBy: string): NewResponse {
   };
 }
 
-function makeRow(
-  { nodeId }: Core,
-  request: NewAgent,
-  by: Principal,
-  parentName: string | null,
-): NewAgentRow {
+function makeRow({ nodeId }: Core, request: NewAgent, by: Principal, parentName: string | null): NewAgentRow {
   const now = Date.now();
   const { prompt: _prompt, ...given } = request;
   return {

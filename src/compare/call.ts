@@ -19,7 +19,7 @@ export async function timeCall(
     nodeType: lease.nodeType,
     limits: lease.limits,
     sandbox: lease.sandbox,
-    ledger: lease.proxy.ledger,
+    proxy: lease.proxy,
     tool,
     call: { tool: toolName, input },
     remainingMs: REMAINING_MS,

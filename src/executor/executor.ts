@@ -211,7 +211,7 @@ async function runOne(
     nodeType: run.plan.nodeType,
     limits: run.limits,
     sandbox: lease.sandbox,
-    ledger: lease.proxy.ledger,
+    proxy: lease.proxy,
     tool,
     call,
     objects,

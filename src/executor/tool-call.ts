@@ -6,7 +6,7 @@ import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { ToolCallRecord } from "../model/record.ts";
 import type { CallValue } from "../model/result.ts";
-import type { EgressLedger } from "../network/accounting.ts";
+import type { EgressProxy } from "../network/proxy.ts";
 import type { DiffEntry } from "../sandbox/messages.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { ObjectAccess, PlannedCall, Tool } from "../tools/tool.ts";
@@ -22,7 +22,7 @@ export interface ToolCallInput {
   readonly nodeType: NodeType;
   readonly limits: Limits;
   readonly sandbox: Sandbox;
-  readonly ledger: EgressLedger;
+  readonly proxy: EgressProxy;
   readonly tool: Tool;
   readonly call: PlannedCall;
   readonly objects?: ObjectAccess | undefined;
@@ -52,7 +52,8 @@ export async function runToolCall(input: ToolCallInput): Promise<{ record: ToolC
     changes = await diffAfter(input.sandbox, callId);
     clock.mark("transfer_out");
   }
-  const network = input.ledger.close(callId);
+  await input.proxy.settle(callId);
+  const network = input.proxy.ledger.close(callId);
   const record = makeRecord({
     callId,
     taskId: input.taskId,
@@ -95,7 +96,7 @@ async function runAttempts(
       clock,
       killOnOutput: input.killOnOutput,
       onOutput: (stream, chunk) => input.onOutput(callId, stream, chunk),
-      egress: () => input.ledger.peek(callId).egress,
+      egress: () => input.proxy.ledger.peek(callId).egress,
     });
     attempts.push(attempt);
     if (attempts.length >= limit || !mayRetry(input, attempt)) return;

@@ -8,6 +8,8 @@ export interface EgressBudgets {
   /** From a head's first byte to its end; the same for a ClientHello. */
   readonly headTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** How long a guest that has its last answer may take to close. */
+  readonly lingerMs: number;
   readonly resolveTimeoutMs: number;
   readonly dialTimeoutMs: number;
   /** Bytes to and from upstreams over the sandbox's life. */
@@ -21,6 +23,7 @@ export const DEFAULT_BUDGETS: EgressBudgets = {
   connectionBurst: 64,
   headTimeoutMs: 10_000,
   idleTimeoutMs: 60_000,
+  lingerMs: 1000,
   resolveTimeoutMs: 5_000,
   dialTimeoutMs: 10_000,
   txBytes: Number.POSITIVE_INFINITY,

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { EgressLedger } from "./accounting.ts";
 import { DEFAULT_BUDGETS, type EgressBudgets, Throttle } from "./budgets.ts";
 import { type Dial, dialAddress } from "./dial.ts";
@@ -7,6 +8,9 @@ import { Refusal, renderRefusal } from "./refusal.ts";
 import { type Resolve, resolveName } from "./resolver.ts";
 import { serveGuest } from "./serve.ts";
 import { GuestSession, type SessionShared } from "./session.ts";
+
+const STALLED_MS = 1000;
+const LOOK_MS = 2;
 
 export interface EgressProxyOptions {
   readonly policy: EgressPolicy;
@@ -24,6 +28,11 @@ export interface EgressProxy extends AsyncDisposable {
   readonly connections: number;
   /** Serves a guest connection to its end; `stream` should allow half-open (an end of one direction keeps the other). */
   handle(stream: Duplex, callId: string): void;
+  /**
+   * Resolves once nothing that guests sent in the name of the call is in the proxy's hands, so that the call's account is whole. An upstream that takes
+   * nothing is waited for up to 1 s; a connection that lives on without traffic is not waited for.
+   */
+  settle(callId: string): Promise<void>;
   readonly policy: EgressPolicy;
   /** Takes effect for every later request, and at once for connections that the new policy would not allow. */
   setPolicy(policy: EgressPolicy): void;
@@ -77,6 +86,11 @@ class SandboxEgress implements EgressProxy {
     else this.#serve(stream, callId);
   }
 
+  async settle(callId: string): Promise<void> {
+    const open = [...this.#sessions.keys()].filter((session) => session.callId === callId);
+    await Promise.all(open.map((session) => awaitQuiet(session, () => this.#sessions.has(session))));
+  }
+
   setPolicy(policy: EgressPolicy): void {
     this.#shared.policy = policy;
     for (const session of this.#sessions.keys()) session.applyPolicy(policy);
@@ -96,7 +110,7 @@ class SandboxEgress implements EgressProxy {
   }
 
   #serve(stream: Duplex, callId: string): void {
-    const session = new GuestSession(stream, this.ledger.open(callId), this.#shared);
+    const session = new GuestSession(stream, callId, this.ledger.open(callId), this.#shared);
     const served = serveGuest(session).finally(() => this.#sessions.delete(session));
     this.#sessions.set(session, served);
   }
@@ -107,6 +121,17 @@ class SandboxEgress implements EgressProxy {
     this.#rxBytes += rx;
     if (this.#txBytes > txBytes) return `${txBytes} bytes to upstreams are used up`;
     return this.#rxBytes > rxBytes ? `${rxBytes} bytes from upstreams are used up` : undefined;
+  }
+}
+
+/** Two turns without a byte prove it: in the first one what the kernel held is read. */
+async function awaitQuiet(session: GuestSession, isOpen: () => boolean): Promise<void> {
+  let [moved, quietTurns, changedAt] = [session.movedBytes, 0, performance.now()];
+  while (isOpen() && quietTurns < 2 && performance.now() - changedAt < STALLED_MS) {
+    await (quietTurns > 0 || session.isEmpty ? nextTurn() : sleep(LOOK_MS));
+    if (session.movedBytes !== moved) [moved, changedAt] = [session.movedBytes, performance.now()];
+    else if (session.isEmpty) quietTurns += 1;
+    else quietTurns = 0;
   }
 }
 

@@ -6,9 +6,6 @@ import { badRequest, badUpstream, Refusal, renderRefusal } from "./refusal.ts";
 import type { GuestSession } from "./session.ts";
 import { serveTunnel } from "./tunnel.ts";
 
-/** How long a guest may take to read the last answer and close. */
-const LINGER_MS = 1000;
-
 /** Serves one guest connection to its end. Never rejects. */
 export async function serveGuest(session: GuestSession): Promise<void> {
   try {
@@ -57,12 +54,20 @@ function answerRefusal(session: GuestSession, refusal: Refusal): void {
   else session.stream.destroy();
 }
 
-/** Ends the guest's side and drains what it still sends, so that the answer is read before the connection goes. */
-async function linger({ stream, reader }: GuestSession): Promise<void> {
+/**
+ * Ends the guest's side and drains what it still sends, so that the answer is read before the connection goes. A guest that does not take the answer's
+ * end is idle; one that has it may take a moment to close.
+ */
+async function linger({ stream, reader, shared }: GuestSession): Promise<void> {
   reader.release();
   if (stream.destroyed) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(() => stream.destroy(), LINGER_MS);
+  const destroy = (): void => void stream.destroy();
+  let timer = setTimeout(destroy, shared.budgets.idleTimeoutMs);
+  stream.once("finish", () => {
+    clearTimeout(timer);
+    timer = setTimeout(destroy, shared.budgets.lingerMs);
+  });
   stream.once("close", resolve);
   stream.end();
   stream.resume();

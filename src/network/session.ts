@@ -10,6 +10,8 @@ import { Refusal } from "./refusal.ts";
 import type { TrustedUpstream } from "./trusted.ts";
 import type { UpstreamEdges } from "./upstream.ts";
 
+const GUEST_LEFT = 499;
+
 /** What all guest connections of one sandbox share. */
 export interface SessionShared {
   readonly policy: EgressPolicy;
@@ -29,6 +31,7 @@ type Phase = "head" | "busy" | "answering" | "tunnel";
 
 /** One guest connection: its stream, its upstream, its timers, and the one way to cut it short. */
 export class GuestSession {
+  readonly callId: string;
   readonly stream: Duplex;
   readonly reader: ByteReader;
   readonly account: CallAccount;
@@ -41,8 +44,11 @@ export class GuestSession {
   target: { readonly authority: Authority; readonly trusted: TrustedUpstream | undefined } | undefined;
   /** Upstream connections so far. */
   dials = 0;
+  /** Bytes that crossed the upstream connection. */
+  movedBytes = 0;
 
-  constructor(stream: Duplex, account: CallAccount, shared: SessionShared) {
+  constructor(stream: Duplex, callId: string, account: CallAccount, shared: SessionShared) {
+    this.callId = callId;
     this.stream = stream;
     this.reader = new ByteReader(stream);
     this.account = account;
@@ -57,6 +63,12 @@ export class GuestSession {
     return this.#cut.signal;
   }
 
+  /** Nothing of the guest's is in our hands: neither unread nor unsent. */
+  get isEmpty(): boolean {
+    const unread = this.stream.readableLength + this.reader.queuedBytes;
+    return unread === 0 && !this.stream.isPaused() && (this.link?.socket.writableLength ?? 0) === 0;
+  }
+
   /** Why the session was cut, if it was. */
   get failure(): Refusal | undefined {
     return this.signal.reason as Refusal | undefined;
@@ -69,6 +81,7 @@ export class GuestSession {
   /** Called for every byte that crosses the upstream connection. */
   spend(tx: number, rx: number): void {
     this.touch();
+    this.movedBytes += tx + rx;
     const spent = this.shared.spend(tx, rx);
     if (spent !== undefined) this.cut(new Refusal(503, "denied", spent));
   }
@@ -87,7 +100,9 @@ export class GuestSession {
     if (this.signal.aborted) return;
     if (this.link) this.#record(this.link, refusal);
     this.#cut.abort(refusal);
-    this.link?.socket.destroy();
+    // What a guest that left had sent is still delivered.
+    if (refusal.status === GUEST_LEFT) this.link?.socket.destroySoon();
+    else this.link?.socket.destroy();
     if (this.phase === "head") this.reader.release();
     if (this.phase === "answering" || this.phase === "tunnel") this.stream.destroy();
   }
@@ -121,6 +136,6 @@ export class GuestSession {
   /** A guest that finished sending may have bytes on their way to the upstream; they are still delivered. */
   #onGuestClosed(): void {
     if (this.phase === "tunnel" && this.stream.readableEnded) this.link?.socket.destroySoon();
-    else this.cut(new Refusal(499, "failed", "the guest closed the connection"));
+    else this.cut(new Refusal(GUEST_LEFT, "failed", "the guest closed the connection"));
   }
 }

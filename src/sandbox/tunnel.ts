@@ -32,9 +32,17 @@ export class Tunnel extends Duplex {
       },
       closed: (cause) => {
         if (!this.readableEnded) this.push(null);
-        this.destroy(cause);
+        if (cause === undefined) this.#leave();
+        else this.destroy(cause);
       },
     });
+  }
+
+  /** The far side is gone: what came is still read, what is written goes nowhere. */
+  #leave(): void {
+    this.#released = true;
+    if (this.readableEnded) this.destroy();
+    else this.once("end", () => this.destroy());
   }
 
   /** The connection belongs to somebody else from now on: what came is still read, what is written goes nowhere. */
