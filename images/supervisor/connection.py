@@ -8,7 +8,7 @@ from authenticate import prove
 from calls import HIGH_WATER_BYTES, LOW_WATER_BYTES, Call
 from frames import CONTROL, CONTROL_LIMIT, DATA, END, FrameError, FrameReader, make_header
 from json_text import JsonError, decode_object, encode
-from loop import BROKEN, READ, WRITE
+from loop import BROKEN, READ, WRITE, Patience
 from requests import explain_bad_control
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from calls import Fields
     from line import Line
-    from loop import Loop, Timer
+    from loop import Loop
 
     class Sink(Protocol):
         """Who gets the frames of a connection that carries a call or a tunnel."""
@@ -71,7 +71,7 @@ class Connection:
         self.role = role
         self.call_id = call_id
         self.buffered = 0
-        self._partial_timer: Timer | None = loop.after(HANDSHAKE_SECONDS, self.close)
+        self._partial_timer: Patience | None = Patience(loop, HANDSHAKE_SECONDS, self.close)
         line.watch(self._handle, read=True, write=False)
 
     # Sending
@@ -216,7 +216,7 @@ class Connection:
             else:
                 self._watch_partial_frame()
 
-        self._partial_timer = self._loop.after(PARTIAL_FRAME_SECONDS, late)
+        self._partial_timer = Patience(self._loop, PARTIAL_FRAME_SECONDS, late)
 
     def _take(self, kind: int, payload: bytes) -> None:
         if self.state in (BUSY, TUNNEL):

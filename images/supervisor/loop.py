@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 BROKEN = select.EPOLLHUP | select.EPOLLERR
+PATIENCE_STEPS = 5
 
 
 class Timer:
@@ -29,6 +30,34 @@ class Timer:
 
     def __lt__(self, other: Timer) -> bool:
         return self.due < other.due
+
+
+class Patience:
+    """A limit on the host's time. What we did not run, for want of a processor or in a pause, does not count."""
+
+    __slots__ = ("_loop", "_step", "_left", "_callback", "_timer")
+
+    def __init__(self, loop: Loop, seconds: float, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._step = seconds / PATIENCE_STEPS
+        self._left = PATIENCE_STEPS
+        self._callback = callback
+        self._timer = self._wait()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _wait(self) -> Timer:
+        due = monotonic() + self._step
+        return self._loop.after(self._step, lambda: self._tick(due))
+
+    def _tick(self, due: float) -> None:
+        if monotonic() - due <= self._step:
+            self._left -= 1
+        if self._left == 0:
+            self._callback()
+        else:
+            self._timer = self._wait()
 
 
 class Loop:

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Names one process of one boot: a pid alone may be reused. */
 export interface ProcessIdentity {
@@ -24,4 +24,16 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
 export function isAlive(identity: ProcessIdentity): boolean {
   const now = identifyProcess(identity.pid);
   return now !== undefined && now.startTicks === identity.startTicks && now.bootId === identity.bootId;
+}
+
+/** Whether a thread of the process waits for a processor or the disk, or works, at this moment (state R or D, proc(5)): it is slow, not stuck. */
+export function isHeldUp(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8");
+      return /^[RD]$/.test(stat.charAt(stat.lastIndexOf(")") + 2));
+    });
+  } catch {
+    return false;
+  }
 }

@@ -1,8 +1,16 @@
 import { PaddockError } from "../errors/error.ts";
+import type { PatientTimer } from "../lib/patient-timer.ts";
 import type { RunOptions } from "./process.ts";
 
-/** After its deadline or cancel a call has this long until its whole sandbox is killed. */
-const GRACE_MS = 1000;
+export interface CallGuardParts {
+  /** Asks the supervisor to end the call. */
+  readonly cancel: () => void;
+  readonly kill: (why: PaddockError) => void;
+  /** After its deadline or cancel a call has this long until its whole sandbox is killed. */
+  readonly graceMs: number;
+  /** Makes a limit on the supervisor's time. */
+  readonly limit: (limitMs: number, expire: () => void) => PatientTimer;
+}
 
 /**
  * Holds a call to its deadline from outside: asks the supervisor first, kills the sandbox when that did not help. While the sandbox is
@@ -10,63 +18,79 @@ const GRACE_MS = 1000;
  */
 export class CallGuard implements Disposable {
   readonly #options: RunOptions;
-  readonly #cancel: () => void;
-  readonly #kill: (why: PaddockError) => void;
-  /** When the sandbox is killed (monotonic ms), and why. */
-  #due: { readonly at: number; readonly why: string } | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #parts: CallGuardParts;
+  readonly #deadlineAt: number | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  /** What the grace follows on, once it runs. */
+  #reason: "deadline" | "cancel" | undefined;
+  #grace: PatientTimer | undefined;
   #suspended = false;
   readonly #onAbort = (): void => this.#abort();
   deadlinePassed = false;
   cancelled = false;
   killed = false;
 
-  constructor(options: RunOptions, cancel: () => void, kill: (why: PaddockError) => void) {
+  constructor(options: RunOptions, parts: CallGuardParts) {
     this.#options = options;
-    this.#cancel = cancel;
-    this.#kill = kill;
-    if (options.deadlineMs !== undefined) this.#killAfter(options.deadlineMs + GRACE_MS, "deadline");
+    this.#parts = parts;
+    if (options.deadlineMs !== undefined) this.#deadlineAt = performance.now() + options.deadlineMs;
+    this.#start();
     if (options.signal?.aborted) this.#abort();
     else options.signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
   async killSandbox(why: string): Promise<void> {
     this.killed = true;
-    this.#kill(new PaddockError("sandbox_lost", `the sandbox was killed: ${why}`));
+    this.#parts.kill(new PaddockError("sandbox_lost", `the sandbox was killed: ${why}`));
   }
 
   suspend(): void {
     this.#suspended = true;
-    clearTimeout(this.#timer);
+    this.#stop();
   }
 
   resume(): void {
     if (!this.#suspended) return;
     this.#suspended = false;
-    if (this.#due) this.#killAfter(Math.max(GRACE_MS, this.#due.at - performance.now()), this.#due.why);
+    this.#start();
   }
 
   #abort(): void {
     if (this.cancelled) return;
     this.cancelled = true;
-    this.#cancel();
-    const left = (this.#due?.at ?? Number.POSITIVE_INFINITY) - performance.now();
-    if (left > GRACE_MS) this.#killAfter(GRACE_MS, "cancel");
+    this.#parts.cancel();
+    this.#reason ??= "cancel";
+    this.#start();
   }
 
-  #killAfter(ms: number, why: string): void {
-    this.#due = { at: performance.now() + ms, why };
-    clearTimeout(this.#timer);
-    if (!this.#suspended) this.#timer = setTimeout(() => this.#expire(why), ms);
+  /** Runs what is next: the time to the deadline, or the grace. */
+  #start(): void {
+    if (this.#suspended || this.#grace !== undefined) return;
+    clearTimeout(this.#deadline);
+    const reason = this.#reason;
+    if (reason !== undefined) this.#grace = this.#parts.limit(this.#parts.graceMs, () => this.#expire(reason));
+    else if (this.#deadlineAt !== undefined) {
+      const leftMs = Math.max(0, this.#deadlineAt - performance.now());
+      this.#deadline = setTimeout(() => {
+        this.#reason = "deadline";
+        this.#start();
+      }, leftMs);
+    }
   }
 
-  #expire(why: string): void {
-    if (why === "deadline") this.deadlinePassed = true;
-    void this.killSandbox(`the call still lived ${GRACE_MS} ms after its ${why}`);
+  #stop(): void {
+    clearTimeout(this.#deadline);
+    this.#grace?.[Symbol.dispose]();
+    this.#grace = undefined;
+  }
+
+  #expire(reason: "deadline" | "cancel"): void {
+    if (reason === "deadline") this.deadlinePassed = true;
+    void this.killSandbox(`the call still lived ${this.#parts.graceMs} ms after its ${reason}`);
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
+    this.#stop();
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
   }
 }

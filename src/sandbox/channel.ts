@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
+import { PatientTimer } from "../lib/patient-timer.ts";
 import { Connection } from "./connection.ts";
 import { readControl } from "./control.ts";
 import { breach, FRAME } from "./frames.ts";
@@ -17,6 +18,7 @@ const HANDSHAKE_MS = 1000;
 const STRIKES = 10;
 const STRIKE_WINDOW_MS = 10_000;
 const PARTIAL_FRAME_MS = 10_000;
+const PARTIAL_CHECK_MS = 2000;
 
 const Proof = z.strictObject({
   op: z.literal("proof"),
@@ -50,11 +52,13 @@ export class Channel implements AsyncDisposable {
   #broken = false;
   /** The sandbox stands still, so nothing of it can be late. */
   #suspended = false;
+  #isHeldUp: () => boolean = () => false;
+  #checkedAt = performance.now();
 
   private constructor(key: string, events: ChannelEvents) {
     this.#key = Buffer.from(key, "hex");
     this.#events = events;
-    this.#partialCheck = setInterval(() => this.#checkPartialFrames(), 2000);
+    this.#partialCheck = setInterval(() => this.#checkPartialFrames(), PARTIAL_CHECK_MS);
     this.#partialCheck.unref();
   }
 
@@ -110,24 +114,32 @@ export class Channel implements AsyncDisposable {
     for (const connection of this.#all) connection.forgetPartial();
   }
 
+  /** What tells that the supervisor is slow for reasons of the machine. */
+  watchBy(isHeldUp: () => boolean): void {
+    this.#isHeldUp = isHeldUp;
+  }
+
+  /** A limit on the supervisor's time. */
+  limit(limitMs: number, expire: () => void): PatientTimer {
+    return new PatientTimer(limitMs, () => this.#suspended || this.#isHeldUp(), expire);
+  }
+
   /** An idle connection; waits for one at most `timeoutMs`, then `supervisor_lost`. */
   async take(timeoutMs: number): Promise<Connection> {
     for (;;) {
-      const connection = this.#idle.shift();
-      if (connection === undefined) break;
+      const connection = this.#idle.shift() ?? (await this.#awaitConnection(timeoutMs));
       if (!connection.closed) return connection;
     }
+  }
+
+  async #awaitConnection(timeoutMs: number): Promise<Connection> {
     const { promise, resolve, reject } = Promise.withResolvers<Connection>();
-    const timer = setTimeout(() => {
+    using _ = this.limit(timeoutMs, () => {
       this.#waiters.splice(this.#waiters.indexOf(resolve), 1);
       reject(new PaddockError("supervisor_lost", `the supervisor offered no connection for ${timeoutMs} ms`));
-    }, timeoutMs);
+    });
     this.#waiters.push(resolve);
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-    }
+    return await promise;
   }
 
   /** Gives a connection back after a call. */
@@ -176,7 +188,7 @@ export class Channel implements AsyncDisposable {
     const settle = (): boolean => {
       if (settled) return false;
       settled = true;
-      clearInterval(timer);
+      timer[Symbol.dispose]();
       this.#handshakes -= 1;
       return true;
     };
@@ -185,7 +197,7 @@ export class Channel implements AsyncDisposable {
       connection.destroy();
       this.#strike(why);
     };
-    const timer = setInterval(() => this.#suspended || fail("no proof in time"), HANDSHAKE_MS);
+    const timer = this.limit(HANDSHAKE_MS, () => fail("no proof in time"));
     const connection: Connection = new Connection(
       socket,
       {
@@ -241,10 +253,15 @@ export class Channel implements AsyncDisposable {
     this.#events.breach(error);
   }
 
+  /** A check that comes late, or while the supervisor is held up, gives every incomplete frame its time again. */
   #checkPartialFrames(): void {
-    if (this.#suspended) return;
-    const oldest = performance.now() - PARTIAL_FRAME_MS;
-    for (const part of [...this.#all, ...(this.#mux ? [this.#mux] : [])])
-      if ((part.partialSince ?? oldest) < oldest) this.#break(breach("a frame stayed incomplete for 10 s"));
+    const now = performance.now();
+    const wasLate = now - this.#checkedAt > 2 * PARTIAL_CHECK_MS;
+    this.#checkedAt = now;
+    const parts = [...this.#all, ...(this.#mux ? [this.#mux] : [])];
+    const late = parts.filter(({ partialSince }) => (partialSince ?? now) < now - PARTIAL_FRAME_MS);
+    if (late.length === 0 || this.#suspended) return;
+    if (wasLate || this.#isHeldUp()) for (const part of late) part.forgetPartial();
+    else this.#break(breach("a frame stayed incomplete for 10 s"));
   }
 }

@@ -46,8 +46,10 @@ export class Connection {
     if (this.#partialSince !== undefined) this.#partialSince = performance.now();
   }
 
+  /** A sink of a connection that is closed already is told so at once. */
   setSink(sink: FrameSink): void {
     this.#sink = sink;
+    if (this.#closed) sink.closed(undefined);
   }
 
   sendControl(message: object): void {

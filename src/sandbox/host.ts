@@ -26,6 +26,8 @@ export interface SandboxHost {
   usage(): UsageSample;
   /** Sets the memory peak back to the present use, where the kernel can. Returns false where it cannot. */
   resetPeak(): boolean;
+  /** Whether the machine holds the supervisor up at this moment: then it is slow, not silent. Absent where the host cannot see it. */
+  isHeldUp?(): boolean;
   /** Resolves once nothing of the sandbox lives any more (cgroup empty, or its pid namespace gone). Never rejects. */
   readonly ended: Promise<SandboxEnd>;
   /** The supervisor's standard input and output, where the sandbox cannot dial a socket (docs/protocol.md, over one stream). */

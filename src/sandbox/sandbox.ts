@@ -24,8 +24,8 @@ import {
   type RunResult,
 } from "./process.ts";
 import { SilenceWatch } from "./silence-watch.ts";
+import { SUPERVISOR_TIMES, type SupervisorTimes } from "./times.ts";
 
-const TAKE_MS = 3000;
 const DEFAULT_LIVE_BYTES = 8 * 1024 * 1024;
 
 /** An interpreter the supervisor keeps warm. */
@@ -49,6 +49,7 @@ export interface SandboxParts {
   readonly id: SandboxId;
   readonly channel: Channel;
   readonly host: SandboxHost;
+  readonly times?: SupervisorTimes;
   /** Runs once at the end of `close`: what the maker of the parts has to remove. */
   readonly afterClose?: () => void;
 }
@@ -63,6 +64,7 @@ export class Sandbox implements AsyncDisposable {
   /** Resolves with the reason once the sandbox is gone. Never rejects. */
   readonly ended: Promise<SandboxEnd>;
   readonly #channel: Channel;
+  readonly #times: SupervisorTimes;
   readonly #afterClose: (() => void) | undefined;
   #end: PaddockError | undefined;
   readonly #silence: SilenceWatch;
@@ -77,8 +79,10 @@ export class Sandbox implements AsyncDisposable {
     this.host = parts.host;
     this.settings = settings;
     this.#channel = parts.channel;
+    this.#times = parts.times ?? SUPERVISOR_TIMES;
     this.#afterClose = parts.afterClose;
-    this.#silence = new SilenceWatch(parts.channel, (error) => void this.kill(error));
+    parts.channel.watchBy(() => parts.host.isHeldUp?.() ?? false);
+    this.#silence = new SilenceWatch(parts.channel, this.#times, (error) => void this.kill(error));
     const request = this.request.bind(this);
     this.files = new SandboxFiles(request);
     this.contexts = new SandboxContexts(request);
@@ -168,7 +172,7 @@ export class Sandbox implements AsyncDisposable {
   async connect(port: number): Promise<Duplex> {
     await this.#pause?.promise;
     this.#assertLive();
-    return await openPort(this.#channel, port, TAKE_MS);
+    return await openPort(this.#channel, port, this.#times.takeMs);
   }
 
   /**
@@ -249,7 +253,7 @@ export class Sandbox implements AsyncDisposable {
     schema: Done,
     sinks: CallSinks = {},
     callId: ToolCallId = makeToolCallId(),
-    takeMs: number = TAKE_MS,
+    takeMs: number = this.#times.takeMs,
   ): Promise<Call<Done>> {
     await this.#pause?.promise;
     this.#assertLive();
@@ -271,11 +275,12 @@ export class Sandbox implements AsyncDisposable {
     collector: RunCollector,
     options: RunOptions,
   ): Promise<RunResult<Report>> {
-    const guard = new CallGuard(
-      options,
-      () => this.#cancel(call),
-      (why) => void this.kill(why),
-    );
+    const guard = new CallGuard(options, {
+      cancel: () => this.#cancel(call),
+      kill: (why) => void this.kill(why),
+      graceMs: this.#times.graceMs,
+      limit: (limitMs, expire) => this.#channel.limit(limitMs, expire),
+    });
     this.#guards.add(guard);
     if (this.#pause) guard.suspend();
     let report: Report | undefined;

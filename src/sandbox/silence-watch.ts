@@ -1,28 +1,30 @@
 import { PaddockError } from "../errors/error.ts";
+import type { PatientTimer } from "../lib/patient-timer.ts";
 import { Call } from "./call.ts";
 import type { Channel } from "./channel.ts";
 import { DONE } from "./messages.ts";
+import type { SupervisorTimes } from "./times.ts";
 
-const PING_EVERY_MS = 1000;
-const SILENCE_MS = 3000;
-
-/** While calls run the supervisor must answer a ping within 3 s. A sandbox that is paused owes no answer. */
+/** While calls run the supervisor must answer a ping in time. A sandbox that is paused owes no answer, and one that the machine holds up has more time. */
 export class SilenceWatch implements Disposable {
   readonly #channel: Channel;
+  readonly #times: SupervisorTimes;
   readonly #silent: (error: PaddockError) => void;
-  readonly #waiting = new Set<NodeJS.Timeout>();
+  /** Runs while a ping has no answer. */
+  #limit: PatientTimer | undefined;
   #active = 0;
   #interval: NodeJS.Timeout | undefined;
   #suspended = false;
 
-  constructor(channel: Channel, silent: (error: PaddockError) => void) {
+  constructor(channel: Channel, times: SupervisorTimes, silent: (error: PaddockError) => void) {
     this.#channel = channel;
+    this.#times = times;
     this.#silent = silent;
   }
 
   watchDuring(done: Promise<unknown>): void {
     this.#active += 1;
-    this.#interval ??= setInterval(() => this.#ping(), PING_EVERY_MS);
+    this.#interval ??= setInterval(() => this.#ping(), this.#times.pingEveryMs);
     const leave = (): void => {
       this.#active -= 1;
       if (this.#active > 0) return;
@@ -34,8 +36,7 @@ export class SilenceWatch implements Disposable {
 
   suspend(): void {
     this.#suspended = true;
-    for (const timer of this.#waiting) clearTimeout(timer);
-    this.#waiting.clear();
+    this.#answered();
   }
 
   resume(): void {
@@ -48,20 +49,24 @@ export class SilenceWatch implements Disposable {
   }
 
   #ping(): void {
-    if (this.#suspended) return;
-    const timer = setTimeout(() => {
-      this.#waiting.delete(timer);
-      this.#silent(new PaddockError("supervisor_lost", `the supervisor was silent for ${SILENCE_MS / 1000} s`));
-    }, SILENCE_MS);
-    this.#waiting.add(timer);
+    if (this.#suspended || this.#limit !== undefined) return;
+    const { silenceMs } = this.#times;
+    const limit = this.#channel.limit(silenceMs, () =>
+      this.#silent(new PaddockError("supervisor_lost", `the supervisor was silent for ${silenceMs / 1000} s`)),
+    );
+    this.#limit = limit;
     const answered = (): void => {
-      clearTimeout(timer);
-      this.#waiting.delete(timer);
+      if (this.#limit === limit) this.#answered();
     };
-    this.#channel.take(SILENCE_MS).then(
+    this.#channel.take(silenceMs).then(
       (connection) =>
         new Call(this.#channel, connection, { op: "ping" }, DONE.empty, {}, "ping").done.then(answered, answered),
       () => undefined,
     );
+  }
+
+  #answered(): void {
+    this.#limit?.[Symbol.dispose]();
+    this.#limit = undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
-import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttpServer, type ServerResponse } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -110,11 +110,9 @@ test.for([210_000, 230_000, 250_000, 270_000])(
   "relay - a guest that reads late gets the whole answer of %i bytes",
   async (bytes) => {
     const { promise: answered, resolve: noteAnswer } = Promise.withResolvers<void>();
-    const server = createHttpServer(async (_request, response) => {
+    const server = createHttpServer((_request, response) => {
       response.setHeader("content-length", bytes);
-      // In small pieces, so that the last ones wait in the tunnel when the answer is through.
-      for (let left = bytes; left > 0; left -= 2000, await nextTurn()) response.write(Buffer.alloc(2000));
-      response.end(noteAnswer);
+      void writeInPieces(response, bytes).then(noteAnswer);
     });
     const port = await startServer(server);
     const proxy = await startLocalProxy(port, { lingerMs: 30 });
@@ -129,6 +127,12 @@ test.for([210_000, 230_000, 250_000, 270_000])(
     expect(await received).toEqual({ hasEnd: true, bytes });
   },
 );
+
+/** So that the last ones wait in the tunnel when the answer is through. */
+async function writeInPieces(response: ServerResponse, bytes: number): Promise<void> {
+  for (let left = bytes; left > 0; left -= 2000, await nextTurn()) response.write(Buffer.alloc(2000));
+  response.end();
+}
 
 /** Bytes of the answer's body. */
 async function readFrames(guest: Socket): Promise<{ readonly bytes: number; readonly hasEnd: boolean }> {

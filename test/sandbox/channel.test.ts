@@ -176,3 +176,23 @@ test("channel - a relay dial becomes a tunnel with half-close, attributed to its
   expect((await peer.next()).payload.toString()).toBe("bye");
   expect((await peer.next()).type).toBe(FRAME.end);
 });
+
+test("channel - a connection that closes as soon as it is there is not handed out", async () => {
+  const taken = channel.take(3000);
+  const first = new Peer();
+  await first.prove(KEY, "call");
+  first.socket.destroy();
+  const second = new Peer();
+  await second.prove(KEY, "call");
+  expect(await taken.then(({ closed }) => closed)).toBe(false);
+});
+
+test("channel - a call on a connection that has closed meanwhile is lost at once", async () => {
+  const peer = new Peer();
+  await peer.prove(KEY, "call");
+  const connection = await channel.take(3000);
+  connection.destroy();
+  await expect(new Call(channel, connection, { op: "ping" }, DONE.empty, {}, "c").done).rejects.toMatchObject({
+    code: "supervisor_lost",
+  });
+});

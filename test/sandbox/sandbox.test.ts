@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openSupervised, type Supervised, TRANSPORTS } from "./supervised.ts";
 
@@ -126,31 +127,58 @@ describe.each(TRANSPORTS)("a sandbox over %s", (transport) => {
     expect((await box.sandbox.runProcess({ argv: ["/usr/bin/true"] })).report?.exit_code).toBe(0);
   });
 
-  test("sandbox - a pause longer than any patience kills nothing, and calls begun meanwhile wait", async () => {
-    const running = await box.sandbox.startProcess({
-      argv: ["/bin/sh", "-c", "sleep 0.2; echo on"],
-      deadlineMs: 60_000,
+  describe("with little patience", () => {
+    let hasty: Supervised;
+    beforeEach(async () => {
+      hasty = await openSupervised(transport, { pingEveryMs: 20, silenceMs: 100, takeMs: 100, graceMs: 200 });
     });
-    const late = await box.sandbox.startProcess({ argv: ["/bin/sleep", "100"], deadlineMs: 1000 });
-    await box.sandbox.pause();
-    let answered = false;
-    const asked = box.sandbox.runProcess({ argv: ["/usr/bin/true"] }).then((result) => {
-      answered = true;
-      return result;
+    afterEach(async () => {
+      await hasty[Symbol.asyncDispose]();
     });
-    await new Promise((resolve) => setTimeout(resolve, 5000));
-    expect(answered).toBe(false);
-    expect(box.sandbox.end).toBeUndefined();
-    await box.sandbox.resume();
-    expect(await asked).toMatchObject({ ended: "exit", report: { exit_code: 0 } });
-    expect((await running.done).stdout.text).toBe("on\n");
-    expect(await late.done).toMatchObject({ ended: "deadline", sandboxKilled: false });
-  });
 
-  test("sandbox - a supervisor that stands still without a pause is lost", async () => {
-    const running = await box.sandbox.startProcess({ argv: ["/bin/sleep", "100"] });
-    await box.host.pause();
-    expect(await running.done).toMatchObject({ ended: "lost", error: { code: "supervisor_lost" } });
+    test("sandbox - a pause longer than any patience kills nothing, and calls begun meanwhile wait", async () => {
+      const { sandbox } = hasty;
+      const running = await sandbox.startProcess({ argv: ["/bin/sh", "-c", "sleep 0.2; echo on"], deadlineMs: 60_000 });
+      const late = await sandbox.startProcess({ argv: ["/bin/sleep", "100"], deadlineMs: 500 });
+      await sandbox.pause();
+      let answered = false;
+      const asked = sandbox.runProcess({ argv: ["/usr/bin/true"] }).then((result) => {
+        answered = true;
+        return result;
+      });
+      await sleep(1000);
+      expect(answered).toBe(false);
+      expect(sandbox.end).toBeUndefined();
+      await sandbox.resume();
+      expect(await asked).toMatchObject({ ended: "exit", report: { exit_code: 0 } });
+      expect((await running.done).stdout.text).toBe("on\n");
+      expect(await late.done).toMatchObject({ ended: "deadline" });
+    });
+
+    test("sandbox - a supervisor that stands still without a pause is lost", async () => {
+      const running = await hasty.sandbox.startProcess({ argv: ["/bin/sleep", "100"] });
+      await hasty.host.pause();
+      expect(await running.done).toMatchObject({ ended: "lost", error: { code: "supervisor_lost" } });
+    });
+
+    test("sandbox - a supervisor that the machine holds up is not, and a call beyond its deadline has its grace", async () => {
+      const { sandbox, host } = hasty;
+      const running = await sandbox.startProcess({ argv: ["/bin/sleep", "100"], deadlineMs: 50 });
+      host.heldUp = true;
+      await host.pause();
+      await sleep(300);
+      await host.resume();
+      host.heldUp = false;
+      expect(await running.done).toMatchObject({ ended: "deadline", sandboxKilled: false });
+      expect(sandbox.end).toBeUndefined();
+    });
+
+    test("sandbox - a machine that holds it up without end does not keep it for ever", async () => {
+      const running = await hasty.sandbox.startProcess({ argv: ["/bin/sleep", "100"] });
+      hasty.host.heldUp = true;
+      await hasty.host.pause();
+      expect(await running.done).toMatchObject({ ended: "lost", error: { code: "supervisor_lost" } });
+    });
   });
 
   test("sandbox - the supervisor's sudden death ends its calls with the reason", async () => {

@@ -10,6 +10,7 @@ import { makeSandboxId } from "../../src/model/ids.ts";
 import { Channel } from "../../src/sandbox/channel.ts";
 import type { SandboxEnd, SandboxHost } from "../../src/sandbox/host.ts";
 import { Sandbox, type SandboxSettings } from "../../src/sandbox/sandbox.ts";
+import { SUPERVISOR_TIMES, type SupervisorTimes } from "../../src/sandbox/times.ts";
 import type { Tunnel } from "../../src/sandbox/tunnel.ts";
 
 export type Transport = "socket" | "stdio";
@@ -82,6 +83,8 @@ export class ProcessHost implements SandboxHost {
   } as const;
   readonly ended: Promise<SandboxEnd>;
   readonly stdio?: Duplex;
+  /** What the machine is said to do to the supervisor. */
+  heldUp = false;
   readonly #child: ChildProcess;
 
   constructor(child: ChildProcess) {
@@ -96,6 +99,10 @@ export class ProcessHost implements SandboxHost {
 
   resetPeak(): boolean {
     return false;
+  }
+
+  isHeldUp(): boolean {
+    return this.heldUp;
   }
 
   async pause(): Promise<void> {
@@ -148,7 +155,7 @@ export interface Supervised extends AsyncDisposable {
 }
 
 /** A sandbox handle over a real supervisor, by either way. */
-export async function openSupervised(transport: Transport): Promise<Supervised> {
+export async function openSupervised(transport: Transport, times: Partial<SupervisorTimes> = {}): Promise<Supervised> {
   const box = makeBox();
   const relays: Supervised["relays"] = [];
   const breaches: Error[] = [];
@@ -163,7 +170,7 @@ export async function openSupervised(transport: Transport): Promise<Supervised> 
   const host = new ProcessHost(startSupervisor(box, transport));
   const channel = listening ?? Channel.over(host.stdio as Duplex, box.key, events);
   const afterClose = (): void => rmSync(box.folder, { recursive: true, force: true });
-  const parts = { id: makeSandboxId(), channel, host, afterClose };
+  const parts = { id: makeSandboxId(), channel, host, afterClose, times: { ...SUPERVISOR_TIMES, ...times } };
   const sandbox = await Sandbox.open(parts, SETTINGS, AbortSignal.timeout(20_000));
   return { sandbox, host, channel, relays, breaches, [Symbol.asyncDispose]: () => sandbox.close() };
 }

@@ -70,7 +70,8 @@ export class BubblewrapDriver implements Driver {
     signal.addEventListener("abort", abandon, { once: true });
     this.#live.set(spec.id, sandbox);
     try {
-      await whileInUse(() => launcher.request("create", { plan }), signal);
+      const { pid } = await whileInUse(() => launcher.request("create", { plan }), signal);
+      sandbox.started(Number(pid));
     } catch (error) {
       if (this.#live.get(spec.id) === sandbox) this.#live.delete(spec.id);
       throw signal.aborted ? makeAbortError(spec.id, signal.reason) : toPaddockError(error);

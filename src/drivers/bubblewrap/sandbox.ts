@@ -1,3 +1,4 @@
+import { isHeldUp } from "../../lib/process-identity.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import type { DriverSandbox, SandboxEnd, UsageSample } from "../driver.ts";
 import type { UsageReader } from "../host/cgroup-usage.ts";
@@ -16,6 +17,8 @@ export class BubblewrapSandbox implements DriverSandbox {
   readonly #usage: UsageReader;
   readonly #control: SandboxControl;
   readonly #end: (end: SandboxEnd) => void;
+  /** The supervisor's, on the host. */
+  #pid: number | undefined;
   #killDetail: string | undefined;
   #destroyed: Promise<void> | undefined;
 
@@ -31,6 +34,10 @@ export class BubblewrapSandbox implements DriverSandbox {
 
   usage(): UsageSample {
     return this.#usage.read();
+  }
+
+  isHeldUp(): boolean {
+    return this.#pid !== undefined && isHeldUp(this.#pid);
   }
 
   resetPeak(): boolean {
@@ -50,8 +57,14 @@ export class BubblewrapSandbox implements DriverSandbox {
     return this.#destroyed;
   }
 
+  /** The driver calls this when the launcher has said which process the supervisor is. */
+  started(pid: number): void {
+    this.#pid = pid;
+  }
+
   /** The driver calls this once nothing of the sandbox lives. */
   finish(detail: string): void {
+    this.#pid = undefined;
     this.#usage.read();
     this.#end(
       this.#killDetail === undefined ? { kind: "exited", detail } : { kind: "killed", detail: this.#killDetail },

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { toPaddockError } from "../../errors/error.ts";
 import { raceSignal } from "../../lib/deadline.ts";
 import { parseUntrustedJson } from "../../lib/json.ts";
-import { isAlive } from "../../lib/process-identity.ts";
+import { isAlive, isHeldUp } from "../../lib/process-identity.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import type { DriverSandbox, SandboxEnd, UsageSample } from "../driver.ts";
 import type { ContainerStdio } from "./demux.ts";
@@ -73,6 +73,12 @@ export class DockerSandbox implements DriverSandbox {
   usage(): UsageSample {
     const sample = this.#parts.evidence?.usage.read() ?? this.#remote;
     return this.#oomKilled && (sample.oomKills ?? 0) === 0 ? { ...sample, oomKills: 1 } : sample;
+  }
+
+  /** Of gVisor's kernel any thread may be the one that is held up. */
+  isHeldUp(): boolean {
+    const { evidence } = this.#parts;
+    return evidence !== undefined && isHeldUp(evidence.process.pid);
   }
 
   resetPeak(): boolean {
