@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +6,7 @@ import { expect, test } from "vitest";
 import type { ProbeFinding } from "../../../src/drivers/driver.ts";
 import type { Isolation } from "../../../src/model/isolation.ts";
 import { lacks } from "../../support/needs.ts";
+import { runAsUser } from "../../support/ordinary-user.ts";
 import { isRoot, NOTHING_LEFT } from "./harness.ts";
 
 const OWNER = fileURLToPath(new URL("./unprivileged-owner.ts", import.meta.url));
@@ -33,12 +33,10 @@ test.skipIf(lacks(isRoot, "root"))(
   () => {
     const root = mkdtempSync(join(tmpdir(), "paddock-user-"));
     chmodSync(root, 0o755);
-    mkdirSync(join(root, "home"));
+    for (const name of ["home", "clone"]) mkdirSync(join(root, name));
     chownSync(join(root, "home"), SOMEBODY, SOMEBODY);
-    const identity = ["--reuid", String(SOMEBODY), "--regid", String(SOMEBODY), "--clear-groups"];
     try {
-      const command = [...identity, process.execPath, OWNER, join(root, "home")];
-      const seen = JSON.parse(execFileSync("setpriv", command, { encoding: "utf8", env: {} })) as Seen;
+      const seen = runAsUser(SOMEBODY, join(root, "clone"), OWNER, join(root, "home")) as Seen;
       expect(seen.findings.filter(({ status }) => status === "failed")).toEqual([]);
       const warnings = seen.findings.filter(({ status }) => status === "warning").map(({ name }) => name);
       expect(warnings).toEqual(expect.arrayContaining(["uids", "limits", "workspace images"]));

@@ -1,10 +1,10 @@
-import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { lacks } from "../../support/needs.ts";
+import { runAsUser } from "../../support/ordinary-user.ts";
 import { isRoot, NOTHING_LEFT } from "../bubblewrap/harness.ts";
 
 const PROGRAM = fileURLToPath(new URL("./holder-user.ts", import.meta.url));
@@ -14,12 +14,10 @@ const SOMEBODY = 61_235;
 test.skipIf(lacks(isRoot, "root"))("an ordinary user holds sandboxes under its own uid, in folders", () => {
   const root = mkdtempSync(join(tmpdir(), "paddock-user-"));
   chmodSync(root, 0o755);
-  mkdirSync(join(root, "home"));
+  for (const name of ["home", "clone"]) mkdirSync(join(root, name));
   chownSync(join(root, "home"), SOMEBODY, SOMEBODY);
-  const identity = ["--reuid", String(SOMEBODY), "--regid", String(SOMEBODY), "--clear-groups"];
   try {
-    const command = [...identity, process.execPath, PROGRAM, join(root, "home")];
-    const seen = JSON.parse(execFileSync("setpriv", command, { encoding: "utf8", env: {} })) as Record<string, unknown>;
+    const seen = runAsUser(SOMEBODY, join(root, "clone"), PROGRAM, join(root, "home")) as Record<string, unknown>;
     const held = { uid: SOMEBODY, gid: SOMEBODY, distinctUid: false, workspace: { kind: "folder", mode: "polled" } };
     expect(seen["first"]).toMatchObject({ ...held, generation: 1 });
     expect(seen["again"]).toMatchObject({ ...held, generation: 2 });
