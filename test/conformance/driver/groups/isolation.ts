@@ -79,7 +79,7 @@ for name in ["/etc/shadow", "/proc/kcore", "/proc/kallsyms", "/proc/keys", "/pro
         with open(name, "rb") as file:
             if file.read(1).strip(b"\\0"): found.append(name)
     except OSError: pass
-for name in ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/kernel/modprobe", "/proc/self/oom_score_adj" if False else "/proc/sys/vm/drop_caches"]:
+for name in ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/kernel/modprobe", "/proc/sys/vm/drop_caches"]:
     try: open(name, "w").write("x"); wrote.append(name)
     except OSError: pass
 result = {"text": text, "pids": sorted(int(p) for p in os.listdir("/proc") if p.isdigit()), "open": found, "wrote": wrote}`);
@@ -87,7 +87,8 @@ result = {"text": text, "pids": sorted(int(p) for p in os.listdir("/proc") if p.
     expect(facts.wrote).toEqual([]);
     expect(facts.pids[0]).toBe(1);
     expect(facts.pids.length).toBeLessThan(10);
-    expect(facts.text).not.toContain(readText("/etc/hostname").trim() || "\0");
+    // As a word: a short name may stand in an id by chance.
+    expect(facts.text.split(/[^\w.-]+/)).not.toContain(readText("/etc/hostname").trim() || "\0");
     expect(facts.text).not.toContain(bed.specs.get(guest.id)?.key);
   });
 
