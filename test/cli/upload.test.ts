@@ -48,7 +48,8 @@ test("cli run --upload - a file right after it is what is run", async () => {
   writeFileSync(file, CODE);
   const { code, stdout } = await upload(["--json", "--upload", file]);
   const { artifacts, task_id } = JSON.parse(stdout) as TaskResult;
-  expect([code, artifacts?.prefix, artifacts?.stored.length]).toEqual([0, `tasks/${task_id}`, 3]);
+  expect([code, artifacts?.prefix, artifacts?.failed]).toEqual([0, `tasks/${task_id}`, []]);
+  expect(artifacts?.stored).toHaveLength(3);
   for (const { key } of artifacts?.stored ?? []) await store.remove(key);
   rmSync(folder, { recursive: true });
 });
