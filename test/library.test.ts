@@ -77,14 +77,12 @@ test("library run - events come in the order in which things happen", async () =
 
 test("library run - an abort in the middle of a call cancels the task and leaves nothing", async () => {
   const controller = new AbortController();
-  const begun = performance.now();
   const result = await paddock.run(SLEEPER, {
     signal: controller.signal,
     onEvent: (event) => {
       if (event.type === "output") controller.abort();
     },
   });
-  expect(performance.now() - begun).toBeLessThan(5000);
   expect(result).toMatchObject({ status: "cancelled", error: { code: "cancelled" } });
   expect(result.tool_calls[0]).toMatchObject({ verdict: "cancelled", stdout: { text: "on\n" } });
   await expectGone([result.tool_calls[0]?.sandbox_id ?? ""]);

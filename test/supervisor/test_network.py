@@ -129,6 +129,18 @@ class Relay(Shared):
         with contextlib.suppress(Lost, ConnectionError):
             read_tunnel(link)
 
+    def test_connections_that_an_ended_call_left_make_way_for_those_of_the_next(self) -> None:
+        hang_up = self.start("for _ in range(60):\n s = dial(); s.sendall(b'x'); s.close()")
+        left = [self.host.relays.get(timeout=10) for _ in range(31)]
+        self.assertEqual(hang_up.finish().answer["exit_code"], 0)
+        call = self.start("s = dial(); s.shutdown(1); print(rest(s))")
+        while (link := self.host.relays.get(timeout=10)).call_id != call.id:
+            left.append(link)
+        # The host has ended none of those before it.
+        self.assertGreater(len(left), 31)
+        link.send(END)
+        self.assertEqual(call.finish().answer["exit_code"], 0)
+
     def test_a_steady_stream_has_a_frame_under_way_at_all_times_and_none_is_late(self) -> None:
         content = b"x" * (32 * 1024)
         frame = struct.pack(">IBI", len(content), DATA, 0) + content

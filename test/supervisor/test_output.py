@@ -40,9 +40,7 @@ class Streams(Shared):
         call = self.host.start(PYTHON, "-c", "import time\nfor i in range(5): print(i, flush=True); time.sleep(0.2)")
         for i in range(5):
             call.wait_output(b"%d\n" % i)
-        begun = time.monotonic()
         self.assertEqual(call.finish().answer["exit_code"], 0)
-        self.assertLess(time.monotonic() - begun, 0.5)
 
     def test_output_that_looks_like_frames_is_only_output(self) -> None:
         frame = b"\x00\x00\x00\x0d\x01\x00\x00\x00\x00" + b'{"op":"done"}'

@@ -20,6 +20,8 @@ import type { DockerSandbox } from "./sandbox.ts";
 import { type DockerOptions, openSetup, type Setup } from "./setup.ts";
 import { sweepByLabel } from "./sweep.ts";
 
+const STRAY_GRACE_MS = 10_000;
+
 /** Sandboxes as containers of Docker or Podman, under whatever runtime the engine offers (runc, gVisor's runsc). */
 export class DockerDriver implements Driver {
   readonly name = "docker";
@@ -87,7 +89,7 @@ export class DockerDriver implements Driver {
   async reap(): Promise<ReapReport> {
     const setup = await this.#run();
     const dead = await setup.holder.reap();
-    const swept = await sweepByLabel(setup);
+    const swept = await sweepByLabel({ ...setup, graceMs: this.#options.strayGraceMs ?? STRAY_GRACE_MS });
     return { reaped: [...new Set([...dead.reaped, ...swept.reaped])], failed: [...dead.failed, ...swept.failed] };
   }
 

@@ -21,6 +21,8 @@ export interface DockerOptions {
   readonly retentionBytes?: number;
   /** In place of the process's environment, where engines are named. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Containers and volumes of ours without a record are removed when they are so old. Default: 10 s. */
+  readonly strayGraceMs?: number;
   readonly python?: string;
   /** What runs as pid 1 in place of the supervisor. */
   readonly command?: readonly string[];

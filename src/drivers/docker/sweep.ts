@@ -3,10 +3,9 @@ import type { Holder } from "../host/holder.ts";
 import type { Engine, ListedObject } from "./engine.ts";
 import { LABEL } from "./labels.ts";
 
-/** Younger objects are left alone: an engine whose answer never came may just have made them. */
-const GRACE_MS = 10_000;
-
 interface Sweep {
+  /** Younger objects are left alone: an engine whose answer never came may just have made them. */
+  readonly graceMs: number;
   readonly engine: Engine;
   readonly holder: Holder;
   readonly fleet: string;
@@ -14,14 +13,13 @@ interface Sweep {
 
 async function removeListed(
   listed: readonly ListedObject[],
-  owners: ReadonlySet<string>,
+  isStray: (object: ListedObject) => boolean,
   remove: (id: string) => Promise<boolean>,
 ): Promise<ReapReport> {
   const reaped: string[] = [];
   const failed: { id: string; detail: string }[] = [];
-  for (const { id, labels, createdAt } of listed) {
+  for (const { id, labels } of listed.filter(isStray)) {
     const sandbox = labels[LABEL.sandbox] ?? id;
-    if (owners.has(sandbox) || Date.now() - createdAt < GRACE_MS) continue;
     try {
       if (await remove(id)) reaped.push(sandbox);
     } catch (error) {
@@ -35,12 +33,14 @@ async function removeListed(
  * Removes containers and volumes that carry this data folder's label and belong to no owner record. A record is written before its container
  * is asked for and removed after it is gone, so what lacks one is nobody's. Owners are read after the lists, for the same reason.
  */
-export async function sweepByLabel({ engine, holder, fleet }: Sweep): Promise<ReapReport> {
+export async function sweepByLabel({ engine, holder, fleet, graceMs }: Sweep): Promise<ReapReport> {
   const label = { [LABEL.fleet]: fleet };
   const [containers, volumes] = await Promise.all([engine.listContainers(label), engine.listVolumes(label)]);
   if (containers.length + volumes.length === 0) return { reaped: [], failed: [] };
-  const owners = await holder.listOwners();
-  const first = await removeListed(containers, owners, (id) => engine.removeContainer(id));
-  const second = await removeListed(volumes, owners, (name) => engine.removeVolume(name));
+  const owners: ReadonlySet<string> = await holder.listOwners();
+  const isStray = ({ labels, createdAt }: ListedObject): boolean =>
+    !owners.has(labels[LABEL.sandbox] ?? "") && Date.now() - createdAt >= graceMs;
+  const first = await removeListed(containers, isStray, (id) => engine.removeContainer(id));
+  const second = await removeListed(volumes, isStray, (name) => engine.removeVolume(name));
   return { reaped: [...new Set([...first.reaped, ...second.reaped])], failed: [...first.failed, ...second.failed] };
 }

