@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test: `npm test`. The suites that use a container engine run beside the others, each half with a data folder of its own, for
-# both spend most of their time waiting. With arguments it is `vitest run`: one half after the other, in one data folder.
+# Runs every test: `npm test`. The suites that use a container engine run beside the others, each worker with a data folder of its own, for
+# all of them spend most of their time waiting. At the end it says how long that took, and which files took longest. With arguments it is
+# `vitest run`.
 #
 #     scripts/test.sh [vitest arguments]
 set -uo pipefail
@@ -8,13 +9,22 @@ cd "$(dirname "$0")/.." || exit 1
 bash scripts/setup.sh --test || exit
 PATH=$PWD/node_modules/.bin:$PWD/node_modules/node/bin:$PATH
 
+# run LANE WORKERS PROJECT...
+run() {
+  local lane=$1 workers=$2 projects=()
+  shift 2
+  local project
+  for project in "$@"; do projects+=(--project "$project"); done
+  PADDOCK_TEST_LANE=$lane vitest run --maxWorkers "$workers" --reporter default --reporter json --outputFile.json "$out/$lane.json" "${projects[@]}"
+}
+
 if [ $# -gt 0 ]; then
-  exec vitest run "$@"
+  exec vitest run --no-file-parallelism "$@"
 fi
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-PADDOCK_TEST_LANE=engine vitest run --project engine >"$log" 2>&1 &
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+run engine 1 engine >"$out/engine.log" 2>&1 &
 engine=$!
 stop() {
   kill "$engine" 2>/dev/null
@@ -22,10 +32,11 @@ stop() {
   exit 130
 }
 trap stop INT TERM
-PADDOCK_TEST_LANE=host vitest run --project host
+run host 2 unit host
 host_status=$?
 wait "$engine"
 engine_status=$?
 printf '\nThe suites that use an engine:\n'
-cat "$log"
+cat "$out/engine.log"
+node scripts/slowest.ts "$SECONDS" "$out"/*.json
 [ "$host_status" -eq 0 ] && [ "$engine_status" -eq 0 ]

@@ -5,8 +5,10 @@ import { CrashSite } from "./support/crash.ts";
 import { lacksEngine } from "./support/engine.ts";
 import { ensureImage } from "./support/images.ts";
 import { makeRandom } from "./support/random.ts";
+import { countRounds } from "./support/soak.ts";
 
-const COUNT = Number(process.env["PADDOCK_CRASH_COUNT"] ?? 20);
+/** Random moments, and as many steps where there are more than steps have names. */
+const COUNT = countRounds("PADDOCK_CRASH_COUNT", 3, 100);
 const SEED = Number(process.env["PADDOCK_CRASH_SEED"] ?? Date.now() % 1_000_000);
 const ROUND_MS = 25_000;
 /** Once in so many rounds the launcher dies with its owner. */
@@ -51,23 +53,22 @@ for (const [driver, steps, isMissing] of DRIVERS)
       expect(site.lastLines().slice(before)).toMatchObject([{ line: "lost", code: "task_lost" }]);
     });
 
-    const half = Math.max(Math.ceil(COUNT / 2), steps.length);
-    const rest = Math.max(0, COUNT - half);
+    const stepRounds = Math.max(COUNT, steps.length);
 
-    test(`SIGKILL after each step of create and destroy leaves nothing (${half} rounds)`, {
-      timeout: half * ROUND_MS,
+    test(`SIGKILL after each step of create and destroy leaves nothing (${stepRounds} rounds)`, {
+      timeout: stepRounds * ROUND_MS,
     }, async () => {
       const begun = performance.now();
-      for (let round = 0; round < half; round++) {
+      for (let round = 0; round < stepRounds; round++) {
         const step = steps[round % steps.length] as Step;
         const how = chooseHow(round + Math.floor(round / steps.length), driver);
         await site.startLibrary("step", step, how).died();
         expect([step, how, await site.clear()]).toEqual([step, how, []]);
       }
-      report(driver, "steps", half, begun, site);
+      report(driver, "steps", stepRounds, begun, site);
     });
 
-    test(`SIGKILL at random moments leaves nothing (${rest} rounds, seed ${SEED})`, {
+    test(`SIGKILL at random moments leaves nothing (${COUNT} rounds, seed ${SEED})`, {
       timeout: 30_000 + COUNT * ROUND_MS,
     }, async () => {
       console.log(`PADDOCK_CRASH_SEED=${SEED} PADDOCK_CRASH_COUNT=${COUNT}`);
@@ -75,16 +76,16 @@ for (const [driver, steps, isMissing] of DRIVERS)
       const readyMs = await measureReady(site);
       const begun = performance.now();
       const starts = [() => site.startLibrary("churn"), () => site.startCli(), () => site.startLibrary("work")];
-      for (let round = 0; round < rest; round++) {
+      for (let round = 0; round < COUNT; round++) {
         const victim = starts[round % starts.length]?.();
         await sleep(readyMs * (0.3 + random() * (round % starts.length === 0 ? 2 : 1)));
         await victim?.kill();
         expect([round, await site.clear()]).toEqual([round, []]);
       }
-      report(driver, "random moments", rest, begun, site);
+      report(driver, "random moments", COUNT, begun, site);
       const ends = new Set(site.lastLines().map(({ line }) => line));
       expect([...ends].filter((line) => line !== "lost" && line !== "end")).toEqual([]);
-      expect(site.ids.size).toBeGreaterThan(COUNT / 2);
+      expect(site.ids.size).toBeGreaterThan(stepRounds / 2);
     });
   });
 

@@ -7,14 +7,14 @@ import { listEngineState } from "../support/engine-state.ts";
 import { openTestApp, testHome } from "../support/home.ts";
 import { ensureImage } from "../support/images.ts";
 import { expectSoonEmpty } from "../support/remains.ts";
+import { countRounds } from "../support/soak.ts";
 
-const IS_SOAK = Number(process.env["PADDOCK_CRASH_COUNT"] ?? 0) >= 100;
 const AT_ONCE = 4;
 const SIGNAL_MS = 60_000;
 
 const DRIVERS = [
-  ["bubblewrap", 100, false],
-  ["docker", IS_SOAK ? 100 : 8, lacksEngine()],
+  ["bubblewrap", countRounds("PADDOCK_RACES", 20, 100), false],
+  ["docker", countRounds("PADDOCK_RACES", 4, 100), lacksEngine()],
 ] as const;
 
 /** Sweeps without a pause from a second owner of the same data folder. */

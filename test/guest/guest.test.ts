@@ -133,30 +133,33 @@ describeDrivers((driver) => {
     expect(written?.size).toBeGreaterThan(32 * MIB);
   });
 
-  test("guest - a million one-byte writes all arrive", async () => {
+  test.runIf(driver.isWhole)("guest - a million one-byte writes all arrive", async () => {
     const record = mainCall(await runGuest("tiny_writes.py"));
     expect(record.verdict).toBe("ok");
     expect(record.stdout.total_bytes).toBe(1_000_000);
     expect(record.stdout.text).toBe("x".repeat(1_000_000));
   });
 
-  test("guest - 1 GiB to stdout keeps head and tail, spills 64 MiB and counts the rest, with flat host memory", async () => {
-    const rssBefore = process.memoryUsage().rss;
-    let peak = 0;
-    const watch = setInterval(() => {
-      peak = Math.max(peak, process.memoryUsage().rss);
-    }, 50);
-    const record = mainCall(await runGuest("flood.py", { timeoutMs: 60_000 }));
-    clearInterval(watch);
-    expect(record.verdict).toBe("ok");
-    expect(record.stdout.total_bytes).toBe(1024 * MIB);
-    expect(record.stdout.spill).toMatchObject({ bytes: 64 * MIB, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
-    expect(record.stdout.text.length).toBeLessThan(1.1 * MIB);
-    expect(record.stdout.dropped_bytes).toBeGreaterThan(900 * MIB);
-    expect(peak - rssBefore).toBeLessThan(200 * MIB);
-  });
+  test.runIf(driver.isWhole)(
+    "guest - 1 GiB to stdout keeps head and tail, spills 64 MiB and counts the rest, with flat host memory",
+    async () => {
+      const rssBefore = process.memoryUsage().rss;
+      let peak = 0;
+      const watch = setInterval(() => {
+        peak = Math.max(peak, process.memoryUsage().rss);
+      }, 50);
+      const record = mainCall(await runGuest("flood.py", { timeoutMs: 60_000 }));
+      clearInterval(watch);
+      expect(record.verdict).toBe("ok");
+      expect(record.stdout.total_bytes).toBe(1024 * MIB);
+      expect(record.stdout.spill).toMatchObject({ bytes: 64 * MIB, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
+      expect(record.stdout.text.length).toBeLessThan(1.1 * MIB);
+      expect(record.stdout.dropped_bytes).toBeGreaterThan(900 * MIB);
+      expect(peak - rssBefore).toBeLessThan(200 * MIB);
+    },
+  );
 
-  test("guest - UTF-8 split over writes stays whole and bad bytes are replaced", async () => {
+  test.runIf(driver.isWhole)("guest - UTF-8 split over writes stays whole and bad bytes are replaced", async () => {
     const record = mainCall(await runGuest("split_utf8.py"));
     expect(record.stdout.text).toBe("grün € 🐎 ende");
     expect(record.stderr.text).toBe("bad \ufffd byte");
@@ -204,17 +207,20 @@ describeDrivers((driver) => {
     expect(hostReached).toBe(0);
   });
 
-  test("guest - planted links and pipes are refused to file tools and reach nothing of the host", async () => {
-    const names = ["shadow", "descriptor", "root/etc/hostname", "up/etc/shadow", "slash/etc/shadow", "pipe"];
-    const result = await runGuest("plant_links.py", {
-      after: names.map((path) => ({ tool: "read_file", input: { path } })),
-    });
-    expect(mainCall(result).verdict).toBe("ok");
-    for (const [index, name] of names.entries()) {
-      const record = result.tool_calls[index + 2];
-      expect([name, record?.success, record?.verdict]).toEqual([name, false, "nonzero"]);
-    }
-  });
+  test.runIf(driver.isWhole)(
+    "guest - planted links and pipes are refused to file tools and reach nothing of the host",
+    async () => {
+      const names = ["shadow", "descriptor", "root/etc/hostname", "up/etc/shadow", "slash/etc/shadow", "pipe"];
+      const result = await runGuest("plant_links.py", {
+        after: names.map((path) => ({ tool: "read_file", input: { path } })),
+      });
+      expect(mainCall(result).verdict).toBe("ok");
+      for (const [index, name] of names.entries()) {
+        const record = result.tool_calls[index + 2];
+        expect([name, record?.success, record?.verdict]).toEqual([name, false, "nonzero"]);
+      }
+    },
+  );
 
   test("guest - the supervisor cannot be signalled, read, limited or traced, and answers after kill -9 -1", async () => {
     const result = await runGuest("attack_supervisor.py", {
@@ -239,22 +245,31 @@ describeDrivers((driver) => {
     },
   );
 
-  test("guest - 20,000 dials without the key end the sandbox with protocol_error, cheaply", async () => {
-    const cpuBefore = process.cpuUsage();
-    const record = mainCall(await runGuest("dial_flood.py", { timeoutMs: 20_000 }));
-    expect(record.verdict).toBe("platform");
-    expect(record.error?.code).toBe("protocol_error");
-    expect(record.retry_count).toBe(0);
-    expect(process.cpuUsage(cpuBefore).user / 1000).toBeLessThan(4000);
-  });
+  test.runIf(driver.isWhole)(
+    "guest - 20,000 dials without the key end the sandbox with protocol_error, cheaply",
+    async () => {
+      const cpuBefore = process.cpuUsage();
+      const record = mainCall(await runGuest("dial_flood.py", { timeoutMs: 20_000 }));
+      expect(record.verdict).toBe("platform");
+      expect(record.error?.code).toBe("protocol_error");
+      expect(record.retry_count).toBe(0);
+      expect(process.cpuUsage(cpuBefore).user / 1000).toBeLessThan(4000);
+    },
+  );
 
-  test("guest - garbage instead of supervisor frames ends the sandbox with protocol_error", async () => {
-    const record = mainCall(await runGuest("garbage_frames.py", { timeoutMs: 20_000 }));
-    expect(record).toMatchObject({ verdict: "platform", error: { code: "protocol_error" } });
-  });
+  test.runIf(driver.isWhole)(
+    "guest - garbage instead of supervisor frames ends the sandbox with protocol_error",
+    async () => {
+      const record = mainCall(await runGuest("garbage_frames.py", { timeoutMs: 20_000 }));
+      expect(record).toMatchObject({ verdict: "platform", error: { code: "protocol_error" } });
+    },
+  );
 
-  test("guest - connections held open without the key end the sandbox with protocol_error", async () => {
-    const record = mainCall(await runGuest("hold_connections.py", { timeoutMs: 20_000 }));
-    expect(record).toMatchObject({ verdict: "platform", error: { code: "protocol_error" } });
-  });
+  test.runIf(driver.isWhole)(
+    "guest - connections held open without the key end the sandbox with protocol_error",
+    async () => {
+      const record = mainCall(await runGuest("hold_connections.py", { timeoutMs: 20_000 }));
+      expect(record).toMatchObject({ verdict: "platform", error: { code: "protocol_error" } });
+    },
+  );
 });

@@ -6,12 +6,13 @@ import { STEPS } from "../../src/lib/steps.ts";
 import { awaitEmpty, livingRemains } from "../conformance/driver/scan.ts";
 import { makeRandom } from "../support/random.ts";
 import { makeServiceRoot } from "../support/service.ts";
+import { countRounds } from "../support/soak.ts";
 import { ask, KEPT, Ledger, Load, SMALL } from "./load.ts";
 import { type Counts, listHost, listSandboxes, Survival } from "./survival.ts";
 import { type Running, startAndKill, startServer } from "./victim-server.ts";
 
 /** `paddock serve` under load dies by SIGKILL at random moments and starts again over the same data folder. */
-const KILLS = Number(process.env["PADDOCK_SERVE_KILLS"] ?? 6);
+const KILLS = countRounds("PADDOCK_SERVE_KILLS", 2, 100);
 const SEED = Number(process.env["PADDOCK_SERVE_KILLS_SEED"] ?? Date.now() % 1_000_000);
 const ROUND_MS = 60_000;
 const LONGEST_LOAD_MS = 1500;

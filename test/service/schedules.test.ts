@@ -4,11 +4,12 @@ import { awaitEmpty, listNames } from "../conformance/driver/scan.ts";
 import { lacks } from "../support/needs.ts";
 import { hasPostgres, TestPostgres } from "../support/postgres.ts";
 import { startService, type TestService } from "../support/service.ts";
+import { countRounds } from "../support/soak.ts";
 import { Scheduler } from "./schedules.ts";
 import { schedule } from "./steps.ts";
 
 /** Two clients race on three agents; after each schedule every answer and the database are checked (check-history.ts). */
-const COUNT = Number(process.env["PADDOCK_SCHEDULES"] ?? 50);
+const COUNT = countRounds("PADDOCK_SCHEDULES", 20, 1000);
 const SEED = Number(process.env["PADDOCK_SCHEDULES_SEED"] ?? Date.now() % 1_000_000);
 const POSTGRES_COUNT = Math.ceil(COUNT / 10);
 const SCHEDULE_MS = 30_000;

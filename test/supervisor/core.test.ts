@@ -2,8 +2,12 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { IS_SOAK } from "../support/soak.ts";
 
 const run = promisify(execFile);
+
+/** Over standard streams only what goes another way there is run each time; the soak runs all. */
+const OVER_STREAMS = ["test_handshake", "test_network"];
 
 const SUITES = [
   "test_handshake",
@@ -23,7 +27,7 @@ async function runSuite(suite: string, transport: string): Promise<void> {
 }
 
 for (const transport of ["socket", "stdio"])
-  for (const suite of SUITES)
+  for (const suite of transport === "socket" || IS_SOAK ? SUITES : OVER_STREAMS)
     test(`the supervisor as pid 1 passes ${suite}.py over ${transport}`, { timeout: 180_000 }, async () => {
       await runSuite(suite, transport);
     });

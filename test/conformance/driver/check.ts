@@ -18,6 +18,7 @@ export class Checks {
   readonly subject: DriverSubject;
   readonly #bed: () => Bed;
   readonly #titles = new Set<string>();
+  #leavesOut = false;
 
   constructor(subject: DriverSubject, bed: () => Bed) {
     this.subject = subject;
@@ -27,6 +28,7 @@ export class Checks {
   /** Titles are the keys of `DriverSubject.skips`. */
   check(title: string, body: (bed: Bed) => Promise<void>, options: CheckOptions = {}): void {
     this.#titles.add(title);
+    if (this.#leavesOut) return;
     test(title, { timeout: options.timeoutMs ?? CHECK_MS }, async (context) => {
       const bed = this.#bed();
       const listed = this.subject.skips?.[title];
@@ -37,6 +39,13 @@ export class Checks {
       console.warn(`${this.subject.name}: left out: ${title}: ${reason}`);
       context.skip(reason);
     });
+  }
+
+  /** Notes the titles of a group that is not run. */
+  leaveOut(define: (checks: Checks) => void): void {
+    this.#leavesOut = true;
+    define(this);
+    this.#leavesOut = false;
   }
 
   /** The last check: a skip that names no check hides nothing and must go. */

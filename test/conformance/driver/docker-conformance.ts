@@ -15,7 +15,7 @@ export function testDockerConformance(
   runtime: string,
   open: DriverSubject["open"],
   module: URL,
-  more: Pick<DriverSubject, "isolation"> = {},
+  more: Pick<DriverSubject, "isolation" | "groups"> = {},
 ): void {
   describe.skipIf(lacksEngine(runtime))("conformance", () => {
     // Without a name the driver starts from the tag, which another data folder's build or prune may have moved.

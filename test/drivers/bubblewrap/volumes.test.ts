@@ -18,6 +18,7 @@ import type { Home } from "../../../src/config/home.ts";
 import type { Volumes, WorkspaceSource } from "../../../src/drivers/driver.ts";
 import { isVolumeId, makeVolumeId, type SandboxId, type VolumeId } from "../../../src/model/ids.ts";
 import { lacks } from "../../support/needs.ts";
+import { countRounds } from "../../support/soak.ts";
 import {
   findInitProcess,
   type Harness,
@@ -35,7 +36,7 @@ const OWNER = fileURLToPath(new URL("./volume-owner.ts", import.meta.url));
 const LAUNCHER = fileURLToPath(new URL("../../../src/drivers/host/launcher", import.meta.url));
 const MIB = 1024 * 1024;
 const BYTES = 16 * MIB;
-const ROUNDS = Number(process.env["PADDOCK_CRASH_COUNT"] ?? 4);
+const ROUNDS = countRounds("PADDOCK_CRASH_COUNT", 2, 100);
 /** Whether a pool of this one uid has one to give. */
 const ALLOCATE = `
 import sys
@@ -103,6 +104,7 @@ describe.skipIf(lacks(isRoot, "root"))("volumes", () => {
     await using guest = await harness.open(over(id));
     const fill = `
 import errno
+import { countRounds } from "../../support/soak.ts";
 result = 0
 try:
     with open("/workspace/big", "wb", buffering=0) as file:

@@ -4,10 +4,11 @@ import { describe, expect, test } from "vitest";
 import { AGENT_STATES, type AgentRow } from "../../../src/model/agent.ts";
 import type { TerminalStatus } from "../../../src/model/response.ts";
 import type { Fence, StateStore } from "../../../src/store/state-store.ts";
+import { countRounds } from "../../support/soak.ts";
 import { type ModelFence, StateModel } from "./model.ts";
 import { insertAgent, makeName, makeResponse, note } from "./samples.ts";
 
-const RUNS = Number(process.env["PADDOCK_STATE_RUNS"] ?? 40);
+const RUNS = countRounds("PADDOCK_STATE_RUNS", 20, 1000);
 const TIMEOUT_MS = 30_000 + RUNS * 1000;
 
 const index = fc.nat({ max: 5 });
