@@ -21,12 +21,12 @@ readonly MIN_NODE=20 MIN_PYTHON=3.11
 readonly CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
 python=${PADDOCK_PYTHON:-/usr/bin/python3}
 
-# command:package
+# command:package, or a path, which may have stars, in place of the command; of packages joined by | the first one that the system knows
 run_tools=(bwrap:bubblewrap mkfs.ext4:e2fsprogs mount:mount flock:util-linux prlimit:util-linux setpriv:util-linux)
 test_tools=(shellcheck:shellcheck strace:strace openssl:openssl curl:curl git:git gcc:build-essential
-  ceph-mon:ceph-mon ceph-osd:ceph-osd radosgw:radosgw pg_ctlcluster:postgresql)
+  ceph-mon:ceph-mon ceph-osd:ceph-osd radosgw:radosgw ceph:ceph-common "/usr/lib/postgresql/*/bin/postgres:postgresql")
 # The tests' own engine (scripts/engine.sh) runs as root only, so only root needs it.
-engine_tools=(dockerd:docker.io containerd:containerd runc:runc mmdebstrap:mmdebstrap)
+engine_tools=(dockerd:docker.io "docker:docker-cli|docker.io" containerd:containerd runc:runc mmdebstrap:mmdebstrap)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -38,9 +38,10 @@ stop() {
 check_node() {
   local version
   version=$(node --version 2>/dev/null) || version=none
-  if [ "$version" = none ] || [ "$(major "$version")" -lt "$MIN_NODE" ] || ! command -v npm >/dev/null; then
+  if [ "$version" = none ] || [ "$(major "$version")" -lt "$MIN_NODE" ]; then
     stop "Node.js $MIN_NODE or later with npm is needed to begin with (found: $version). Install it from https://nodejs.org/en/download and run this again."
   fi
+  command -v npm >/dev/null || stop "Node.js $version is here, and npm is not. As root, run: apt-get install -y npm"
 }
 
 # v24.1.0 -> 24
@@ -52,11 +53,18 @@ major() {
 python_is_recent() { "$python" -c 'import sys; sys.exit(sys.version_info < tuple(map(int, sys.argv[1].split("."))))' "$MIN_PYTHON"; }
 python_has_venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 
+has_tool() {
+  case $1 in
+  /*) compgen -G "$1" >/dev/null ;;
+  *) command -v "$1" >/dev/null ;;
+  esac
+}
+
 # Prints the Debian packages that are missing, one to a line.
 list_missing() {
   local tool
   for tool in "$@"; do
-    command -v "${tool%%:*}" >/dev/null || printf '%s\n' "${tool#*:}"
+    has_tool "${tool%%:*}" || printf '%s\n' "${tool#*:}"
   done
   [ -s "$CA_BUNDLE" ] || printf 'ca-certificates\n'
   if [ "$python" = /usr/bin/python3 ]; then
@@ -88,13 +96,24 @@ apt_get() {
   }
 }
 
+# Of packages that have another name or another split in another release.
+choose_package() {
+  local package
+  for package in ${1//|/ }; do
+    if apt-cache show "$package" >/dev/null 2>&1; then break; fi
+  done
+  printf '%s\n' "$package"
+}
+
 install_packages() {
-  local command="apt-get update && apt-get install -y --no-install-recommends $*"
+  local packages command
   command -v apt-get >/dev/null || stop "missing: $*. This system has no apt-get; install what these Debian packages hold, and run this again."
-  can_be_root || stop "missing: $*. As root, run: $command"
-  say "installing $*"
-  apt_get update || say "apt-get update failed; trying with the lists at hand"
-  apt_get install -y --no-install-recommends "$@" || stop "the installation failed. As root, run: $command"
+  if can_be_root; then apt_get update || say "apt-get update failed; trying with the lists at hand"; fi
+  mapfile -t packages < <(for package in "$@"; do choose_package "$package"; done | sort -u)
+  command="apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
+  can_be_root || stop "missing: ${packages[*]}. As root, run: $command"
+  say "installing ${packages[*]}"
+  apt_get install -y --no-install-recommends "${packages[@]}" || stop "the installation failed. As root, run: $command"
 }
 
 check_tools() {

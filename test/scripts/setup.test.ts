@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, type TestContext, test } from "vitest";
 
 const BASE_TOOLS = "bash cat cut dirname env grep id node npm paste printf sort tr mount flock prlimit setpriv";
 
@@ -18,16 +18,31 @@ test("setup script - with nothing missing it is silent", () => {
   expect(runSetup({}, "--test")).toMatchObject({ status: 0, stderr: "" });
 });
 
-test("setup script - without apt-get it names the missing packages and ends with 69", async (context) => {
+/** A PATH with these programs and no other. */
+async function makePath(tools: readonly string[], context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "setup-path-"));
   context.onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  for (const tool of BASE_TOOLS.split(" ")) {
+  for (const tool of tools) {
     const found = execFileSync("bash", ["--norc", "-c", `type -P ${tool}`], { encoding: "utf8" }).trim();
     await symlink(found, join(folder, tool));
   }
-  const run = runSetup({ PATH: folder }, "--test");
+  return folder;
+}
+
+test("setup script - without apt-get it names the missing packages and ends with 69", async (context) => {
+  const run = runSetup({ PATH: await makePath(BASE_TOOLS.split(" "), context) }, "--test");
   expect(run.status).toBe(69);
   expect(run.stderr).toMatch(/missing: bubblewrap .*shellcheck.*no apt-get/);
+});
+
+test("setup script - of Node without npm it names what is missing", async (context) => {
+  const run = runSetup({
+    PATH: await makePath(
+      BASE_TOOLS.split(" ").filter((tool) => tool !== "npm"),
+      context,
+    ),
+  });
+  expect(run).toMatchObject({ status: 69, stderr: expect.stringMatching(/Node.js v\d.* is here, and npm is not/) });
 });
 
 test("setup script - a Python that is not there is named, and an unknown flag is a usage error", () => {
