@@ -104,7 +104,6 @@ describe.skipIf(lacks(isRoot, "root"))("volumes", () => {
     await using guest = await harness.open(over(id));
     const fill = `
 import errno
-import { countRounds } from "../../support/soak.ts";
 result = 0
 try:
     with open("/workspace/big", "wb", buffering=0) as file:
