@@ -7,6 +7,7 @@ import { cgroupRoots, isFolder, listNames, readText } from "../conformance/drive
 import { listEngineState } from "./engine-state.ts";
 import { testHome } from "./home.ts";
 
+const GONE_MS = 20_000;
 const FIRST_UID = 199_999;
 const LAST_UID = 265_535;
 /** The name of another data folder may begin as ours does. */
@@ -43,9 +44,9 @@ function listForeign(): string[] {
     .flatMap((home) => listNames(join(home, "owners")));
 }
 
-/** Waits at most 2 s for the host to be as it was; names what is left. */
+/** Waits for the host to be as it was; names what is left after all. */
 export async function expectCleanHost(before: readonly string[] = []): Promise<void> {
-  const deadline = performance.now() + 2000;
+  const deadline = performance.now() + GONE_MS;
   let left = listLeftovers().filter((item) => !before.includes(item));
   while (left.length > 0 && performance.now() < deadline) {
     await sleep(20);

@@ -16,7 +16,7 @@ import { awaitEmpty, livingRemains, storedRemains } from "./scan.ts";
 import type { DriverSubject } from "./subject.ts";
 
 const CREATE_MS = 60_000;
-const GONE_MS = 5000;
+const GONE_MS = 20_000;
 
 export interface OpenOptions {
   readonly nodeType?: NodeType;

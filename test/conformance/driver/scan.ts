@@ -39,7 +39,7 @@ export async function awaitEmpty(list: () => readonly string[], timeoutMs: numbe
 }
 
 /** Waits until `check` holds; the things waited for here have no event to await. */
-export async function until(check: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(check: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await check())) {
     if (performance.now() > deadline) throw new Error(`still not so after ${timeoutMs} ms: ${String(check)}`);

@@ -192,6 +192,15 @@ export function listLeftovers(home: Home): Record<string, readonly string[]> {
 export const NOTHING_LEFT = { loops: [], mounts: [], owners: [], run: [], uids: [], workspaces: [] };
 
 /** Pids of all processes that run under one of these uids. A zombie waits for its parent only, and runs nothing. */
+/** False for a zombie, too: when it is reaped is its parent's business, and an orphan's is the machine's. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !readStatus(pid)["State"]?.startsWith("Z");
+  } catch {
+    return false;
+  }
+}
+
 export function listProcessesOf(uids: ReadonlySet<number>): number[] {
   return readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
@@ -219,7 +228,7 @@ export function findInitProcess(id: string): number {
 }
 
 /** Waits until `check` holds; the things waited for here have no event to await. */
-export async function until(check: () => boolean, timeoutMs = 5000): Promise<void> {
+export async function until(check: () => boolean, timeoutMs = 20_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!check()) {
     if (performance.now() > deadline) throw new Error(`still not so after ${timeoutMs} ms: ${String(check)}`);

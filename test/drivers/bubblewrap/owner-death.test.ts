@@ -11,6 +11,7 @@ import { lacks } from "../../support/needs.ts";
 import {
   findInitProcess,
   isRoot,
+  isRunning,
   listGroups,
   listLeftovers,
   listMembers,
@@ -64,7 +65,7 @@ describe.skipIf(lacks(isRoot, "root"))("the death of an owner", () => {
     expect(listProcessesOf(owner.uids).length).toBeGreaterThan(15);
     owner.process.kill("SIGKILL");
     await once(owner.process, "exit");
-    await until(() => !existsSync(`/proc/${owner.launcher}`));
+    await until(() => !isRunning(owner.launcher));
     expect(isOver(owner)).toBe(true);
     expect(owner.ids.flatMap(listGroups)).toEqual([]);
     expect(listLeftovers(home)).toEqual(NOTHING_LEFT);
@@ -123,7 +124,7 @@ describe.skipIf(lacks(isRoot, "root"))("the death of an owner", () => {
     expect(existsSync(unknown)).toBe(true);
     expect(existsSync(join(home.workspaces, "not-ours"))).toBe(true);
     owner.process.kill("SIGKILL");
-    await until(() => !existsSync(`/proc/${owner.launcher}`));
+    await until(() => !isRunning(owner.launcher));
   });
 
   test("half-made creates are reaped: a record alone, a record cut short, a record that names foreign paths", async () => {

@@ -9,6 +9,7 @@ import type { Home } from "../../../src/config/home.ts";
 import type { SandboxId } from "../../../src/model/ids.ts";
 import { lacksEngine, testEngine } from "../../support/engine.ts";
 import {
+  isRunning as isProcessRunning,
   listLeftovers,
   listProcessesOf,
   makeHome,
@@ -66,7 +67,7 @@ async function killOwner(owner: Owner, withLauncher = false): Promise<void> {
   if (withLauncher) process.kill(owner.launcher, "SIGKILL");
   owner.process.kill("SIGKILL");
   await once(owner.process, "exit");
-  await until(() => !existsSync(`/proc/${owner.launcher}`), REMOVAL_MS);
+  await until(() => !isProcessRunning(owner.launcher), REMOVAL_MS);
 }
 
 describe.skipIf(lacksEngine())("the death of an owner of containers", () => {
@@ -183,7 +184,7 @@ describe.skipIf(lacksEngine())("the death of an owner of containers", () => {
     expect((await askEngine(socket, "POST", `/containers/paddock-${owner.id}/pause`)).status).toBe(204);
     await killOwner(owner);
     await expectNothingLeft(owner);
-    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    expect(isProcessRunning(pid)).toBe(false);
   });
 
   for (const runtime of ["runc", "runsc"]) {
@@ -199,7 +200,7 @@ describe.skipIf(lacksEngine())("the death of an owner of containers", () => {
         unlinkSync(link);
         await killOwner(owner);
         expect(existsSync(join(home.owners, owner.id))).toBe(true);
-        await until(() => !existsSync(`/proc/${pid}`) && cgroups.every(isEmptyGroup));
+        await until(() => !isProcessRunning(pid) && cgroups.every(isEmptyGroup));
         await using other = await openHolder(home);
         expect(await other.reap()).toMatchObject({
           reaped: [],

@@ -7,6 +7,7 @@ import { makeSandboxId, type SandboxId } from "../../../src/model/ids.ts";
 import { lacksEngine, testEngine } from "../../support/engine.ts";
 import {
   findInitProcess,
+  isRunning as isProcessRunning,
   listLeftovers,
   listProcessesOf,
   makeHome,
@@ -220,7 +221,7 @@ describe.skipIf(lacksEngine())("holding a sandbox whose container an engine make
     const { pid } = await start(survivor);
     const { launcher } = readRecord(mortal.id) as { launcher: { pid: number } };
     process.kill(launcher.pid, "SIGKILL");
-    while (existsSync(`/proc/${launcher.pid}`)) await new Promise(setImmediate);
+    await until(() => !isProcessRunning(launcher.pid));
     await holder.reap();
     expect(listProcessesOf(new Set([mortal.held.uid]))).toEqual([]);
     expect(listProcessesOf(new Set([survivor.held.uid]))).toEqual([pid]);

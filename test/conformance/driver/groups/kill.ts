@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { Checks } from "../check.ts";
 import { awaitEmpty, livingRemains } from "../scan.ts";
 
-const KILLED_MS = 3000;
+const KILLED_MS = 20_000;
 
 const CROWD = `
 import os, signal, time

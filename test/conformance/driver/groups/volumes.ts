@@ -10,7 +10,7 @@ import { awaitEmpty, livingRemains } from "../scan.ts";
 import { startOwner } from "./owners.ts";
 
 const VOLUME_BYTES = 32 * 1024 * 1024;
-const DEAD_MS = 5000;
+const DEAD_MS = 20_000;
 const GRACE_MS = 60_000;
 const ADOPT_MS = 20_000;
 
