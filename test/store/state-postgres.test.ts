@@ -1,10 +1,16 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { inspect } from "node:util";
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeContext } from "../../src/store/state/context.ts";
 import { openStateStore } from "../../src/store/state/open.ts";
+import { makePostgresDialect } from "../../src/store/state/postgres.ts";
 import { canMount } from "../support/mount.ts";
 import { lacks } from "../support/needs.ts";
 import { giveToPostgres, hasPostgres, TestPostgres } from "../support/postgres.ts";
@@ -74,6 +80,26 @@ describe.skipIf(lacks(hasPostgres(), "the Debian package postgresql"))("on Postg
       await own[Symbol.asyncDispose]();
       await expect(store.check()).rejects.toMatchObject({ code: "state_failed" });
       await expect(insertAgent(store)).rejects.toMatchObject({ code: "state_failed" });
+    });
+
+    test("a connection that breaks between two statements of a transaction fails the second one, and nothing else", async () => {
+      const url = await getServer().createDatabase();
+      const sockets: Socket[] = [];
+      const noteSocket = (message: unknown): void => void sockets.push((message as { socket: Socket }).socket);
+      subscribe("net.client.socket", noteSocket);
+      const state = makeContext(makePostgresDialect(url), Date.now);
+      const transaction = state.transact(async (db) => {
+        const found = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(db);
+        unsubscribe("net.client.socket", noteSocket);
+        const closed = once(sockets[0] ?? expect.unreachable(), "close");
+        await getServer().run(url, `select pg_terminate_backend(${found.rows[0]?.pid})`);
+        await closed;
+        await sql`select 1`.execute(db);
+      });
+      await expect(transaction).rejects.toMatchObject({ code: "state_failed" });
+      const next = await state.ask(async (db) => await sql<{ one: number }>`select 1 as one`.execute(db));
+      expect(next.rows).toEqual([{ one: 1 }]);
+      await state.close();
     });
 
     test.skipIf(lacks(canMount(), "root that may mount"))("a full disk is no_space, and passes", async () => {

@@ -39,8 +39,9 @@ function makePool(databaseUrl: string): PostgresPool {
     application_name: "paddock",
     types: { getTypeParser: readType },
   });
-  // The next query says what happened to the server; without a listener an idle connection's end would end the process.
+  // The next query on it says what happened. Without listeners the end of a connection would end the process: the pool's own serves idle ones alone.
   pool.on("error", () => undefined);
+  pool.on("connect", (client) => client.on("error", () => undefined));
   const place = describePlace(databaseUrl);
   const names = new Map<string, string>();
   const wrapped = new WeakMap<PoolClient, PostgresPoolClient>();
