@@ -46,7 +46,7 @@ async function measureWrites(store: StateStore, n: number): Promise<Readonly<Rec
     const row = await time("claim", () => store.claimResponse(agentId, NODE, reign));
     if (row?.id !== id) throw new Error("another response was claimed");
     const fence: Fence = { nodeId: NODE, reign, attempt: row.attempts };
-    if ((await time("append", () => store.appendSegments(id, fence, [SEGMENT, SEGMENT]))) === false)
+    if ((await time("append", () => store.appendSegments(id, fence, 0, [SEGMENT, SEGMENT]))) === false)
       throw new Error("the claim was over");
     await time("finish", () => store.finishResponse(id, fence, { status: "completed", outputContent: [] }));
     await time("settle", () => store.settleAgent(agentId, Date.now()));

@@ -3,7 +3,7 @@ import { PaddockError } from "../errors/error.ts";
 import type { AgentRow, PublishPermissions } from "../model/agent.ts";
 import { makeTaskId } from "../model/ids.ts";
 import type { Principal } from "../model/principal.ts";
-import type { ResponseRow } from "../model/response.ts";
+import { isTerminalStatus, type ResponseRow } from "../model/response.ts";
 import type { SandboxFiles } from "../sandbox/files.ts";
 import type { IdempotencyKey, ResponseWithSegments } from "../store/state-store.ts";
 import type {
@@ -22,6 +22,7 @@ import { closeAll, drainAll } from "./draining.ts";
 import type { LiveEvent } from "./live-events.ts";
 import { createAgent, makePrompt, remixAgent } from "./making.ts";
 import type { Core } from "./parts.ts";
+import { mayHaveWritten } from "./persist.ts";
 import { Pruning } from "./pruning.ts";
 import { publish, unpublish } from "./publication.ts";
 import { removeAgent } from "./removing.ts";
@@ -206,17 +207,19 @@ export class AgentService implements Agents {
     },
   ): Promise<Posted> {
     const { store, config } = this.#core;
-    const {
-      row,
-      agent: present,
-      isNew,
-    } = await store.insertResponse(agent.id, response, {
+    const options = {
       refuseBusy,
       maxQueued: isOwners ? config.service.maxQueuedPerAgent : Math.floor(config.service.maxQueuedPerAgent / 2),
       maxOfPrincipal: config.service.maxQueuedPerPrincipal,
       ...(key === undefined ? {} : { key }),
+    };
+    const posted = await store.insertResponse(agent.id, response, options).catch((error: unknown) => {
+      // The response may wait all the same, and nobody else would look for it.
+      if (mayHaveWritten(error)) this.#roster.get(agent).poke();
+      throw error;
     });
-    if (!isNew) return { row, isNew };
+    const { row, agent: present, isNew } = posted;
+    if (isTerminalStatus(row.status)) return { row, isNew };
     const live = this.#roster.get(present);
     if (live.isGone) throw noAgent();
     live.see(present);

@@ -3,6 +3,7 @@ import { compileLimits } from "../executor/compile.ts";
 import type { Lease } from "../fleet/lease.ts";
 import { raceSignal } from "../lib/deadline.ts";
 import type { AgentRow } from "../model/agent.ts";
+import type { ResponseRow } from "../model/response.ts";
 import type { Slot } from "./fair-slots.ts";
 import { Mailbox } from "./mailbox.ts";
 import { type SleepReason, SYSTEM, type WakeReason } from "./markers.ts";
@@ -53,6 +54,8 @@ export class LiveAgent {
   #news: OpeningNews | undefined;
   /** Settles when `run` is known. */
   #claiming: Promise<unknown> | undefined;
+  /** The last claim has failed: a response may be claimed that nobody runs. */
+  #hasFailedToClaim = false;
   readonly #gone = new AbortController();
 
   constructor(core: Core, agent: AgentRow, options: LiveAgentOptions) {
@@ -173,7 +176,7 @@ export class LiveAgent {
   async #claim(slot: Slot): Promise<ResponseRun | undefined> {
     const { core, agent, place, gone } = this;
     const claim = async (): Promise<void> => {
-      const row = await core.store.claimResponse(agent.id, core.nodeId, core.reign);
+      const row = await this.#claimRow();
       if (row !== undefined) this.run = new ResponseRun(row, { core, agent, place, slot, gone, evict: this.#evict });
     };
     this.#claiming = claim();
@@ -183,6 +186,15 @@ export class LiveAgent {
       this.#claiming = undefined;
     }
     return this.run;
+  }
+
+  async #claimRow(): Promise<ResponseRow | undefined> {
+    const { store, nodeId, reign } = this.core;
+    const isRepeat = this.#hasFailedToClaim;
+    this.#hasFailedToClaim = true;
+    const row = await store.claimResponse(this.agent.id, nodeId, reign, isRepeat);
+    this.#hasFailedToClaim = false;
+    return row;
   }
 
   async #run(run: ResponseRun): Promise<boolean> {

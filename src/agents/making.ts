@@ -5,7 +5,9 @@ import type { Principal } from "../model/principal.ts";
 import type { IdempotencyKey, NewResponse } from "../store/state-store.ts";
 import type { NewAgent, RemixRequest } from "./agents.ts";
 import { copyWorkspace } from "./copy.ts";
+import type { LiveAgent } from "./live-agent.ts";
 import { type Core, recordChange } from "./parts.ts";
+import { mayHaveWritten, persist } from "./persist.ts";
 import type { Roster } from "./roster.ts";
 import { openPorter, readWorkspace } from "./workspace-access.ts";
 
@@ -69,18 +71,33 @@ async function make(
   prepare?: (signal: AbortSignal) => Promise<void>,
 ): Promise<AgentRow> {
   const live = roster.expect({ ...row, version: 0 }, prepare);
-  let made: { readonly agent: AgentRow; readonly isNew: boolean } | undefined;
   try {
-    made = await insert(core, row, prompt, key);
-  } finally {
-    if (made?.isNew !== true) roster.forget(live);
+    const { agent, isNew } = await insert(core, row, prompt, key);
+    if (isNew) return begin(core, live, agent, reason);
+    roster.forget(live);
+    // The first request's answer was lost, and this process with it knows nothing of the agent.
+    const isBegun = agent.state !== "init" || agent.nodeId !== core.nodeId || roster.find(agent.id) !== undefined;
+    return isBegun ? agent : begin(core, roster.expect(agent), agent, reason);
+  } catch (error) {
+    if (mayHaveWritten(error)) void beginIfMade(core, roster, live, reason);
+    else roster.forget(live);
+    throw error;
   }
-  const { agent, isNew } = made;
-  if (!isNew) return agent;
+}
+
+function begin(core: Core, live: LiveAgent, agent: AgentRow, reason: Making["reason"]): AgentRow {
   live.see(agent);
   recordChange(core, agent.name, { from: "none", to: "init", reason, by: agent.createdBy, startedAt: Date.now() });
   live.poke();
   return agent;
+}
+
+/** Whoever asked was told of a failure, but the agent may be there, and nobody else would begin it. */
+async function beginIfMade(core: Core, roster: Roster, live: LiveAgent, reason: Making["reason"]): Promise<void> {
+  const look = (): Promise<AgentRow | undefined> => core.store.getAgent(live.agent.id);
+  const made = await persist(core, look, live.gone).catch(() => undefined);
+  if (made === undefined) roster.forget(live);
+  else begin(core, live, made, reason);
 }
 
 async function insert(

@@ -6,6 +6,10 @@ import type { Core } from "./parts.ts";
 const BACKOFF = { baseMs: 100, capMs: 5000 };
 const PASSING: ReadonlySet<string> = new Set(["no_space", "state_failed"]);
 
+/** Whether it may be that only the answer was lost: what was written is there then, or will be in a moment. */
+export const mayHaveWritten = (error: unknown): boolean =>
+  error instanceof PaddockError && error.code === "state_failed";
+
 /**
  * A write that must happen, for work has been done: tried again while the database fails or its disk is full. Rejects with what the store threw last
  * once the process is done with its agents or `signal` aborts; the next start tells the end then.

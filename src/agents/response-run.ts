@@ -82,9 +82,9 @@ export class ResponseRun {
     live.status("processing");
     logs.changed(row.id);
     const { signal } = this.#controller;
-    const append = (segments: readonly Segment[]): Promise<number | false> =>
-      persist(core, () => store.appendSegments(row.id, fence, segments), signal);
-    const writer = new SegmentWriter({ append, live });
+    const append = (after: number, segments: readonly Segment[]): Promise<number | false> =>
+      persist(core, () => store.appendSegments(row.id, fence, after, segments), signal);
+    const writer = new SegmentWriter({ append, earlier, live });
     const outcome = await this.#attempt(writer, (phase, detail) => live.phase(phase, detail));
     const end = makeEnd(outcome, await writer.end(outcome));
     const isOurs = await persist(core, () => store.finishResponse(row.id, fence, end), gone);

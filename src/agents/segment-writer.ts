@@ -13,7 +13,9 @@ import type { LiveLog } from "./live-log.ts";
 
 export interface SegmentWriterOptions {
   /** As `ResponseStore.appendSegments`. */
-  readonly append: (segments: readonly Segment[]) => Promise<number | false>;
+  readonly append: (after: number, segments: readonly Segment[]) => Promise<number | false>;
+  /** How many segments the response has from earlier attempts. */
+  readonly earlier?: number;
   readonly live: LiveLog;
 }
 
@@ -33,6 +35,8 @@ const PIECE_BYTES = 32 * 1024;
 export class SegmentWriter {
   readonly #append: SegmentWriterOptions["append"];
   readonly #live: LiveLog;
+  /** How many segments were stored when one was stored last. */
+  #count: number;
   readonly #ended: EndedCall[] = [];
   readonly #decoders = new Map<string, StringDecoder>();
   readonly #budget = new KeptBudget();
@@ -45,6 +49,7 @@ export class SegmentWriter {
   constructor(options: SegmentWriterOptions) {
     this.#append = options.append;
     this.#live = options.live;
+    this.#count = options.earlier ?? 0;
   }
 
   /** Rejects with what the store threw, and with `fenced` when the claim is over: the task has nobody to work for then. */
@@ -68,8 +73,9 @@ export class SegmentWriter {
   /** Stores segments of others (notes) in their place. */
   async write(segments: readonly Segment[]): Promise<void> {
     this.#stored = this.#stored.then(async () => {
-      const number = await this.#append(segments);
+      const number = await this.#append(this.#count, segments);
       if (number === false) throw new PaddockError("fenced", "the response was ended or taken over by somebody else");
+      this.#count = number;
       this.#live.stored(number);
     });
     // Whoever waits for a later segment gets the failure.

@@ -1,8 +1,10 @@
 import type { AgentRow, AgentState } from "../model/agent.ts";
 import type { ResponseRow, Segment } from "../model/response.ts";
+import type { AgentPatch } from "../store/state-store.ts";
 import type { LiveAgent } from "./live-agent.ts";
 import { makeCancelled, makeSlept, type SleepReason, writeMarker } from "./markers.ts";
 import { type Core, recordChange } from "./parts.ts";
+import { persist } from "./persist.ts";
 
 export interface SleepOrder {
   readonly reason: SleepReason;
@@ -34,7 +36,7 @@ export async function putToSleep(live: LiveAgent, order: SleepOrder): Promise<Ag
   const waiting = order.cancels ? await listOpen(core, live) : [];
   const sessionMs = before.wokeAt === null ? 0 : Math.max(0, now - before.wokeAt);
   const patch = { ...ASLEEP, runtimeMs: before.runtimeMs + sessionMs } as const;
-  const asleep = await store.updateAgent(before.id, patch, { states: order.states ?? AWAKE });
+  const asleep = await markAsleep(live, patch, order.states ?? AWAKE);
   if (asleep === undefined) return undefined;
   live.see(asleep);
   live.isAwake = false;
@@ -53,6 +55,25 @@ export async function putToSleep(live: LiveAgent, order: SleepOrder): Promise<Ag
     startedAt: now,
   });
   return asleep;
+}
+
+/**
+ * The sandbox goes with the row's word. So when the answer is lost the row is asked until it says what it is: asleep with an object that is awake is
+ * what this has written.
+ */
+async function markAsleep(
+  live: LiveAgent,
+  patch: AgentPatch,
+  states: readonly AgentState[],
+): Promise<AgentRow | undefined> {
+  const { store } = live.core;
+  const { id } = live.agent;
+  const write = async (): Promise<AgentRow | undefined> => {
+    const asleep = await store.updateAgent(id, patch, { states });
+    const found = asleep ?? (live.isAwake ? await store.getAgent(id) : undefined);
+    return found?.state === "slept" ? found : undefined;
+  };
+  return await persist(live.core, write, live.gone);
 }
 
 export const ASLEEP = { state: "slept", idleFrom: null, busyFrom: null, wokeAt: null } as const;

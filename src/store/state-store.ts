@@ -8,7 +8,8 @@ import type { OutputItem, ResponseRow, ResponseStatus, Segment, TerminalStatus }
  * What the service must not lose: agents, responses with their segments and records, tokens, operators. Each method is one transaction
  * and durable when it resolves. Two processes may use one database: what a write depends on is checked in the same statement.
  *
- * All methods throw `state_failed` when the database fails and `no_space` when its disk is full; nothing is changed then.
+ * All methods throw `no_space` when the database's disk is full: nothing is changed then. They throw `state_failed` when it fails: nothing is half changed
+ * then, but where only the answer was lost, the change is there.
  */
 export interface StateStore extends AgentStore, ResponseStore, AccessStore, AsyncDisposable {
   readonly kind: "sqlite" | "postgres";
@@ -193,11 +194,16 @@ export interface ResponseStore {
 
   /**
    * The oldest pending response of an agent becomes `processing` and the agent `busy`. Undefined when nothing waits; throws `fenced` when the reign is over.
+   * `isRepeat`: the call before threw `state_failed`, and the caller runs nothing of the agent; what that call has claimed all the same is returned.
    */
-  claimResponse(agentId: AgentId, nodeId: string, reign: number): Promise<ResponseRow | undefined>;
-  /** The number of the last segment then. False when the claim is over (ended, requeued, claimed again, another reign): nothing was written. */
-  appendSegments(id: string, fence: Fence, segments: readonly Segment[]): Promise<number | false>;
-  /** Ends a claimed response. False as above: somebody ended it before, and that stands. */
+  claimResponse(agentId: AgentId, nodeId: string, reign: number, isRepeat?: boolean): Promise<ResponseRow | undefined>;
+  /**
+   * `after`: how many segments the caller knows of. Whoever tries again after `state_failed` gives the same number; what the first attempt stored is
+   * not stored twice. Returns the number of the last segment then. False when the claim is over (ended, requeued, claimed again, another reign): nothing
+   * was written.
+   */
+  appendSegments(id: string, fence: Fence, after: number, segments: readonly Segment[]): Promise<number | false>;
+  /** Ends a claimed response; true also when this very end is there already. False as above: somebody ended it before, and that stands. */
   finishResponse(id: string, fence: Fence, end: ResponseEnd): Promise<boolean>;
   /** Ends a response whoever has claimed it (cancel, a client's own PUT). Undefined when it has ended before. */
   endResponse(id: string, end: ResponseEnd): Promise<ResponseRow | undefined>;

@@ -153,7 +153,7 @@ describe("live - output", () => {
     const piece = "x".repeat(1000);
     for (let segment = 1; segment <= 3; segment++) {
       for (let count = 0; count < 1500; count++) log.output("call_a", "stdout", piece);
-      log.stored((await responses.store.appendSegments(id, fence, [{ type: "note", segment }])) as number);
+      log.stored((await responses.store.appendSegments(id, fence, segment - 1, [{ type: "note", segment }])) as number);
     }
     await responses.store.endResponse(id, { status: "completed" });
     responses.live.close(id);
@@ -195,7 +195,7 @@ describe("live - output", () => {
     log.output("call_a", "stdout", "before");
     await responses.store.amendResponse(id, { segments: [{ type: "note", text: "theirs" }] });
     responses.live.changed(id);
-    log.stored((await responses.store.appendSegments(id, fence, [{ type: "note", text: "ours" }])) as number);
+    log.stored((await responses.store.appendSegments(id, fence, 0, [{ type: "note", text: "ours" }])) as number);
     log.output("call_a", "stdout", "after");
     await responses.store.endResponse(id, { status: "completed" });
     responses.live.changed(id);

@@ -55,7 +55,8 @@ export class Responses implements AsyncDisposable {
   }
 
   makeWriter({ row, fence }: { readonly row: ResponseRow; readonly fence: Fence }): SegmentWriter {
-    const append = (segments: readonly Segment[]) => this.store.appendSegments(row.id, fence, segments);
+    const append = (after: number, segments: readonly Segment[]) =>
+      this.store.appendSegments(row.id, fence, after, segments);
     return new SegmentWriter({ append, live: this.live.open(row.id) });
   }
 

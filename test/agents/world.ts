@@ -26,6 +26,8 @@ export interface WorldOptions {
   readonly root?: string;
   /** Runs when an agent's row is written, before its maker goes on: as another connection may on a database server. */
   readonly onInserted?: (agent: AgentRow) => Promise<void>;
+  /** Another database than the embedded one. */
+  readonly databaseUrl?: string;
 }
 
 export const makePrincipal = (name: string): Principal => ({ name, type: "User", scope: "write", agents: undefined });
@@ -47,7 +49,7 @@ export class World implements AsyncDisposable {
     this.root = root;
     this.app = app;
     this.#keep = options.root !== undefined;
-    this.store = openStateStore({ folder: app.config.home.state });
+    this.store = openStateStore({ folder: app.config.home.state, databaseUrl: options.databaseUrl });
     const telemetry = {
       record: (event: TelemetryEvent) => void this.events.push(event),
       problem: (where: string, error: unknown) => void this.problems.push({ where, error }),
@@ -172,7 +174,7 @@ function pauseAfterInsert(store: StateStore, onInserted: (agent: AgentRow) => Pr
 }
 
 /** A bare node: nothing to build, a sandbox in some tens of milliseconds. */
-const BARE: AgentSettings = {
+export const BARE: AgentSettings = {
   nodeType: "python",
   network: undefined,
   bare: true,

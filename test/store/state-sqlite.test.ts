@@ -126,12 +126,14 @@ describe.skipIf(lacks(canMount(), "root that may mount"))("state - a full disk",
         expect(failure).toMatchObject({ code: "no_space", message: expect.not.stringMatching(/insert|xxx/) });
         expect(await store.countResponses(agent.id)).toBe(before + posted);
         const end = { status: "failed", segments: [note("y".repeat(9_000_000))] } as const;
-        await expect(store.appendSegments(row.id, fence, end.segments)).rejects.toMatchObject({ code: "no_space" });
+        await expect(store.appendSegments(row.id, fence, round, end.segments)).rejects.toMatchObject({
+          code: "no_space",
+        });
         await expect(store.finishResponse(row.id, fence, end)).rejects.toMatchObject({ code: "no_space" });
         expect((await readWhole(store, row.id)).segments).toHaveLength(round);
         rmSync(ballast);
         await post(store, agent);
-        await store.appendSegments(row.id, fence, [note(round)]);
+        await store.appendSegments(row.id, fence, round, [note(round)]);
       }
       expect(await store.finishResponse(row.id, fence, { status: "completed" })).toBe(true);
       const file = new DatabaseSync(join(folder, "paddock.db"));

@@ -33,11 +33,13 @@ export function makeQueue(state: StateContext): Queue {
         return { row: readResponse(row), agent: busy, isNew: true };
       }),
 
-    claimResponse: async (agentId, nodeId, reign) =>
+    claimResponse: async (agentId, nodeId, reign, isRepeat = false) =>
       await state.transact(async (transaction) => {
         await assertReign(transaction, state, nodeId, reign);
         const agent = await lockAgent(transaction, state, agentId);
         if (agent === undefined || agent.nodeId !== nodeId) return undefined;
+        const held = isRepeat ? await findHeld(transaction, agentId, nodeId, reign) : undefined;
+        if (held !== undefined) return held;
         const seq = await findPending(transaction, state, agentId);
         if (seq === undefined) return undefined;
         const now = state.now();
@@ -144,6 +146,19 @@ async function findPending(transaction: Database, state: StateContext, agentId: 
     .orderBy("seq")
     .limit(1);
   return (await (state.dialect.locksRows ? query.forUpdate() : query).executeTakeFirst())?.seq;
+}
+
+/** The agent is locked, so a claim whose answer was lost has committed by now, or never will. */
+async function findHeld(
+  transaction: Database,
+  agentId: string,
+  nodeId: string,
+  reign: number,
+): Promise<ResponseRow | undefined> {
+  const query = transaction.selectFrom("responses").selectAll().where("agent_id", "=", agentId);
+  const open = query.where("finished_at", "is", null).where("claim_node", "=", nodeId);
+  const row = await open.where("claim_reign", "=", reign).orderBy("seq").limit(1).executeTakeFirst();
+  return row && readResponse(row);
 }
 
 async function hasOpen(transaction: Database, agentId: string): Promise<boolean> {

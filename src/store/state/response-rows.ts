@@ -2,9 +2,19 @@ import type { Insertable, Selectable } from "kysely";
 import type { AgentRow } from "../../model/agent.ts";
 import type { AgentId, TaskId } from "../../model/ids.ts";
 import type { ResponseRow } from "../../model/response.ts";
-import type { NewResponse } from "../state-store.ts";
+import type { NewResponse, ResponseEnd } from "../state-store.ts";
 import { writeJson } from "./agent-rows.ts";
+import type { EncodedSegments } from "./segments.ts";
 import type { ResponsesTable } from "./tables.ts";
+
+/** An end as it is stored. */
+export interface EncodedEnd {
+  readonly end: ResponseEnd;
+  readonly error: string | null;
+  /** Undefined: what is there stays. */
+  readonly output: string | undefined;
+  readonly added: EncodedSegments;
+}
 
 export function readResponse(row: Selectable<ResponsesTable>): ResponseRow {
   return {

@@ -5,7 +5,8 @@ import type { Fence, ResponseEnd, ResponseStore } from "../state-store.ts";
 import { writeJson } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
 import type { Database, StateContext } from "./context.ts";
-import { readResponse, writeResponse } from "./response-rows.ts";
+import { countClaimed, hasEndedSo, isStored, matchClaim } from "./repeats.ts";
+import { type EncodedEnd, readResponse, writeResponse } from "./response-rows.ts";
 import { countWrite, type EncodedSegments, encodeSegments, insertSegments } from "./segments.ts";
 
 type Writes = Pick<
@@ -16,18 +17,9 @@ type Writes = Pick<
 /** Writes to one response. Each begins with one statement that checks and changes its row; segments follow in the same transaction. */
 export function makeResponseWrites(state: StateContext): Writes {
   return {
-    appendSegments: async (id, fence, segments) => {
+    appendSegments: async (id, fence, after, segments) => {
       const added = encodeSegments(segments);
-      return await state.transact(async (transaction) => {
-        const counts = countWrite(state.now(), added);
-        const row = await updateClaimed(transaction, id, fence)
-          .set(counts)
-          .returning("segment_count")
-          .executeTakeFirst();
-        if (row === undefined) return false;
-        await insertSegments(transaction, id, row.segment_count, added);
-        return row.segment_count;
-      });
+      return await state.transact(async (transaction) => await append(transaction, state, id, fence, after, added));
     },
     finishResponse: async (id, fence, end) => {
       const ending = encodeEnd(end);
@@ -37,7 +29,7 @@ export function makeResponseWrites(state: StateContext): Writes {
           .set(columns)
           .returning("segment_count")
           .executeTakeFirst();
-        if (row === undefined) return false;
+        if (row === undefined) return await hasEndedSo(transaction, id, fence, ending);
         await insertSegments(transaction, id, row.segment_count, ending.added);
         return true;
       });
@@ -78,22 +70,8 @@ export function makeResponseWrites(state: StateContext): Writes {
 
 const NO_CLAIM = { claim_node: null, claim_reign: null } as const;
 
-/** Matches nothing once the claim is over: an end, a requeue, a later claim and a later reign each change one of these. */
 const updateClaimed = (db: Database, id: string, fence: Fence) =>
-  db
-    .updateTable("responses")
-    .where("id", "=", id)
-    .where("status", "=", "processing")
-    .where("claim_node", "=", fence.nodeId)
-    .where("claim_reign", "=", fence.reign)
-    .where("attempts", "=", fence.attempt);
-
-interface EncodedEnd {
-  readonly end: ResponseEnd;
-  readonly error: string | null;
-  readonly output: string | undefined;
-  readonly added: EncodedSegments;
-}
+  db.updateTable("responses").where((fields) => fields.and(matchClaim(id, fence)));
 
 const encodeEnd = (end: ResponseEnd): EncodedEnd => ({
   end,
@@ -110,6 +88,27 @@ const writeEnd = ({ end, error, output, added }: EncodedEnd, now: number) => ({
   ...NO_CLAIM,
   ...countWrite(now, added, Buffer.byteLength(output ?? "") + Buffer.byteLength(error ?? "")),
 });
+
+async function append(
+  transaction: Database,
+  state: StateContext,
+  id: string,
+  fence: Fence,
+  after: number,
+  added: EncodedSegments,
+): Promise<number | false> {
+  const write = updateClaimed(transaction, id, fence).set(countWrite(state.now(), added)).returning("segment_count");
+  let row = await write.where("segment_count", "=", after).executeTakeFirst();
+  if (row === undefined) {
+    // Somebody else has written meanwhile, or this call has, and its answer was lost.
+    const count = await countClaimed(transaction, state, id, fence);
+    if (count === undefined) return false;
+    if (await isStored(transaction, id, after, added)) return count;
+    row = await write.executeTakeFirstOrThrow();
+  }
+  await insertSegments(transaction, id, row.segment_count, added);
+  return row.segment_count;
+}
 
 /** Whoever reads a response holds all of it in memory: clients cannot add to it without end. */
 export const MAX_AMENDED_BYTES = 16 * 1024 * 1024;

@@ -5,7 +5,7 @@ import { claim, claimNew, makeName, note, post, readWhole } from "./samples.ts";
 /** Every write that needs a claim; each has to be refused. */
 async function expectRefused(store: StateStore, id: string, fence: Fence): Promise<void> {
   const before = await readWhole(store, id);
-  expect(await store.appendSegments(id, fence, [note("late")])).toBe(false);
+  expect(await store.appendSegments(id, fence, 0, [note("late")])).toBe(false);
   expect(await store.requeueResponse(id, fence)).toBe(false);
   expect(await store.finishResponse(id, fence, { status: "completed", segments: [note("late")] })).toBe(false);
   expect(await readWhole(store, id)).toEqual(before);
@@ -30,7 +30,7 @@ export function testFences(open: () => StateStore): void {
       await expectRefused(store, row.id, fence);
       const again = await claim(store, agent, fence.reign);
       await expectRefused(store, row.id, fence);
-      expect(await store.appendSegments(row.id, again.fence, [note(1)])).toBe(1);
+      expect(await store.appendSegments(row.id, again.fence, 0, [note(1)])).toBe(1);
     });
 
     test("a new reign fences claims from the moment it begins", async () => {
@@ -64,7 +64,7 @@ export function testFences(open: () => StateStore): void {
       const store = open();
       const [one, other] = [await claimNew(store), await claimNew(store)];
       await store.beginReign(one.agent.nodeId, null);
-      expect(await store.appendSegments(other.row.id, other.fence, [note(1)])).toBe(1);
+      expect(await store.appendSegments(other.row.id, other.fence, 0, [note(1)])).toBe(1);
       expect(await store.claimResponse(one.agent.id, other.agent.nodeId, other.fence.reign)).toBeUndefined();
     });
 

@@ -118,7 +118,7 @@ export function testRaces(subject: StateSubject): void {
         const calls = claims.flatMap(({ row, fence }): Call[] => [
           ["finishResponse", row.id, fence, { status: "completed", segments: [note("finish")] }],
           ["endResponse", row.id, { status: "cancelled", segments: [note("end")] }],
-          ["appendSegments", row.id, fence, [note("append")]],
+          ["appendSegments", row.id, fence, 0, [note("append")]],
           ["requeueResponse", row.id, fence],
         ]);
         const outcomes = await race(calls);
@@ -131,9 +131,8 @@ export function testRaces(subject: StateSubject): void {
       await withTwo(async ({ store, race }) => {
         const { agent, reign } = await postMany(store);
         const { row, fence } = await claim(store, agent, reign);
-        const append: Call = ["appendSegments", row.id, fence, [note("x")]];
-        const writes: Call[] = indexes.flatMap((): Call[] => [
-          append,
+        const writes: Call[] = indexes.flatMap((index): Call[] => [
+          ["appendSegments", row.id, fence, 0, [note(index)]],
           ["claimResponse", agent.id, agent.nodeId, reign],
         ]);
         const [begun, ...outcomes] = await race([["beginReign", agent.nodeId, null], ...writes]);
@@ -141,7 +140,7 @@ export function testRaces(subject: StateSubject): void {
         const appended = outcomes.filter((outcome) => isDone(outcome) && typeof outcome.value === "number").length;
         expect((await readWhole(store, row.id)).segments).toHaveLength(appended);
         for (const { id } of [row, ...readClaimed(outcomes)])
-          expect(await store.appendSegments(id, { ...fence, attempt: 1 }, [note("late")])).toBe(false);
+          expect(await store.appendSegments(id, { ...fence, attempt: 1 }, 0, [note("late")])).toBe(false);
         const taken = await store.takeOverClaims(agent.nodeId, reign + 1);
         expect(taken).toHaveLength((await store.countWork(agent.nodeId)).processing);
         for (const each of taken) expect(await store.requeueResponse(each.row.id, each.fence)).toBe(true);

@@ -101,7 +101,7 @@ function testReading(open: () => StateStore): void {
     test("lists are in the order of creation, with their segments", async () => {
       const store = open();
       const { agent, row, fence } = await claimNew(store);
-      await store.appendSegments(row.id, fence, [note("one"), note("two")]);
+      await store.appendSegments(row.id, fence, 0, [note("one"), note("two")]);
       const second = await post(store, agent);
       await store.insertMarker(agent.id, randomUUID(), [{ type: "slept", at: "now" }]);
       const list = async (query: object): Promise<unknown> => {
@@ -133,9 +133,9 @@ function testReading(open: () => StateStore): void {
       const store = open();
       const { row, fence } = await claimNew(store);
       const many = Array.from({ length: 2500 }, (_, index) => note(index + 1));
-      expect(await store.appendSegments(row.id, fence, [])).toBe(0);
-      expect(await store.appendSegments(row.id, fence, many.slice(0, 1))).toBe(1);
-      expect(await store.appendSegments(row.id, fence, many.slice(1))).toBe(2500);
+      expect(await store.appendSegments(row.id, fence, 0, [])).toBe(0);
+      expect(await store.appendSegments(row.id, fence, 0, many.slice(0, 1))).toBe(1);
+      expect(await store.appendSegments(row.id, fence, 1, many.slice(1))).toBe(2500);
       expect((await readWhole(store, row.id)).segments).toEqual(many);
       expect(await store.listSegments(row.id, 2498)).toEqual(many.slice(2498));
       expect(await store.listSegments(row.id, 3, 2)).toEqual(many.slice(3, 5));
@@ -146,7 +146,7 @@ function testReading(open: () => StateStore): void {
       const store = open();
       const { row, fence } = await claimNew(store);
       const segments = ["\u0000", "\ud800 \udc00", "\u001a0000", "x".repeat(3_000_000)].map(note);
-      await store.appendSegments(row.id, fence, segments);
+      await store.appendSegments(row.id, fence, 0, segments);
       expect((await readWhole(store, row.id)).segments).toEqual(segments);
     });
 
@@ -169,7 +169,7 @@ function testChanges(open: () => StateStore): void {
       const store = open();
       const { row, fence } = await claimNew(store);
       expect(row.version).toBe(2);
-      await store.appendSegments(row.id, fence, [note(1)]);
+      await store.appendSegments(row.id, fence, 0, [note(1)]);
       expect((await store.findResponse(row.id))?.version).toBe(3);
       const amended = await store.amendResponse(row.id, { segments: [note(2)], input: "new" });
       expect(amended).toMatchObject({ version: 4, input: "new", outputContent: null });
@@ -185,6 +185,43 @@ function testChanges(open: () => StateStore): void {
         status: "failed",
       });
       expect(await store.amendResponse(randomUUID(), { segments: [] })).toBeUndefined();
+    });
+
+    test("a write that is tried again because its answer was lost happens once, whatever a client added meanwhile", async () => {
+      const store = open();
+      const { agent, row, fence } = await claimNew(store);
+      const client = async (content: string): Promise<unknown> =>
+        await store.amendResponse(row.id, { segments: [note(content)] });
+      expect(await store.claimResponse(agent.id, fence.nodeId, fence.reign, true)).toEqual(row);
+      await client("before");
+      const append = async (after: number, ...contents: string[]): Promise<number | false> =>
+        await store.appendSegments(row.id, fence, after, contents.map(note));
+      expect(await append(0, "one", "two")).toBe(3);
+      await client("between");
+      expect(await append(0, "one", "two")).toBe(4);
+      expect(await append(4, "two")).toBe(5);
+      const end = { status: "completed", outputContent: [], segments: [note("end")] } as const;
+      expect([await store.finishResponse(row.id, fence, end), await client("after")]).toEqual([
+        true,
+        expect.anything(),
+      ]);
+      const ended = await readWhole(store, row.id);
+      expect(await store.finishResponse(row.id, fence, end)).toBe(true);
+      expect(await store.finishResponse(row.id, fence, { ...end, segments: [note("other")] })).toBe(false);
+      expect(await store.finishResponse(row.id, fence, { ...end, status: "failed" })).toBe(false);
+      expect(await store.finishResponse(row.id, { ...fence, attempt: 2 }, end)).toBe(false);
+      expect(await append(5, "late")).toBe(false);
+      expect(await readWhole(store, row.id)).toEqual(ended);
+      expect(ended.segments.map(({ content }) => content)).toEqual([
+        "before",
+        "one",
+        "two",
+        "between",
+        "two",
+        "end",
+        "after",
+      ]);
+      expect(await store.claimResponse(agent.id, fence.nodeId, fence.reign, true)).toBeUndefined();
     });
 
     test("a client cannot add to a response without end", async () => {
@@ -215,7 +252,7 @@ function testChanges(open: () => StateStore): void {
       expect(ended).toMatchObject({ status: "cancelled", finishedAt: expect.any(Number), version: 3 });
       expect(await store.endResponse(row.id, { status: "failed" })).toBeUndefined();
       expect(await store.finishResponse(row.id, fence, { status: "completed", segments: [note(1)] })).toBe(false);
-      expect(await store.appendSegments(row.id, fence, [note(1)])).toBe(false);
+      expect(await store.appendSegments(row.id, fence, 0, [note(1)])).toBe(false);
       expect(await store.requeueResponse(row.id, fence)).toBe(false);
       expect(await readWhole(store, row.id)).toEqual({ row: ended, segments: [note("by whom")] });
     });

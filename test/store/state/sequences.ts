@@ -28,7 +28,13 @@ const post = fc.record({
   }),
 });
 const onFence = <K extends string>(kind: K) =>
-  fc.record({ kind: fc.constant(kind), fence: index, response: fc.option(index, { nil: undefined, freq: 3 }), status });
+  fc.record({
+    kind: fc.constant(kind),
+    fence: index,
+    response: fc.option(index, { nil: undefined, freq: 3 }),
+    status,
+    after: fc.nat({ max: 3 }),
+  });
 const step = fc.oneof(
   { weight: 6, arbitrary: post },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("claim"), agent: index, isLate: fc.nat({ max: 5 }) }) },
@@ -171,7 +177,7 @@ class SequenceRun {
       this.#claims.push({ id: found.id, fence: { nodeId: this.#nodeId, reign, attempt: found.attempts } });
   }
 
-  /** With the fence of its own claim, or of another one. */
+  /** With the fence of its own claim, or of another one; twice, as when the first answer was lost. */
   async #useFence(each: Extract<Step, { kind: "append" | "finish" | "requeue" }>): Promise<void> {
     const claim = this.#claims.at(-1 - each.fence);
     if (claim === undefined) return;
@@ -180,11 +186,13 @@ class SequenceRun {
     const text = randomUUID();
     if (each.kind === "append") {
       const expected = this.#model.append(id, fence, text);
-      expect(await this.#store.appendSegments(id, claim.fence, [note(text)])).toBe(expected);
+      const after = Math.min(each.after, expected === false ? 0 : expected - 1);
+      for (const _ of [1, 2])
+        expect(await this.#store.appendSegments(id, claim.fence, after, [note(text)])).toBe(expected);
     } else if (each.kind === "finish") {
       const expected = this.#model.finish(id, fence, each.status, text);
       const end = { status: each.status, segments: [note(text)] };
-      expect(await this.#store.finishResponse(id, claim.fence, end)).toBe(expected);
+      for (const _ of [1, 2]) expect(await this.#store.finishResponse(id, claim.fence, end)).toBe(expected);
     } else expect(await this.#store.requeueResponse(id, claim.fence)).toBe(this.#model.requeue(id, fence));
   }
 
