@@ -92,7 +92,7 @@ export interface Agents extends AsyncDisposable {
   sleep(agent: AgentRow, request: SleepRequest, by: Principal): Promise<AgentRow>;
   /** Throws `wrong_state` unless it sleeps. `prompt` becomes a response. */
   wake(agent: AgentRow, prompt: string | null, by: Principal): Promise<AgentRow>;
-  /** Ends the running response, else the newest pending one; its processes are killed. False when there was none. */
+  /** Ends the running response, else the newest pending one; its processes are dead when this resolves. False when there was none. */
   cancel(agent: AgentRow, by: Principal): Promise<boolean>;
   cancelResponse(agent: AgentRow, responseId: string, by: Principal): Promise<boolean>;
 

@@ -55,16 +55,21 @@ export async function amendResponse(
 
 /** The row first, so that it stays cancelled whatever the run still writes; then its processes. */
 async function endRow(core: Core, roster: Roster, agent: AgentRow, responseId: string): Promise<boolean> {
-  if ((await cancelRow(core, responseId, "user_cancel")) === undefined) return false;
+  const ended = await cancelRow(core, responseId, "user_cancel");
+  // Whoever cancelled it before may not have come to its processes.
+  if (ended === undefined && (await core.store.findResponse(responseId))?.status !== "cancelled") return false;
   await stopRun(core, roster, agent, responseId);
-  return true;
+  return ended !== undefined;
 }
 
-/** Kills what a response runs whose row has ended. The agent is idle at once when nothing else waits. */
+/** Kills what a response runs whose row has ended, and waits until it is dead. The agent is idle then when nothing else waits. */
 async function stopRun(core: Core, roster: Roster, agent: AgentRow, responseId: string): Promise<void> {
   const live = roster.find(agent.id);
   const run = await live?.current();
-  if (run?.row.id === responseId) run.abort(new PaddockError("cancelled", "the task was cancelled"));
+  if (run?.row.id === responseId) {
+    run.abort(new PaddockError("cancelled", "the task was cancelled"));
+    await run.ended;
+  }
   live?.see(await core.store.settleAgent(agent.id, Date.now()));
 }
 

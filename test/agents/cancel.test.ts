@@ -12,6 +12,8 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]();
 });
 
+const COMPLETED = { status: "completed", segments: [] } as const;
+
 /** What still runs of a program that was started with this argument. */
 async function countLiving(agent: AgentRow, argument: string): Promise<number> {
   const count = `n=0; for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $f | grep -q '^sleep ${argument}' && n=$((n+1)); done; echo $n`;
@@ -32,6 +34,23 @@ test("agents - cancel kills the whole tree, background children too, and the age
   const later = await world.ended(id);
   expect(later.row).toEqual(row);
   expect(later.segments).toEqual(segments);
+});
+
+test.each([
+  ["cancel", (agent: AgentRow, id: string) => world.agents.cancelResponse(agent, id, ALICE)],
+  ["a client's own end", (agent: AgentRow, id: string) => world.agents.amend(agent, id, COMPLETED)],
+])("agents - %s answers when the task's processes are dead, and the agent is idle no sooner", async (name, end) => {
+  const agent = await world.create(`dead-${name.replaceAll(/\W/g, "-")}`);
+  const id = await world.post(agent, "trap '' TERM; echo on; while :; do echo more >> file; done");
+  await world.printed(id);
+  const files = await world.agents.files(agent, AbortSignal.timeout(10_000));
+  const ending = end(agent, id);
+  await world.reach(agent, "idle");
+  const { size: whenIdle } = await files.stat("file");
+  await ending;
+  const { size } = await files.stat("file");
+  expect(await world.run(agent, "stat -c %s file")).toBe(`${size}\n`);
+  expect(whenIdle).toBe(size);
 });
 
 test("agents - cancel ends what a task has left in the background, not what an earlier one has", async () => {

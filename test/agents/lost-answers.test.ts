@@ -99,6 +99,19 @@ describe.skipIf(lacks(hasPostgres(), "the Debian package postgresql"))("agents -
     expect(ends).toEqual(["completed"]);
   });
 
+  test("a cancel stops the task when it is sent again", async () => {
+    const agent = await openWithAgent();
+    const id = await world.post(agent, "echo on; sleep 1000");
+    await world.printed(id);
+    const lost = wire.lose(/^update "responses" set "status" = \$1, "finished_at"/);
+    await expect(world.agents.cancelResponse(agent, id, ALICE)).rejects.toMatchObject(FAILED);
+    await lost;
+    expect(await world.agents.cancelResponse(agent, id, ALICE)).toBe(false);
+    expect((await world.ended(id)).segments.filter(({ type }) => type === "cancelled")).toHaveLength(1);
+    expect((await world.look(agent)).state).toBe("idle");
+    expect(await world.run(agent, "echo next")).toBe("next\n");
+  });
+
   test("a sleep ends the sandbox", async () => {
     const agent = await openWithAgent();
     const lost = wire.lose(/^update "agents" set "state"/);
