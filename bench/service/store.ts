@@ -76,6 +76,7 @@ async function insertAgent(store: StateStore): Promise<AgentId> {
     wokeAt: null,
     runtimeMs: 0,
     published: null,
+    publicationRevision: null,
     publishPermissions: { code: true, env: true, content: true },
     settings: {
       nodeType: "python",

@@ -147,6 +147,7 @@ function makeRow({ nodeId }: Core, request: NewAgent, by: Principal, parentName:
     wokeAt: now,
     runtimeMs: 0,
     published: null,
+    publicationRevision: null,
     publishPermissions: { code: true, env: true, content: true },
     setupReport: null,
   };

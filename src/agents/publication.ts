@@ -4,6 +4,7 @@ import type { AgentRow, PublishPermissions } from "../model/agent.ts";
 import type { AgentId } from "../model/ids.ts";
 import type { Principal } from "../model/principal.ts";
 import type { Core } from "./parts.ts";
+import { mayHaveWritten } from "./persist.ts";
 import { takeSnapshot } from "./publishing.ts";
 import type { Roster } from "./roster.ts";
 import { readWorkspace } from "./workspace-access.ts";
@@ -11,7 +12,10 @@ import { readWorkspace } from "./workspace-access.ts";
 const SNAPSHOT_MS = 120_000;
 const ALL: PublishPermissions = { code: true, env: true, content: true };
 
-/** Takes a snapshot of `content/` in the place of the one before. Throws `too_large`, `not_found`. */
+/**
+ * Takes a snapshot of `content/` in the place of the one before. Throws `too_large`, `not_found`, and `superseded` when the agent was published or
+ * unpublished meanwhile: which of them was meant to last is not known here.
+ */
 export async function publish(
   core: Core,
   roster: Roster,
@@ -22,37 +26,38 @@ export async function publish(
   const { store, artifacts } = core;
   const signal = AbortSignal.any([core.closing, AbortSignal.timeout(SNAPSHOT_MS)]);
   const revision = randomUUID();
+  const begun = await store.getAgent(agent.id);
   const files = await readWorkspace(core, roster, agent, signal, (from) =>
     takeSnapshot(from, artifacts, `published/${agent.id}/${revision}`, signal),
   );
-  const publishing = { published: { at: Date.now(), by: by.name, revision }, publishPermissions: permissions };
-  try {
-    const stale = await store.replacePublished(agent.id, revision, files);
-    await removeArtifacts(core, stale);
-    const published = await store.updateAgent(agent.id, publishing);
-    if (published !== undefined) return published;
-    throw new PaddockError("not_found", "Agent not found");
-  } catch (error) {
-    if (error instanceof PaddockError && error.code === "not_found")
-      await removeArtifacts(
-        core,
-        files.map(({ artifactKey }) => artifactKey),
-      );
+  const publication = { published: { at: Date.now(), by: by.name }, revision, permissions, files };
+  const keys = files.map(({ artifactKey }) => artifactKey);
+  const replacing = store.replacePublished(agent.id, publication, begun?.publicationRevision ?? null);
+  const done = await replacing.catch(async (error: unknown) => {
+    if (!mayHaveWritten(error)) await removeArtifacts(core, keys);
     throw error;
-  }
+  });
+  await removeArtifacts(core, done?.unused ?? keys);
+  if (done !== undefined) return done.agent;
+  if ((await store.getAgent(agent.id)) === undefined) throw noAgent();
+  throw new PaddockError("superseded", "The agent was published or unpublished meanwhile");
 }
 
-export async function unpublish(core: Core, agent: AgentRow): Promise<AgentRow> {
-  const hidden = await core.store.updateAgent(agent.id, { published: null, publishPermissions: ALL });
-  if (hidden === undefined) throw new PaddockError("not_found", "Agent not found");
-  await withdraw(core, agent.id);
+export async function unpublish(core: Core, { id }: Pick<AgentRow, "id">): Promise<AgentRow> {
+  const hidden = await withdraw(core, id);
+  if (hidden === undefined) throw noAgent();
   return hidden;
 }
 
-/** Nothing of the agent is served any more. */
-export async function withdraw(core: Core, id: AgentId): Promise<void> {
-  await removeArtifacts(core, await core.store.replacePublished(id, null, []));
+/** Nothing of the agent is served any more. Undefined when it is gone. */
+export async function withdraw(core: Core, id: AgentId): Promise<AgentRow | undefined> {
+  const nothing = { published: null, revision: randomUUID(), permissions: ALL, files: [] };
+  const done = await core.store.replacePublished(id, nothing);
+  await removeArtifacts(core, done?.unused ?? []);
+  return done?.agent;
 }
+
+const noAgent = (): PaddockError => new PaddockError("not_found", "Agent not found");
 
 /** What cannot be removed now is not served all the same. */
 async function removeArtifacts({ artifacts, telemetry }: Core, keys: readonly string[]): Promise<void> {

@@ -34,8 +34,8 @@ export function registerContent(server: Server, parts: ServerParts, port: keyof 
   const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const { name, "*": path } = request.params as { readonly name: string; readonly "*"?: string };
     setPolicy(reply, port);
-    const found = path === undefined ? undefined : await findFile(parts, name, path);
-    if (found) return await sendFile(parts, request, reply, found);
+    const sent = path === undefined ? undefined : await sendFile(parts, request, reply, { name, path });
+    if (sent) return sent;
     if (path === undefined || !path.endsWith("/")) {
       const index = await findFile(parts, name, path === undefined ? "" : `${path}/`);
       if (index) return await reply.redirect(`${request.url.split("?", 1)[0]}/`, 302);
@@ -63,16 +63,38 @@ function setPolicy(reply: FastifyReply, port: keyof typeof POLICIES): void {
   if (port === "own") reply.header("access-control-allow-origin", "*");
 }
 
+/** Undefined when there is no such file. What a newer publication has removed since it was found is looked for once more. */
 async function sendFile(
-  { artifacts }: ServerParts,
+  parts: ServerParts,
   request: FastifyRequest,
   reply: FastifyReply,
-  file: PublishedFile,
-): Promise<FastifyReply> {
-  const tag = `"${file.sha256}"`;
-  reply.header("etag", tag);
-  if (request.headers["if-none-match"] === tag) return await reply.code(304).send();
-  reply.type(guessContentType(file.path)).header("content-length", String(file.bytes));
-  const { content } = await artifacts.get(file.artifactKey);
-  return await reply.send(Readable.from(content));
+  { name, path }: { readonly name: string; readonly path: string },
+): Promise<FastifyReply | undefined> {
+  for (let missing: string | undefined; ; ) {
+    const file = await findFile(parts, name, path);
+    if (file === undefined) return undefined;
+    const etag = `"${file.sha256}"`;
+    if (request.headers["if-none-match"] === etag) return await reply.header("etag", etag).code(304).send();
+    const content = await readContent(parts, file, missing);
+    if (content === undefined) {
+      missing = file.artifactKey;
+      continue;
+    }
+    reply.headers({ etag, "content-length": String(file.bytes) }).type(guessContentType(file.path));
+    return await reply.send(Readable.from(content));
+  }
+}
+
+/** Undefined when it is gone. Throws that for the one that was missing before: its row has no bytes. */
+async function readContent(
+  { artifacts }: ServerParts,
+  { artifactKey }: PublishedFile,
+  missing: string | undefined,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  try {
+    return (await artifacts.get(artifactKey)).content;
+  } catch (error) {
+    if (error instanceof PaddockError && error.code === "not_found" && artifactKey !== missing) return undefined;
+    throw error;
+  }
 }

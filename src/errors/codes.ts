@@ -116,6 +116,7 @@ export const ERROR_CODES = {
   forbidden: row(403, false, 77, "The token may not do this: ask the agent's owner, or an operator for a wider token."),
   name_taken: row(409, false, 73, "Choose another name, or delete the agent that has it."),
   wrong_state: row(400, false, 64, "The message says in which state the agent has to be."),
+  superseded: row(409, false, 75, "Something newer came meanwhile; look at it, and ask again if this is still wanted."),
   agent_sleeping: row(409, false, 75, "Wake the agent first, or post a task to it: that wakes it."),
   agent_busy: row(409, true, 75, "Wait for the running task to end, or let the task queue (leave out `if_busy`)."),
   context_full: row(409, false, 75, "Clear the agent's context and post again."),

@@ -46,8 +46,6 @@ export interface PublishPermissions {
 export interface Publication {
   readonly at: number;
   readonly by: string;
-  /** Names the snapshot of `content/` that is served. */
-  readonly revision: string;
 }
 
 /** An agent without what only its sandbox needs: that may be megabytes. */
@@ -77,6 +75,8 @@ export interface AgentRow {
   /** Milliseconds awake before it last went to sleep. */
   readonly runtimeMs: number;
   readonly published: Publication | null;
+  /** Another one after each publish and unpublish. */
+  readonly publicationRevision: string | null;
   readonly publishPermissions: PublishPermissions;
   readonly settings: AgentSettings;
   readonly setupReport: SetupReport | null;

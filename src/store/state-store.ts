@@ -1,4 +1,4 @@
-import type { AgentRow, AgentState, AgentSummary } from "../model/agent.ts";
+import type { AgentRow, AgentState, AgentSummary, Publication, PublishPermissions } from "../model/agent.ts";
 import type { AgentId } from "../model/ids.ts";
 import type { BlockRow, OperatorRow, PrincipalType, TokenRow } from "../model/principal.ts";
 import type { RecordedError } from "../model/record.ts";
@@ -63,8 +63,6 @@ export type AgentPatch = Partial<
     | "lastContextLength"
     | "wokeAt"
     | "runtimeMs"
-    | "published"
-    | "publishPermissions"
     | "setupReport"
   >
 >;
@@ -84,6 +82,15 @@ export interface PublishedFile {
   readonly artifactKey: string;
   readonly bytes: number;
   readonly sha256: string;
+}
+
+/** What an agent publishes from now on. */
+export interface NewPublication {
+  /** Null: nothing any more. */
+  readonly published: Publication | null;
+  readonly revision: string;
+  readonly permissions: PublishPermissions;
+  readonly files: readonly PublishedFile[];
 }
 
 export interface AgentStore {
@@ -120,10 +127,14 @@ export interface AgentStore {
   /** Removes it with its responses, segments and published files; children lose their parent's name. Undefined when it was gone. */
   deleteAgent(id: AgentId): Promise<AgentRow | undefined>;
   /**
-   * Takes the place of what was published before; `null` ends it, `published` of the agent included. Returns the artifact keys that nobody
-   * needs any more: those of `files` when the agent is gone. Files are found while `published` of the agent is set.
+   * Takes the place of what was published before, with `expected` only if that is the agent's `publicationRevision`. `unused`: the artifact keys that nobody
+   * needs any more. Undefined when it is another one or the agent is gone: nothing is changed then.
    */
-  replacePublished(id: AgentId, revision: string | null, files: readonly PublishedFile[]): Promise<readonly string[]>;
+  replacePublished(
+    id: AgentId,
+    publication: NewPublication,
+    expected?: string | null,
+  ): Promise<{ readonly agent: AgentRow; readonly unused: readonly string[] } | undefined>;
   findPublishedFile(agentName: string, path: string): Promise<PublishedFile | undefined>;
 }
 

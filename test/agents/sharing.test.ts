@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { AgentRow } from "../../src/model/agent.ts";
+import type { ArtifactStore } from "../../src/store/artifact-store.ts";
 import { ALICE, makePrincipal, World } from "./world.ts";
 
 let world: World;
@@ -13,6 +14,16 @@ beforeAll(async () => {
 afterAll(async () => {
   await world[Symbol.asyncDispose]();
 });
+
+/** Acts right before the next artifact is stored. */
+function beforeNextPut(artifacts: ArtifactStore, act: () => Promise<void>): void {
+  const put = artifacts.put.bind(artifacts);
+  artifacts.put = async (...given) => {
+    artifacts.put = put;
+    await act();
+    return await put(...given);
+  };
+}
 
 async function makeParent(name: string): Promise<AgentRow> {
   const setup = "echo made >> /agent/content/setups";
@@ -87,6 +98,28 @@ test("agents - publishing serves a snapshot until it is replaced or withdrawn", 
   expect(hidden.published).toBeNull();
   expect(await read()).toBeUndefined();
   expect((await world.app.artifacts.list({ prefix: "published/" })).artifacts).toEqual([]);
+});
+
+test.each([
+  ["unpublished", "published", (agent: AgentRow) => world.agents.unpublish(agent)],
+  ["unpublished", "new", (agent: AgentRow) => world.agents.unpublish(agent)],
+  ["published", "published", (agent: AgentRow) => world.agents.publish(agent, ALL, ALICE)],
+])("agents - one that is %s while a publish of it is under way stays so; it was %s", async (then, before, act) => {
+  const agent = await makeParent(`${then}-${before}`);
+  if (before === "published") await world.agents.publish(agent, ALL, ALICE);
+  const { artifacts } = world.app;
+  let shown: AgentRow | undefined;
+  beforeNextPut(artifacts, async () => {
+    shown = await act(agent);
+  });
+  await expect(world.agents.publish(agent, ALL, ALICE)).rejects.toMatchObject({ code: "superseded" });
+  expect(await world.look(agent)).toMatchObject({
+    published: shown?.published,
+    publicationRevision: shown?.publicationRevision,
+  });
+  const stored = (await artifacts.list({ prefix: `published/${agent.id}/` })).artifacts;
+  expect(stored.every(({ key }) => key.includes(shown?.publicationRevision ?? ""))).toBe(true);
+  expect(stored.length > 0).toBe(then === "published");
 });
 
 test("agents - clearing the context lets a full agent work again", async () => {

@@ -110,6 +110,27 @@ test("content - the health of the contract's content server", async () => {
   expect([root.status, await root.text()]).toEqual([200, ""]);
 });
 
+test("content - a file is served while a new publication takes its place", async () => {
+  const { artifacts } = service.app;
+  const read = artifacts.get.bind(artifacts);
+  artifacts.get = async (...given) => {
+    artifacts.get = read;
+    const authorization = `Bearer ${await service.token("u1")}`;
+    const url = `${service.url}/api/v0/agents/Site/publish`;
+    expect((await fetch(url, { method: "POST", headers: { authorization } })).status).toBe(200);
+    return await read(...given);
+  };
+  const response = await get("/content/Site/");
+  expect([response.status, await response.text()]).toEqual([200, PAGE]);
+});
+
+test("content - one whose bytes are gone is not there", async () => {
+  const { artifacts } = service.app;
+  const file = await service.service.store.findPublishedFile("site", "app.js");
+  await artifacts.remove(file?.artifactKey ?? "");
+  expect((await get("/content/Site/app.js")).status).toBe(404);
+});
+
 test("content - unpublished is gone", async () => {
   const authorization = `Bearer ${service.adminToken}`;
   await fetch(`${service.url}/api/v0/agents/Site/unpublish`, { method: "POST", headers: { authorization } });

@@ -49,6 +49,7 @@ export function readSummary(row: SummaryColumns): AgentSummary {
     wokeAt: row.woke_at,
     runtimeMs: row.runtime_ms,
     published: readPublication(row),
+    publicationRevision: row.published_revision,
     publishPermissions: JSON.parse(row.publish_permissions_json),
     volumeId: row.volume_id as VolumeId,
     nodeId: row.node_id,
@@ -56,11 +57,9 @@ export function readSummary(row: SummaryColumns): AgentSummary {
   };
 }
 
-function readPublication(
-  row: Pick<SummaryColumns, "published_at" | "published_by" | "published_revision">,
-): Publication | null {
-  if (row.published_at === null || row.published_by === null || row.published_revision === null) return null;
-  return { at: row.published_at, by: row.published_by, revision: row.published_revision };
+function readPublication(row: Pick<SummaryColumns, "published_at" | "published_by">): Publication | null {
+  if (row.published_at === null || row.published_by === null) return null;
+  return { at: row.published_at, by: row.published_by };
 }
 
 /** Of its workspace, as asked for. */
@@ -91,7 +90,7 @@ export function writeAgent(agent: Omit<AgentRow, "version">, parentId: string | 
     last_context_length: agent.lastContextLength,
     woke_at: agent.wokeAt,
     runtime_ms: agent.runtimeMs,
-    ...writePublication(agent.published),
+    ...writePublication(agent.published, agent.publicationRevision),
     publish_permissions_json: writeJson(agent.publishPermissions),
     settings_json: writeJson(agent.settings),
     setup_report_json: writeNullableJson(agent.setupReport),
@@ -121,19 +120,18 @@ export function writePatch(patch: AgentPatch, name: string): Updateable<AgentsTa
   if (patch.lastContextLength !== undefined) columns.last_context_length = patch.lastContextLength;
   if (patch.wokeAt !== undefined) columns.woke_at = patch.wokeAt;
   if (patch.runtimeMs !== undefined) columns.runtime_ms = patch.runtimeMs;
-  if (patch.published !== undefined) Object.assign(columns, writePublication(patch.published));
-  if (patch.publishPermissions !== undefined) columns.publish_permissions_json = writeJson(patch.publishPermissions);
   if (patch.setupReport !== undefined) columns.setup_report_json = writeNullableJson(patch.setupReport);
   return columns;
 }
 
-function writePublication(
+export function writePublication(
   published: Publication | null,
+  revision: string | null,
 ): Pick<AgentsTable, "published_at" | "published_by" | "published_revision"> {
   return {
     published_at: published?.at ?? null,
     published_by: published?.by ?? null,
-    published_revision: published?.revision ?? null,
+    published_revision: revision,
   };
 }
 

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { sql } from "kysely";
-import type { AgentStore, PublishedFile } from "../state-store.ts";
-import { makeNameKey } from "./agent-rows.ts";
+import type { AgentRow } from "../../model/agent.ts";
+import type { AgentStore, NewPublication } from "../state-store.ts";
+import { makeNameKey, readAgent, writeJson, writePublication } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
 import type { Database, StateContext } from "./context.ts";
 
@@ -9,20 +10,15 @@ const ROWS_PER_STATEMENT = 500;
 
 export function makePublished(state: StateContext): Pick<AgentStore, "replacePublished" | "findPublishedFile"> {
   return {
-    replacePublished: async (id, revision, files) =>
+    replacePublished: async (id, publication, expected) =>
       await state.transact(async (transaction) => {
-        if ((await lockAgent(transaction, state, id)) === undefined) return files.map((file) => file.artifactKey);
-        const before = await transaction
-          .deleteFrom("published_files")
-          .where("agent_id", "=", id)
-          .returning("artifact_key")
-          .execute();
-        if (revision === null) await endPublication(transaction, id);
-        else await insertFiles(transaction, id, revision, files);
-        return await keepUnused(
-          transaction,
-          before.map((row) => row.artifact_key),
-        );
+        const agent = await lockAgent(transaction, state, id);
+        if (agent === undefined || (expected !== undefined && agent.publicationRevision !== expected)) return undefined;
+        const deletion = transaction.deleteFrom("published_files").where("agent_id", "=", id);
+        const before = await deletion.returning("artifact_key").execute();
+        await insertFiles(transaction, id, publication);
+        const keys = before.map((row) => row.artifact_key);
+        return { agent: await changeAgent(transaction, id, publication), unused: await keepUnused(transaction, keys) };
       }),
     findPublishedFile: async (agentName, path) =>
       await state.ask(async (db) => {
@@ -41,21 +37,25 @@ export function makePublished(state: StateContext): Pick<AgentStore, "replacePub
 
 const hashPath = (path: string): string => createHash("sha256").update(path).digest("hex");
 
-async function endPublication(transaction: Database, id: string): Promise<void> {
-  await transaction
-    .updateTable("agents")
-    .set({ published_at: null, published_by: null, published_revision: null, version: sql<number>`version + 1` })
-    .where("id", "=", id)
-    .where("published_at", "is not", null)
-    .execute();
-}
-
-async function insertFiles(
+async function changeAgent(
   transaction: Database,
   id: string,
-  revision: string,
-  files: readonly PublishedFile[],
-): Promise<void> {
+  { published, revision, permissions }: NewPublication,
+): Promise<AgentRow> {
+  const row = await transaction
+    .updateTable("agents")
+    .set({
+      ...writePublication(published, revision),
+      publish_permissions_json: writeJson(permissions),
+      version: sql<number>`version + 1`,
+    })
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  return readAgent(row);
+}
+
+async function insertFiles(transaction: Database, id: string, { revision, files }: NewPublication): Promise<void> {
   const rows = files.map((file) => ({
     agent_id: id,
     path_key: hashPath(file.path),

@@ -41,8 +41,7 @@ test("shares - lists of agents stay within a few MiB, and pages have all of them
   const description = "d".repeat(16 * 1024);
   for (let at = 0; at < 100; at++) {
     const facts = { createdBy: "sue", nodeId: "another", state: "slept", metadata, description } as const;
-    const { agent } = await store.insertAgent(makeAgent(facts));
-    await store.updateAgent(agent.id, { published: { at, by: "sue", revision: "r" } });
+    await store.insertAgent(makeAgent({ ...facts, published: { at, by: "sue" } }));
   }
   const own = await user.get("/agents?limit=100");
   expect(own.json.items).toHaveLength(100);

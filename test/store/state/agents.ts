@@ -29,7 +29,8 @@ export function testAgents(open: () => StateStore): void {
         busyFrom: 7,
         contextCutoffAt: 8,
         lastContextLength: 9,
-        published: { at: 10, by: "ann", revision: "r1" },
+        published: { at: 10, by: "ann" },
+        publicationRevision: "r1",
         publishPermissions: { code: false, env: false, content: true },
         setupReport: {
           status: "failed",
@@ -110,7 +111,9 @@ export function testAgents(open: () => StateStore): void {
       const child = await insertAgent(store, { parentName: parent.name });
       expect(child.parentName).toBe(parent.name);
       const row = await post(store, parent);
-      await store.replacePublished(parent.id, "r1", [{ path: "a", artifactKey: "k", bytes: 1, sha256: "0" }]);
+      const files = [{ path: "a", artifactKey: "k", bytes: 1, sha256: "0" }];
+      const permissions = parent.publishPermissions;
+      await store.replacePublished(parent.id, { published: { at: 1, by: "ann" }, revision: "r1", permissions, files });
       const before = await store.getAgent(parent.id);
       expect(await store.deleteAgent(parent.id)).toEqual(before);
       expect(await store.deleteAgent(parent.id)).toBeUndefined();

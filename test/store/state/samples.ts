@@ -42,6 +42,7 @@ export function makeAgent(facts: Partial<AgentRow> = {}): Omit<AgentRow, "versio
     wokeAt: null,
     runtimeMs: 0,
     published: null,
+    publicationRevision: null,
     publishPermissions: { code: true, env: true, content: true },
     settings: {
       nodeType: "python",
