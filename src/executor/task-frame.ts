@@ -43,7 +43,10 @@ export async function frameTask(frame: TaskFrame, work: () => Promise<void>): Pr
   const durationMs = performance.now() - begun;
   const result = makeResult({ ...frame, deadline: frame.deadline(), startTime, durationMs, error });
   const { tool_calls: _calls, values: _values, ...end } = result;
-  await journal.append({ line: "end", result: end });
-  journal.close();
+  try {
+    await journal.append({ line: "end", result: end });
+  } finally {
+    journal.close();
+  }
   return result;
 }

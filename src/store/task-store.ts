@@ -1,8 +1,9 @@
 import {
-  appendFileSync,
   closeSync,
-  existsSync,
+  constants,
   fsyncSync,
+  ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -21,6 +22,9 @@ import { isTaskId, type TaskId } from "../model/ids.ts";
 import type { ToolCallRecord } from "../model/record.ts";
 import type { TaskResult } from "../model/result.ts";
 
+const ENDING = ".jsonl";
+/** Of a task whose intent is being written. */
+const DRAFT_ENDING = ".draft";
 const NEWLINE = 0x0a;
 /** A terminal line is far shorter. */
 const TAIL_BYTES = 1024 * 1024;
@@ -49,7 +53,7 @@ export interface Journal {
 
 /**
  * One `tasks/<id>.jsonl` per task: a synced intent line before the sandbox exists, a line per closed call, one terminal line.
- * A process writes only its own tasks; a torn last line is what a crash left and is ignored.
+ * A process writes only its own tasks; a torn last line is what a crash left and is ignored. Another start may prune an ended task at any moment.
  */
 export class TaskStore {
   readonly #folder: string;
@@ -64,69 +68,110 @@ export class TaskStore {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     const owner = identifyProcess(process.pid);
     if (owner === undefined) throw new PaddockError("internal", "/proc does not show this process");
-    const journal = new TaskJournal(join(this.#folder, `${taskId}.jsonl`));
-    journal.append({ line: "intent", task_id: taskId, time: new Date().toISOString(), owner, task });
-    return journal;
+    const time = new Date().toISOString();
+    return TaskJournal.begin(this.#fileOf(taskId), { line: "intent", task_id: taskId, time, owner, task });
   }
 
   read(taskId: string): readonly TaskLine[] {
-    const file = join(this.#folder, `${taskId}.jsonl`);
-    if (!isTaskId(taskId) || !existsSync(file)) throw new PaddockError("not_found", `no task ${taskId}`);
-    return parseLines(readFileSync(file));
+    const bytes = isTaskId(taskId) ? ifThere(() => readFileSync(this.#fileOf(taskId))) : undefined;
+    if (bytes === undefined) throw new PaddockError("not_found", `no task ${taskId}`);
+    return parseLines(bytes);
   }
 
   list(): readonly string[] {
-    if (!existsSync(this.#folder)) return [];
-    return readdirSync(this.#folder)
-      .filter((name) => name.endsWith(".jsonl"))
-      .map((name) => name.slice(0, -".jsonl".length));
+    return this.#names(ENDING).map((name) => name.slice(0, -ENDING.length));
   }
 
   /** Closes every task whose owner died before its terminal line as `lost`. Returns their ids. */
   closeLost(): readonly string[] {
-    return this.list().filter((id) => {
-      const file = join(this.#folder, `${id}.jsonl`);
-      if (hasEnded(file)) return false;
-      const intent = readIntent(file);
-      if (intent !== undefined && isAlive(intent.owner)) return false;
-      const lost: TaskLine = { line: "lost", task_id: id as TaskId, time: new Date().toISOString(), code: "task_lost" };
-      appendFileSync(file, `\n${JSON.stringify(lost)}\n`);
-      return true;
-    });
+    return this.list().filter((id) => ifThere(() => this.#closeOne(id as TaskId)));
   }
 
   /** Removes ended tasks older than `maxAgeMs`, then the oldest until at most `maxBytes` are left. Returns how many went. */
   prune(maxAgeMs: number, maxBytes: number): number {
-    const now = Date.now();
-    const files = this.list()
-      .map((id) => join(this.#folder, `${id}.jsonl`))
-      .map((file) => ({ file, ...pick(statSync(file)) }))
-      .filter(({ file }) => hasEnded(file))
+    const oldest = Date.now() - maxAgeMs;
+    const files = this.#files(ENDING)
+      .filter(({ file }) => ifThere(() => hasEnded(file)))
       .sort((a, b) => a.mtimeMs - b.mtimeMs);
     let total = files.reduce((sum, { size }) => sum + size, 0);
     const gone = files.filter(({ size, mtimeMs }) => {
-      if (now - mtimeMs <= maxAgeMs && total <= maxBytes) return false;
+      if (mtimeMs >= oldest && total <= maxBytes) return false;
       total -= size;
       return true;
     });
-    for (const { file } of gone) rmSync(file, { force: true });
+    const torn = this.#files(DRAFT_ENDING).filter(({ mtimeMs }) => mtimeMs < oldest);
+    for (const { file } of [...gone, ...torn]) rmSync(file, { force: true });
     return gone.length;
+  }
+
+  /** False when it runs or has ended. Its end is looked for once its owner is known to be dead, for until then the owner may write it. */
+  #closeOne(id: TaskId): boolean {
+    const file = this.#fileOf(id);
+    if (hasEnded(file)) return false;
+    const intent = readIntent(file);
+    if ((intent !== undefined && isAlive(intent.owner)) || hasEnded(file)) return false;
+    const lost: TaskLine = { line: "lost", task_id: id, time: new Date().toISOString(), code: "task_lost" };
+    const fd = openSync(file, constants.O_WRONLY | constants.O_APPEND);
+    try {
+      writeWhole(fd, Buffer.from(`\n${JSON.stringify(lost)}\n`), null);
+    } finally {
+      closeSync(fd);
+    }
+    return true;
+  }
+
+  #files(ending: string): { readonly file: string; readonly size: number; readonly mtimeMs: number }[] {
+    return this.#names(ending).flatMap((name) => {
+      const file = join(this.#folder, name);
+      const stats = statSync(file, { throwIfNoEntry: false });
+      return stats === undefined ? [] : [{ file, size: stats.size, mtimeMs: stats.mtimeMs }];
+    });
+  }
+
+  #names(ending: string): string[] {
+    return (ifThere(() => readdirSync(this.#folder)) ?? []).filter((name) => name.endsWith(ending));
+  }
+
+  #fileOf(taskId: string): string {
+    return join(this.#folder, `${taskId}${ENDING}`);
   }
 }
 
 /** The open journal of one task. */
 export class TaskJournal implements Journal {
   readonly #fd: number;
+  /** Of the lines that are kept. */
+  #size = 0;
 
-  constructor(file: string) {
-    this.#fd = openSync(file, "wx", 0o600);
+  private constructor(fd: number) {
+    this.#fd = fd;
   }
 
-  append(line: TaskLine): void {
+  /** The file appears with its intent: to another start one without would be a dead owner's. */
+  static begin(file: string, intent: TaskLine): TaskJournal {
+    const draft = file.slice(0, -ENDING.length) + DRAFT_ENDING;
+    const journal = new TaskJournal(openSync(draft, "wx", 0o600));
     try {
-      writeSync(this.#fd, `${JSON.stringify(line)}\n`);
+      journal.append(intent);
+      linkSync(draft, file);
+      return journal;
+    } catch (error) {
+      journal.close();
+      throw error;
+    } finally {
+      rmSync(draft, { force: true });
+    }
+  }
+
+  /** Whole, or not at all: the next line must not follow on a torn one. */
+  append(line: TaskLine): void {
+    const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+    try {
+      writeWhole(this.#fd, bytes, this.#size);
       if (line.line !== "call") fsyncSync(this.#fd);
+      this.#size += bytes.length;
     } catch (cause) {
+      ftruncateSync(this.#fd, this.#size);
       throw new PaddockError("no_space", "the task's record could not be written", { cause });
     }
   }
@@ -136,8 +181,20 @@ export class TaskJournal implements Journal {
   }
 }
 
-function pick(stats: { size: number; mtimeMs: number }): { size: number; mtimeMs: number } {
-  return { size: stats.size, mtimeMs: stats.mtimeMs };
+/** A full disk takes what it has room for before it refuses the rest. `position` null: at the end. */
+function writeWhole(fd: number, bytes: Buffer, position: number | null): void {
+  for (let done = 0; done < bytes.length; )
+    done += writeSync(fd, bytes, done, bytes.length - done, position === null ? null : position + done);
+}
+
+/** Undefined when the file is gone. */
+function ifThere<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /** Looks at the end of the file only: what lies before it is as long as guests make it. */

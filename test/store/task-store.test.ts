@@ -1,9 +1,23 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { makeTaskId } from "../../src/model/ids.ts";
-import { TaskStore } from "../../src/store/task-store.ts";
+import { identifyProcess } from "../../src/lib/process-identity.ts";
+import { makeTaskId, type TaskId } from "../../src/model/ids.ts";
+import { type TaskEnd, TaskStore } from "../../src/store/task-store.ts";
+import { beforeFileCalls } from "../support/file-calls.ts";
+import { canMount } from "../support/mount.ts";
+import { lacks } from "../support/needs.ts";
 
 let folder = "";
 let store: TaskStore;
@@ -73,3 +87,90 @@ test("task store - a journal longer than any string can be closed, pruned and ke
   expect(store.closeLost()).toEqual([]);
   expect(store.prune(0, 0)).toBe(1);
 });
+
+const fileOf = (id: TaskId): string => join(folder, `${id}.jsonl`);
+const endLine = (id: TaskId, error = "") =>
+  ({ line: "end", result: { task_id: id, error } as unknown as TaskEnd }) as const;
+
+/** A task whose owner is a process that no longer is. */
+function makeDead(): TaskId {
+  const id = makeTaskId();
+  store.open(id, {}).close();
+  writeFileSync(fileOf(id), readFileSync(fileOf(id), "utf8").replace(/"startTicks":"\d+"/, '"startTicks":"1"'));
+  return id;
+}
+
+test("task store - a task that ends with its owner while another start looks at it is not lost", () => {
+  const owner = spawn("sleep", ["1000"]);
+  const pid = owner.pid ?? expect.unreachable();
+  const id = makeTaskId();
+  const intent = { line: "intent", task_id: id, time: "", owner: identifyProcess(pid), task: {} };
+  writeFileSync(fileOf(id), `${JSON.stringify(intent)}\n`);
+  let hasEnded = false;
+  using _hook = beforeFileCalls(["readFileSync"], (_, path) => {
+    if (hasEnded || path !== `/proc/${pid}/stat`) return;
+    hasEnded = true;
+    appendFileSync(fileOf(id), `${JSON.stringify(endLine(id))}\n`);
+    owner.kill("SIGKILL");
+    while (identifyProcess(pid) !== undefined);
+  });
+  expect(store.closeLost()).toEqual([]);
+  expect([hasEnded, store.read(id).map(({ line }) => line)]).toEqual([true, ["intent", "end"]]);
+});
+
+test("task store - a task that begins while another start looks is not lost", () => {
+  const id = makeTaskId();
+  const lost: string[] = [];
+  {
+    using _hook = beforeFileCalls(["writeSync"], () => lost.push(...new TaskStore(folder).closeLost()));
+    store.open(id, {}).close();
+  }
+  expect([lost, store.read(id).map(({ line }) => line)]).toEqual([[], ["intent"]]);
+});
+
+test.each([
+  ["closing", () => store.closeLost()],
+  ["pruning", () => store.prune(-1, 0)],
+  ["reading", (id: TaskId) => store.read(id)],
+])("task store - %s passes over a file that another start prunes at any moment", (what, act) => {
+  for (let moment = 1, wasThere = true; wasThere; moment++) {
+    const id = makeDead();
+    if (what === "pruning") appendFileSync(fileOf(id), `${JSON.stringify(endLine(id))}\n`);
+    let calls = 0;
+    using _hook = beforeFileCalls(["openSync", "statSync", "readFileSync"], (_, path) => {
+      if (path === fileOf(id) && ++calls === moment) rmSync(path);
+    });
+    try {
+      act(id);
+    } catch (error) {
+      expect([what, error]).toMatchObject(["reading", { code: "not_found" }]);
+    }
+    wasThere = calls >= moment;
+    expect(moment).toBeLessThan(20);
+    if (wasThere) expect(existsSync(fileOf(id))).toBe(false);
+    rmSync(fileOf(id), { force: true });
+  }
+});
+
+test.skipIf(lacks(canMount(), "root that may mount"))(
+  "task store - a line that the disk has no room for is refused, and is not there in part",
+  () => {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]);
+    try {
+      const id = makeTaskId();
+      const journal = store.open(id, {});
+      expect(() => journal.append(endLine(id, "x".repeat(70_000)))).toThrow(
+        expect.objectContaining({ code: "no_space" }),
+      );
+      expect(store.read(id).map(({ line }) => line)).toEqual(["intent"]);
+      journal.append(endLine(id));
+      journal.close();
+      expect(store.read(id).map(({ line }) => line)).toEqual(["intent", "end"]);
+      const late = makeTaskId();
+      expect(() => store.open(late, "x".repeat(70_000))).toThrow(expect.objectContaining({ code: "no_space" }));
+      expect(readdirSync(folder)).toEqual([`${id}.jsonl`]);
+    } finally {
+      execFileSync("umount", ["-l", folder]);
+    }
+  },
+);
