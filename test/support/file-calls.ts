@@ -1,7 +1,15 @@
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
-type Name = "openSync" | "readFileSync" | "statSync" | "writeSync" | "linkSync" | "renameSync" | "rmSync";
+type Name =
+  | "openSync"
+  | "readFileSync"
+  | "statSync"
+  | "writeFileSync"
+  | "writeSync"
+  | "linkSync"
+  | "renameSync"
+  | "rmSync";
 
 /** Runs `before` ahead of each call of these functions of `node:fs`, until it is disposed of; not for calls that `before` makes itself. */
 export function beforeFileCalls(names: readonly Name[], before: (name: Name, path: string) => void): Disposable {
