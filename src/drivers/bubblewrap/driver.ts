@@ -11,6 +11,7 @@ import type {
 } from "../driver.ts";
 import { UsageReader } from "../host/cgroup-usage.ts";
 import { reapWith } from "../host/configure.ts";
+import { keepCopies } from "../host/install.ts";
 import { LauncherProcess } from "../host/launcher-process.ts";
 import { tryWholeSandbox } from "../host/trial.ts";
 import { HostVolumes, whileInUse } from "../host/volumes.ts";
@@ -85,6 +86,7 @@ export class BubblewrapDriver implements Driver {
 
   async reap(): Promise<ReapReport> {
     const { launcher } = await this.#run();
+    await keepCopies(this.#options.home.bin);
     return reapWith(launcher);
   }
 

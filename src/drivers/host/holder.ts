@@ -12,7 +12,7 @@ import type {
   RemoveOptions,
   WorkspaceStorage,
 } from "./holder-types.ts";
-import { installProgram, prepareHome, sweepOldCopies } from "./install.ts";
+import { installProgram, keepCopies, prepareHome, sweepOldCopies } from "./install.ts";
 import { LauncherProcess, type Reply } from "./launcher-process.ts";
 import { chooseStorage, type HostStorage } from "./storage.ts";
 import { DEFAULT_PYTHON, LAUNCHER_SOURCE } from "./tools.ts";
@@ -121,6 +121,7 @@ export class Holder implements AsyncDisposable {
 
   /** Removes what dead owners of any driver left in this data folder. Adoptable containers that run go when their grace is over. */
   async reap(): Promise<ReapReport> {
+    await keepCopies(this.#options.home.bin);
     return this.#insist(reapWith);
   }
 

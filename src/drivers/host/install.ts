@@ -65,13 +65,14 @@ function hashTree(files: readonly TreeFile[]): string {
   return hash.digest("hex").slice(0, 16);
 }
 
+/** What this process has chosen: it may start from them as long as it lives. */
+const chosen = new Set<string>();
+
 /** Makes `target` by filling a draft beside it and renaming: other processes see all of it or nothing. */
 async function makeOnce(target: string, fill: (draft: string) => Promise<void>): Promise<string> {
-  if (await lstat(target).catch(() => undefined)) {
-    await markUsed(target);
-    return target;
-  }
-  const draft = `${target}.${randomBytes(6).toString("hex")}.draft`;
+  chosen.add(target);
+  if (await markUsed(target)) return target;
+  const draft = nameDraft(target);
   try {
     await mkdir(draft, { mode: 0o755 });
     await chmod(draft, 0o755);
@@ -84,26 +85,44 @@ async function makeOnce(target: string, fill: (draft: string) => Promise<void>):
   return target;
 }
 
-/** The folder's own time tells when a copy was last chosen; the copies inside keep theirs. */
-async function markUsed(target: string): Promise<void> {
+/** The folder's own time tells when a copy was last used; the copies inside keep theirs. False when it is not there. */
+async function markUsed(target: string): Promise<boolean> {
   const now = new Date();
-  await utimes(target, now, now).catch(() => undefined);
+  return await utimes(target, now, now).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Says that what this process has chosen in `bin` is in use still. Each sweep does, so that a start of another version lets it be. */
+export async function keepCopies(bin: string): Promise<void> {
+  await Promise.all([...chosen].filter((target) => dirname(target) === bin).map(markUsed));
 }
 
 /**
- * Removes copies that no start has chosen for a month: older versions of ours, and drafts that a kill left. A `users-` folder goes at any age:
+ * Removes copies that nobody has used for a month: older versions of ours, and drafts that a kill left. A `users-` folder goes at any age:
  * nothing starts from one, and a container that has its files mounted keeps them.
  */
 export async function sweepOldCopies(bin: string): Promise<void> {
-  const oldest = Date.now() - UNUSED_MS;
   for (const name of await readdir(bin)) {
     if (!/^(node|supervisor|launcher|ca|users|seccomp)-/.test(name)) continue;
     const path = join(bin, name);
-    const info = await lstat(path).catch(() => undefined);
-    const isUnused = name.startsWith("users-") || (info !== undefined && info.mtimeMs < oldest);
-    if (isUnused) await rm(path, { recursive: true, force: true });
+    const mayGo = async (at: string): Promise<boolean> => name.startsWith("users-") || (await isUnused(at));
+    if (!(await mayGo(path))) continue;
+    // Somebody may choose it just now: what is moved aside cannot be chosen any more.
+    const aside = nameDraft(path);
+    await rename(path, aside).catch(() => undefined);
+    if (await mayGo(aside)) await rm(aside, { recursive: true, force: true });
+    else await rename(aside, path).catch(() => undefined);
   }
 }
+
+async function isUnused(path: string): Promise<boolean> {
+  const info = await lstat(path).catch(() => undefined);
+  return info !== undefined && info.mtimeMs < Date.now() - UNUSED_MS;
+}
+
+const nameDraft = (target: string): string => `${target}.${randomBytes(6).toString("hex")}.draft`;
 
 async function openToAll(folder: string): Promise<void> {
   for (const entry of await readdir(folder, { withFileTypes: true })) {
