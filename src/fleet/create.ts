@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Home } from "../config/home.ts";
 import type { Adoption, Driver, Mount, SandboxSpec, WorkspaceSource } from "../drivers/driver.ts";
@@ -42,6 +42,8 @@ export interface CreateParts {
 export const MAKER_MARK = "maker.json";
 /** Names the template a live sandbox uses, so that pruning leaves it alone. */
 export const TEMPLATE_MARK = "template";
+/** A template without it is not there, or is about to go. */
+export const TEMPLATE_MANIFEST = "manifest.json";
 
 const DRAFT = /^\.new-(\d+)-(\d+)-([0-9a-f-]{36})-sbx_/;
 
@@ -63,8 +65,8 @@ export function markRunFolder(runDir: string, templateName: string | undefined):
 }
 
 /**
- * Makes a sandbox and waits for its supervisor. Leaves nothing behind when it throws; a sandbox that comes up after the caller
- * left is destroyed.
+ * Makes a sandbox and waits for its supervisor. Throws `template_missing` when its template was pruned since it was chosen. Leaves nothing behind when it
+ * throws; a sandbox that comes up after the caller left is destroyed.
  */
 export async function createSandbox(parts: CreateParts, request: CreateRequest): Promise<Sandbox> {
   const id = makeSandboxId();
@@ -75,6 +77,7 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
   let wiring: Wiring | undefined;
   try {
     makeRunFolder(parts.home.run, id, request.templateName);
+    assertTemplate(parts.home, request);
     wiring = await Wiring.listen(socketDir, key, request.proxy);
     announceStep("listening", id);
     const host = await parts.driver.create(describeSandbox(id, socketDir, key, request), request.signal);
@@ -106,6 +109,13 @@ function makeRunFolder(run: string, id: SandboxId, templateName: string | undefi
     throw error;
   }
   announceStep("run folder", id);
+}
+
+/** After the mark: a prune that comes later sees that, and one that came before is seen here. */
+function assertTemplate({ templates }: Home, { templateName, image }: CreateRequest): void {
+  if (templateName === undefined || image !== undefined) return;
+  if (existsSync(join(templates, templateName, TEMPLATE_MANIFEST))) return;
+  throw new PaddockError("template_missing", `template ${templateName.slice(0, 12)} was pruned meanwhile`);
 }
 
 function describeSandbox(id: SandboxId, socketDir: string, key: string, request: CreateRequest): SandboxSpec {

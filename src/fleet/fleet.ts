@@ -5,6 +5,7 @@ import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport, Volumes, Workspa
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import type { SandboxId, VolumeId } from "../model/ids.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
+import type { EgressPolicy } from "../network/policy.ts";
 import type { EgressProxy } from "../network/proxy.ts";
 import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
 import { Admission } from "./admission.ts";
@@ -113,11 +114,22 @@ export class Fleet implements AsyncDisposable {
     await this.start();
     if (request.survive !== undefined) this.#assertSurvival();
     const policy = await this.#policies.compile(request.network);
-    const environment = await this.#environments.open(request.bare ? "base" : request.nodeType, {
-      signal: request.signal,
-      onProgress: request.onProgress,
-      build: request.buildTemplates ?? true,
-    });
+    for (;;) {
+      const environment = await this.#environments.open(request.bare ? "base" : request.nodeType, {
+        signal: request.signal,
+        onProgress: request.onProgress,
+        build: request.buildTemplates ?? true,
+      });
+      try {
+        return await this.#leaseFrom(environment, request, policy);
+      } catch (error) {
+        // It was pruned since it was opened.
+        if (!(error instanceof PaddockError && error.code === "template_missing")) throw error;
+      }
+    }
+  }
+
+  async #leaseFrom(environment: Environment, request: LeaseRequest, policy: EgressPolicy): Promise<Lease> {
     const release = this.#admission.admit(DEFAULT_REQUESTS, request.limits);
     const proxy = this.#policies.makeProxy(policy);
     try {

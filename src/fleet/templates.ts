@@ -12,11 +12,13 @@ import { hashTemplate, type Interpreter } from "../setup/plan-hash.ts";
 import { loadPlan } from "../setup/plans.ts";
 import { parseReadiness } from "../setup/readiness.ts";
 import { renderSetup } from "../setup/setup-code.ts";
-import { TEMPLATE_MARK } from "./create.ts";
+import { TEMPLATE_MANIFEST, TEMPLATE_MARK } from "./create.ts";
 import type { EnsureOptions, Environment, Environments, Template } from "./environments.ts";
 import { ENV_DIR } from "./places.ts";
 
 const PROTOCOL_VERSION = 1;
+/** Where a prune puts the manifest while it looks whether a sandbox uses the template. */
+const WITHDRAWN = "withdrawn.json";
 
 const Manifest = z.strictObject({
   node_type: z.enum(["python", "javascript", "file", "web"]),
@@ -114,28 +116,52 @@ export class TemplateStore implements Environments {
   /** Removes templates that no shipped plan names (or all), unfinished builds and download caches; what a live sandbox uses stays. */
   async prune(options: { readonly all: boolean }): Promise<{ removed: readonly string[]; inUse: readonly string[] }> {
     const current = await this.#currentHashes();
-    const used = this.#usedHashes();
     const removed: string[] = [];
     const inUse: string[] = [];
     for (const name of existsSync(this.#folder) ? readdirSync(this.#folder) : []) {
-      const hash = name.replace(/^\.(build|cache)-/, "").slice(0, 64);
-      const isTemplate = name === hash;
-      if (isTemplate && current.has(hash) && !options.all) continue;
-      if (name.includes(".lock.")) continue;
+      const hash = name.replace(/^\.(build|cache|gone)-/, "").slice(0, 64);
+      const isWanted = name === hash && current.has(hash) && !options.all;
+      if (isWanted || name.includes(".lock.")) continue;
       const lock = LockFile.tryAcquire(join(this.#folder, `${hash}.lock`));
       if (!(lock instanceof LockFile)) {
         inUse.push(name);
         continue;
       }
       using _held = lock;
-      if (used.has(hash)) inUse.push(name);
-      else {
-        await removeTree(join(this.#folder, name));
-        removed.push(name);
-      }
+      if (await this.#remove(name, hash)) removed.push(name);
+      else inUse.push(name);
     }
     this.#ready.clear();
     return { removed, inUse };
+  }
+
+  /** False when a sandbox uses it. The lock is held. */
+  async #remove(name: string, hash: string): Promise<boolean> {
+    if (this.#isUsed(hash)) return false;
+    if (name !== hash) await removeTree(join(this.#folder, name));
+    else if (this.#withdraw(hash)) await this.#removeWithdrawn(hash);
+    else return false;
+    return true;
+  }
+
+  /**
+   * Who marks a template looks for its manifest after that, and builds it again where there is none. So the manifest goes first and the marks are read
+   * again: nobody's mark is overlooked, and under a sandbox that has found the manifest the tree stays in its place.
+   */
+  #withdraw(hash: string): boolean {
+    const folder = join(this.#folder, hash);
+    moveIfThere(folder, TEMPLATE_MANIFEST, WITHDRAWN);
+    if (!this.#isUsed(hash)) return true;
+    moveIfThere(folder, WITHDRAWN, TEMPLATE_MANIFEST);
+    return false;
+  }
+
+  /** What lies under the template's own name is whole at any moment. */
+  async #removeWithdrawn(hash: string): Promise<void> {
+    const gone = join(this.#folder, `.gone-${hash}`);
+    await removeTree(gone);
+    renameSync(join(this.#folder, hash), gone);
+    await removeTree(gone);
   }
 
   async #find(
@@ -177,6 +203,8 @@ export class TemplateStore implements Environments {
     using _lock = await LockFile.acquire(join(this.#folder, `${hash}.lock`), options.signal, (holder) =>
       options.onProgress(`waiting for process ${holder.pid}, which builds the ${plan.name} template`),
     );
+    // A prune that was killed may have left it withdrawn.
+    moveIfThere(join(this.#folder, hash), WITHDRAWN, TEMPLATE_MANIFEST);
     if (this.#manifest(hash) !== undefined) return;
     const begun = performance.now();
     options.onProgress(`building the ${plan.name} template (once; kept in the data folder)`);
@@ -209,7 +237,7 @@ export class TemplateStore implements Environments {
       versions,
       plan,
     };
-    writeFileSync(join(building, "manifest.json"), JSON.stringify(manifest, null, 2), { mode: 0o600 });
+    writeFileSync(join(building, TEMPLATE_MANIFEST), JSON.stringify(manifest, null, 2), { mode: 0o600 });
     writeFileSync(join(building, "setup.sh"), setup.code, { mode: 0o600 });
     writeFileSync(join(building, "verified"), bootId(), { mode: 0o600 });
     renameSync(building, join(this.#folder, hash));
@@ -266,17 +294,28 @@ export class TemplateStore implements Environments {
 
   #manifest(hash: string): TemplateManifest | undefined {
     try {
-      return Manifest.parse(JSON.parse(readFileSync(join(this.#folder, hash, "manifest.json"), "utf8")));
+      return Manifest.parse(JSON.parse(readFileSync(join(this.#folder, hash, TEMPLATE_MANIFEST), "utf8")));
     } catch {
       return undefined;
     }
   }
 
-  #usedHashes(): Set<string> {
+  #isUsed(hash: string): boolean {
     const runs = existsSync(this.#runFolder) ? readdirSync(this.#runFolder) : [];
-    const marks = runs.map((id) => join(this.#runFolder, id, TEMPLATE_MARK)).filter((path) => existsSync(path));
-    return new Set(marks.map((path) => readFileSync(path, "utf8")));
+    return runs.some((id) => readIfThere(join(this.#runFolder, id, TEMPLATE_MARK)) === hash);
   }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function moveIfThere(folder: string, from: string, to: string): void {
+  if (existsSync(join(folder, from))) renameSync(join(folder, from), join(folder, to));
 }
 
 function isEmptyPlan(plan: SetupPlan): boolean {
