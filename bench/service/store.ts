@@ -88,6 +88,7 @@ async function insertAgent(store: StateStore): Promise<AgentId> {
       instructions: undefined,
     },
     setupReport: null,
+    missingCopy: null,
     volumeId: makeVolumeId(),
     nodeId: NODE,
   });

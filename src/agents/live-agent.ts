@@ -1,4 +1,4 @@
-import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { PaddockError } from "../errors/error.ts";
 import { compileLimits } from "../executor/compile.ts";
 import type { Lease } from "../fleet/lease.ts";
 import { raceSignal } from "../lib/deadline.ts";
@@ -8,6 +8,7 @@ import type { Slot } from "./fair-slots.ts";
 import { Mailbox } from "./mailbox.ts";
 import { type SleepReason, SYSTEM, type WakeReason } from "./markers.ts";
 import { OpeningNews } from "./opening-news.ts";
+import { owesCopy } from "./parent-copy.ts";
 import type { Core } from "./parts.ts";
 import { ResponseRun } from "./response-run.ts";
 import { findRoom } from "./room.ts";
@@ -19,8 +20,8 @@ import { baseShape, Workplace } from "./workplace.ts";
 export interface LiveAgentOptions {
   /** It has been made, remixed or woken: its sandbox is wanted. */
   readonly isAwake: boolean;
-  /** Fills a new workspace before anything else happens in it. */
-  readonly prepare?: ((signal: AbortSignal) => Promise<void>) | undefined;
+  /** `completeWorkspace` of this agent. */
+  readonly complete: (interrupted?: AbortSignal) => Promise<boolean>;
   readonly evict: () => Promise<boolean>;
   /** Nothing is in progress any more. */
   readonly onRest: () => void;
@@ -33,6 +34,8 @@ export interface LiveAgentOptions {
 export class LiveAgent {
   readonly core: Core;
   readonly place: Workplace;
+  /** See there. */
+  readonly complete: LiveAgentOptions["complete"];
   /** As last seen. */
   agent: AgentRow;
   isAwake: boolean;
@@ -40,6 +43,7 @@ export class LiveAgent {
   isDissolved = false;
   /** A sandbox has to be made even when nothing waits. */
   wantsSandbox: boolean;
+  #completesAsleep = false;
   /** The response that runs. */
   run: ResponseRun | undefined;
   /** When its timeouts have to be looked at, in milliseconds since 1970. */
@@ -49,7 +53,6 @@ export class LiveAgent {
   readonly #evict: () => Promise<boolean>;
   readonly #mailbox: Mailbox;
   readonly #changed = new SignalFlag();
-  #prepare: LiveAgentOptions["prepare"];
   #opening: AbortController | undefined;
   #news: OpeningNews | undefined;
   /** Settles when `run` is known. */
@@ -63,7 +66,7 @@ export class LiveAgent {
     this.agent = agent;
     this.isAwake = options.isAwake;
     this.wantsSandbox = options.isAwake;
-    this.#prepare = options.prepare;
+    this.complete = options.complete;
     this.#evict = options.evict;
     this.place = new Workplace(core, agent, () => this.#noticeChange());
     this.#mailbox = new Mailbox(core, (interrupted) => this.#work(interrupted), options.onRest);
@@ -73,6 +76,12 @@ export class LiveAgent {
   poke(): void {
     this.#news?.look();
     this.#mailbox.poke();
+  }
+
+  /** A remix whose copy was interrupted is completed although it sleeps: its parent may be gone when it wakes. */
+  completeAsleep(): void {
+    this.#completesAsleep = true;
+    this.poke();
   }
 
   /** Nothing happens and nothing is planned: the object may be forgotten. */
@@ -162,9 +171,17 @@ export class LiveAgent {
   async #work(interrupted: AbortSignal): Promise<boolean> {
     const { core } = this;
     if (core.isDraining || this.isGone) return false;
+    if (!this.isAwake && this.#completesAsleep) {
+      await this.complete(interrupted);
+      this.#completesAsleep = false;
+      return true;
+    }
     if (!this.isAwake && !(await this.#wakeForWork())) return false;
     if (interrupted.aborted) return true;
-    if (this.#prepare !== undefined) return await this.#fill(this.#prepare);
+    if (owesCopy(this.agent)) {
+      await this.complete();
+      return true;
+    }
     using slot = await core.slots.acquire(this.agent.createdBy, interrupted);
     if (core.isDraining || this.isGone) return false;
     if (interrupted.aborted) return true;
@@ -235,7 +252,7 @@ export class LiveAgent {
     const shape = baseShape(agent, compileLimits(agent.settings.limits));
     await using news = new OpeningNews(core, agent.id);
     this.#news = news;
-    return await this.#attempt(async (signal) => {
+    return await this.attempt(async (signal) => {
       const withRoom = (attempt: () => Promise<Lease>): Promise<Lease> =>
         findRoom({ core, slot, signal, evict: this.#evict }, attempt);
       await place.open(shape, { signal, withRoom, onPhase: (phase, detail) => news.add(phase, detail) });
@@ -244,25 +261,15 @@ export class LiveAgent {
     });
   }
 
-  /** Fills the workspace, once; what becomes of it is told. */
-  async #fill(prepare: NonNullable<LiveAgentOptions["prepare"]>): Promise<boolean> {
-    this.#prepare = undefined;
-    await this.#attempt(async (signal) => {
-      await prepare(signal).catch(async (error: unknown) => {
-        if (!signal.aborted) await this.place.lack(toPaddockError(error));
-      });
-    });
-    return true;
-  }
-
-  /** Something that preempting ends. Whoever fails in it has told so. False when it was ended. */
-  async #attempt(work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
+  /** Something that preempting ends, and `interrupted` if it is given. Whoever fails in it has told so. False when it was ended. */
+  async attempt(work: (signal: AbortSignal) => Promise<void>, interrupted?: AbortSignal): Promise<boolean> {
     const controller = new AbortController();
+    const signal = interrupted === undefined ? controller.signal : AbortSignal.any([controller.signal, interrupted]);
     this.#opening = controller;
     try {
-      await work(controller.signal);
+      await work(signal);
     } catch {
-      return !controller.signal.aborted;
+      return !signal.aborted;
     } finally {
       this.#opening = undefined;
     }

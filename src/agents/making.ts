@@ -1,15 +1,13 @@
 import { randomUUID } from "node:crypto";
-import type { AgentRow } from "../model/agent.ts";
+import type { AgentRow, MissingCopy } from "../model/agent.ts";
 import { makeAgentId, makeTaskId, makeVolumeId } from "../model/ids.ts";
 import type { Principal } from "../model/principal.ts";
 import type { IdempotencyKey, NewResponse } from "../store/state-store.ts";
 import type { NewAgent, RemixRequest } from "./agents.ts";
-import { copyWorkspace } from "./copy.ts";
 import type { LiveAgent } from "./live-agent.ts";
 import { type Core, recordChange } from "./parts.ts";
 import { mayHaveWritten, persist } from "./persist.ts";
 import type { Roster } from "./roster.ts";
-import { openPorter, readWorkspace } from "./workspace-access.ts";
 
 type NewAgentRow = Omit<AgentRow, "version">;
 
@@ -48,12 +46,12 @@ export async function remixAgent(
     },
     prompt: request.prompt,
   };
-  const row = makeRow(core, wanted, by, parent.name);
-  const copy = async (signal: AbortSignal): Promise<void> => {
-    await using porter = await openPorter(core, roster, row, false, signal);
-    await readWorkspace(core, roster, parent, signal, (files) => copyWorkspace(files, porter.sandbox.files, request));
+  const missingCopy: MissingCopy = {
+    ...{ parentId: parent.id, code: request.code, env: request.env },
+    needsPublication: by.name !== parent.createdBy && parent.published !== null,
   };
-  return await make(core, roster, row, { reason: "remix", prompt: request.prompt, key: undefined }, copy);
+  const row = { ...makeRow(core, wanted, by, parent.name), missingCopy };
+  return await make(core, roster, row, { reason: "remix", prompt: request.prompt, key: undefined });
 }
 
 interface Making {
@@ -63,14 +61,8 @@ interface Making {
 }
 
 /** The agent may be removed as soon as its row can be seen; then it does not begin. */
-async function make(
-  core: Core,
-  roster: Roster,
-  row: NewAgentRow,
-  { reason, prompt, key }: Making,
-  prepare?: (signal: AbortSignal) => Promise<void>,
-): Promise<AgentRow> {
-  const live = roster.expect({ ...row, version: 0 }, prepare);
+async function make(core: Core, roster: Roster, row: NewAgentRow, { reason, prompt, key }: Making): Promise<AgentRow> {
+  const live = roster.expect({ ...row, version: 0 });
   try {
     const { agent, isNew } = await insert(core, row, prompt, key);
     if (isNew) return begin(core, live, agent, reason);
@@ -150,5 +142,6 @@ function makeRow({ nodeId }: Core, request: NewAgent, by: Principal, parentName:
     publicationRevision: null,
     publishPermissions: { code: true, env: true, content: true },
     setupReport: null,
+    missingCopy: null,
   };
 }

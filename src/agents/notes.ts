@@ -1,7 +1,6 @@
 import type { SetupReport } from "../model/agent.ts";
 import type { Segment } from "../model/response.ts";
 import { formatTime } from "./timestamp.ts";
-import { tellError } from "./told.ts";
 import type { Workplace } from "./workplace.ts";
 
 export const makeNote = (level: "info" | "warning", text: string): Segment => ({
@@ -21,7 +20,7 @@ export function describePlace({
     ? [makeNote("warning", "The workspace of earlier tasks was lost on the server: this one began empty.")]
     : [];
   const incomplete =
-    lacks === undefined ? [] : [makeNote("warning", `The workspace could not be copied: ${tellError(lacks).message}`)];
+    lacks === undefined ? [] : [makeNote("warning", `The workspace could not be copied: ${lacks.message}`)];
   return [...replaced, ...incomplete, ...describeSetup(setup)];
 }
 

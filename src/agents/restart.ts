@@ -24,6 +24,10 @@ export async function takeUp(
     core,
     volumes.filter((id) => !owned.has(id)),
   );
+  for (const { id, missingCopy } of agents) {
+    const agent = missingCopy === null ? undefined : await store.getAgent(id);
+    if (agent !== undefined) roster.get(agent).completeAsleep();
+  }
   const unfinished = new Set((await store.listUnfinished(nodeId)).map(({ agentId }) => agentId));
   for (const id of unfinished) {
     const agent = await store.getAgent(id);

@@ -1,7 +1,8 @@
 import type { AgentRow } from "../model/agent.ts";
 import type { AgentId } from "../model/ids.ts";
-import { LiveAgent, type LiveAgentOptions } from "./live-agent.ts";
+import { LiveAgent } from "./live-agent.ts";
 import { SYSTEM } from "./markers.ts";
+import { completeWorkspace } from "./parent-copy.ts";
 import type { Core } from "./parts.ts";
 
 /** The agents that are awake here or have something to do. Who is not in it is asleep. */
@@ -17,8 +18,8 @@ export class Roster implements Iterable<LiveAgent> {
    * An agent whose row is written next: known here before anybody can see the row, so that whoever removes it finds this object and no second one. It
    * begins with the first `poke`; without a row it is to be forgotten.
    */
-  expect(agent: AgentRow, prepare?: LiveAgentOptions["prepare"]): LiveAgent {
-    return this.#add(agent, true, prepare);
+  expect(agent: AgentRow): LiveAgent {
+    return this.#add(agent, true);
   }
 
   forget(live: LiveAgent): void {
@@ -65,10 +66,10 @@ export class Roster implements Iterable<LiveAgent> {
       .length;
   }
 
-  #add(agent: AgentRow, isAwake: boolean, prepare?: LiveAgentOptions["prepare"]): LiveAgent {
+  #add(agent: AgentRow, isAwake: boolean): LiveAgent {
     const live = new LiveAgent(this.#core, agent, {
       isAwake,
-      prepare,
+      complete: (interrupted) => completeWorkspace(this.#core, this, live, interrupted),
       evict: () => this.evict(agent.createdBy),
       onRest: () => {
         if (live.isQuiet) this.forget(live);

@@ -1,6 +1,7 @@
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import type { Lease } from "../fleet/lease.ts";
 import type { AgentRow, SetupReport } from "../model/agent.ts";
+import type { RecordedError } from "../model/record.ts";
 import { compilePolicy, parsePolicy } from "../network/policy.ts";
 import type { Core } from "./parts.ts";
 import { persist } from "./persist.ts";
@@ -32,7 +33,7 @@ export class Workplace {
   /** Why there is no sandbox, when the last one could not be made. */
   failure: PaddockError | undefined;
   /** Why the workspace is not what it should be. */
-  lacks: PaddockError | undefined;
+  lacks: Pick<RecordedError, "message"> | undefined;
   /** The agent has run before, and its workspace was gone: this one is new. */
   isReplaced = false;
 
@@ -41,6 +42,7 @@ export class Workplace {
     this.#core = core;
     this.#agent = agent;
     this.#onChange = onChange;
+    this.lacks = agent.missingCopy?.failure;
   }
 
   /** The living sandbox. */
@@ -63,7 +65,7 @@ export class Workplace {
 
   /** The workspace itself lacks something: every task is told, and a setup that succeeds does not hide it. */
   async lack(error: PaddockError): Promise<void> {
-    this.lacks = error;
+    this.lacks = tellError(error);
     await this.fail(error);
   }
 

@@ -53,6 +53,8 @@ async function readAsleep<T>(
   const present = await core.store.getAgent(live.agent.id);
   if (live.isGone || present === undefined) throw new PaddockError("not_found", "Agent not found");
   if (live.isAwake) throw new PaddockError("sandbox_lost", "the agent woke meanwhile");
+  live.see(present);
+  if (!(await live.complete())) throw new PaddockError("sandbox_lost", "the copy of the workspace was interrupted");
   await using porter = await openPorter(core, roster, live.agent, true, signal);
   return await use(porter.sandbox.files);
 }

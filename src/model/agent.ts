@@ -1,5 +1,6 @@
 import type { AgentId, VolumeId } from "./ids.ts";
 import type { NodeType } from "./node-type.ts";
+import type { RecordedError } from "./record.ts";
 import type { LimitsInput } from "./task.ts";
 
 /**
@@ -48,6 +49,17 @@ export interface Publication {
   readonly by: string;
 }
 
+/** What a remix was to take over from its parent and has not. */
+export interface MissingCopy {
+  readonly parentId: AgentId;
+  readonly code: boolean;
+  readonly env: boolean;
+  /** Its maker had it from the parent's publication, which has to stand when it is copied. */
+  readonly needsPublication: boolean;
+  /** Why it never will have it. Absent as long as the copy is still to be made. */
+  readonly failure?: RecordedError;
+}
+
 /** An agent without what only its sandbox needs: that may be megabytes. */
 export type AgentSummary = Omit<AgentRow, "settings" | "setupReport">;
 
@@ -80,6 +92,8 @@ export interface AgentRow {
   readonly publishPermissions: PublishPermissions;
   readonly settings: AgentSettings;
   readonly setupReport: SetupReport | null;
+  /** Null once its workspace is what it was to be. */
+  readonly missingCopy: MissingCopy | null;
   /** Its workspace on `nodeId`'s machine. Written before the volume is made. */
   readonly volumeId: VolumeId;
   /** The data folder that runs it. */

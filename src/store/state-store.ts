@@ -64,6 +64,7 @@ export type AgentPatch = Partial<
     | "wokeAt"
     | "runtimeMs"
     | "setupReport"
+    | "missingCopy"
   >
 >;
 

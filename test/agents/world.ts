@@ -26,6 +26,8 @@ export interface WorldOptions {
   readonly root?: string;
   /** Runs when an agent's row is written, before its maker goes on: as another connection may on a database server. */
   readonly onInserted?: (agent: AgentRow) => Promise<void>;
+  /** Runs before the agents start. */
+  readonly beforeStart?: (app: App) => void;
   /** Another database than the embedded one. */
   readonly databaseUrl?: string;
 }
@@ -68,6 +70,7 @@ export class World implements AsyncDisposable {
     const service = { ...compileService({}, {}), ...options.service };
     const world = new World(root, await createApp({ env, config: { home, service, ...options.config } }), options);
     await world.store.start();
+    options.beforeStart?.(world.app);
     world.found = await world.agents.start();
     return world;
   }

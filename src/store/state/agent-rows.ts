@@ -16,7 +16,7 @@ export const SUMMARY_COLUMNS = [
   ...(["metadata_json", "tags_json", "created_at", "last_activity_at", "idle_timeout_seconds"] as const),
   ...(["busy_timeout_seconds", "idle_from", "busy_from", "context_cutoff_at", "last_context_length"] as const),
   ...(["woke_at", "runtime_ms", "published_at", "published_by", "published_revision"] as const),
-  ...(["publish_permissions_json", "volume_id", "node_id", "version"] as const),
+  ...(["publish_permissions_json", "missing_copy_json", "volume_id", "node_id", "version"] as const),
 ] as const;
 type SummaryColumns = Pick<Selectable<AgentsTable>, (typeof SUMMARY_COLUMNS)[number]>;
 
@@ -51,6 +51,7 @@ export function readSummary(row: SummaryColumns): AgentSummary {
     published: readPublication(row),
     publicationRevision: row.published_revision,
     publishPermissions: JSON.parse(row.publish_permissions_json),
+    missingCopy: row.missing_copy_json === null ? null : JSON.parse(row.missing_copy_json),
     volumeId: row.volume_id as VolumeId,
     nodeId: row.node_id,
     version: row.version,
@@ -94,6 +95,7 @@ export function writeAgent(agent: Omit<AgentRow, "version">, parentId: string | 
     publish_permissions_json: writeJson(agent.publishPermissions),
     settings_json: writeJson(agent.settings),
     setup_report_json: writeNullableJson(agent.setupReport),
+    missing_copy_json: writeNullableJson(agent.missingCopy),
     workspace_bytes: sizeOf(agent),
     volume_id: agent.volumeId,
     node_id: agent.nodeId,
@@ -121,6 +123,7 @@ export function writePatch(patch: AgentPatch, name: string): Updateable<AgentsTa
   if (patch.wokeAt !== undefined) columns.woke_at = patch.wokeAt;
   if (patch.runtimeMs !== undefined) columns.runtime_ms = patch.runtimeMs;
   if (patch.setupReport !== undefined) columns.setup_report_json = writeNullableJson(patch.setupReport);
+  if (patch.missingCopy !== undefined) columns.missing_copy_json = writeNullableJson(patch.missingCopy);
   return columns;
 }
 

@@ -137,6 +137,7 @@ const MIGRATIONS: readonly ((serialKey: string) => readonly string[])[] = [
     `insert into database_identity (id) values ('db_${randomUUID()}')`,
   ],
   () => [`alter table agents add column workspace_bytes bigint not null default 1073741824`],
+  () => [`alter table agents add column missing_copy_json text`],
 ];
 
 /** Runs inside a transaction that nobody else is in. Throws `state_failed` for tables of a newer version. */

@@ -50,6 +50,7 @@ export interface AgentsTable {
   publish_permissions_json: string;
   settings_json: string;
   setup_report_json: string | null;
+  missing_copy_json: string | null;
   /** What was asked for. */
   workspace_bytes: number;
   volume_id: string;

@@ -40,6 +40,7 @@ export function testAgents(open: () => StateStore): void {
           stdout: "\u0000",
           stderr: "",
         },
+        missingCopy: { parentId: makeAgentId(), code: true, env: false, needsPublication: true },
       });
       const { agent: made, isNew } = await open().insertAgent(agent);
       expect(isNew).toBe(true);

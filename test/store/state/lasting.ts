@@ -40,7 +40,8 @@ export function testLasting(
       const first = await startStore(options);
       const agent = await insertAgent(first);
       await first[Symbol.asyncDispose]();
-      await runSql(options, "alter table agents drop column workspace_bytes");
+      for (const column of ["workspace_bytes", "missing_copy_json"])
+        await runSql(options, `alter table agents drop column ${column}`);
       await runSql(options, "drop table database_identity");
       await runSql(options, "delete from paddock_schema where version >= 2");
       await using second = await startStore(options);

@@ -54,6 +54,7 @@ export function makeAgent(facts: Partial<AgentRow> = {}): Omit<AgentRow, "versio
       instructions: undefined,
     },
     setupReport: null,
+    missingCopy: null,
     volumeId: makeVolumeId(),
     nodeId: "node-a",
     ...given,
