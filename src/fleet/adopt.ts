@@ -1,8 +1,9 @@
-import { chmodSync, chownSync, rmSync } from "node:fs";
+import { chmodSync, chownSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { AdoptedSandbox } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { removeFolder } from "../lib/remove-folder.ts";
 import type { SandboxId } from "../model/ids.ts";
 import { NODE_TYPES } from "../model/node-type.ts";
 import type { EgressProxy } from "../network/proxy.ts";
@@ -105,7 +106,7 @@ export async function resumeSandbox(resumption: Resumption): Promise<Sandbox> {
   try {
     markRunFolder(runDir, templateName);
     giveSocket(join(socketDir, "host.sock"), socketOwner);
-    const afterClose = (): void => rmSync(runDir, { recursive: true, force: true });
+    const afterClose = (): Promise<void> => removeFolder(runDir);
     wiring.sandbox = await Sandbox.open({ id, channel: wiring.channel, host, afterClose }, settings, signal);
     return wiring.sandbox;
   } catch (error) {

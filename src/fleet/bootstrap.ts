@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import type { ImageEngine } from "../drivers/driver.ts";
 import { PaddockError } from "../errors/error.ts";
 import { makeOpenFolder } from "../lib/open-folder.ts";
-import { removeTree } from "../lib/remove-tree.ts";
+import { removeFolder } from "../lib/remove-folder.ts";
 
 const run = promisify(execFile);
 
@@ -78,7 +78,7 @@ function listPublicSources(suite: string): string[] {
 
 /** Makes a root file system from Debian packages and imports it. Returns the image's id. Throws `image_failed` with mmdebstrap's last lines. */
 export async function bootstrapImage(engine: ImageEngine, request: BootstrapRequest): Promise<string> {
-  await removeTree(request.folder);
+  await removeFolder(request.folder);
   makeOpenFolder(request.folder);
   const stop = new AbortController();
   const child = await startMmdebstrap(request);
@@ -98,7 +98,7 @@ export async function bootstrapImage(engine: ImageEngine, request: BootstrapRequ
   } finally {
     child.kill("SIGKILL");
     await ended.catch(() => undefined);
-    await removeTree(request.folder);
+    await removeFolder(request.folder);
   }
 }
 

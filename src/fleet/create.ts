@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Home } from "../config/home.ts";
 import type { Adoption, Driver, Mount, SandboxSpec, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { makeOpenFolder } from "../lib/open-folder.ts";
 import { identifyProcess, type ProcessIdentity } from "../lib/process-identity.ts";
+import { removeFolder } from "../lib/remove-folder.ts";
 import { announceStep } from "../lib/steps.ts";
 import { makeSandboxId, type SandboxId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
@@ -71,12 +72,12 @@ export function markRunFolder(runDir: string, templateName: string | undefined):
 export async function createSandbox(parts: CreateParts, request: CreateRequest): Promise<Sandbox> {
   const id = makeSandboxId();
   const runDir = join(parts.home.run, id);
-  const removeRunDir = (): void => rmSync(runDir, { recursive: true, force: true });
+  const removeRunDir = (): Promise<void> => removeFolder(runDir);
   const socketDir = join(runDir, "socket");
   const key = randomBytes(16).toString("hex");
   let wiring: Wiring | undefined;
   try {
-    makeRunFolder(parts.home.run, id, request.templateName);
+    await makeRunFolder(parts.home.run, id, request.templateName);
     assertTemplate(parts.home, request);
     wiring = await Wiring.listen(socketDir, key, request.proxy);
     announceStep("listening", id);
@@ -91,13 +92,13 @@ export async function createSandbox(parts: CreateParts, request: CreateRequest):
   } catch (error) {
     await wiring?.host?.destroy();
     await wiring?.channel[Symbol.asyncDispose]();
-    removeRunDir();
+    await removeRunDir();
     throw explainFailure(request.signal, wiring?.breach ?? error);
   }
 }
 
 /** It has its name only once it says whose it is; until then its name does, so that a sweep never has to guess. */
-function makeRunFolder(run: string, id: SandboxId, templateName: string | undefined): void {
+async function makeRunFolder(run: string, id: SandboxId, templateName: string | undefined): Promise<void> {
   const draft = join(run, nameDraft(id));
   try {
     makeOpenFolder(join(draft, "socket"));
@@ -105,7 +106,7 @@ function makeRunFolder(run: string, id: SandboxId, templateName: string | undefi
     markRunFolder(draft, templateName);
     renameSync(draft, join(run, id));
   } catch (error) {
-    rmSync(draft, { recursive: true, force: true });
+    await removeFolder(draft);
     throw error;
   }
   announceStep("run folder", id);

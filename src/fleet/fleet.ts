@@ -1,8 +1,8 @@
-import { rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport, Volumes, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { removeFolder } from "../lib/remove-folder.ts";
 import type { SandboxId, VolumeId } from "../model/ids.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
 import type { EgressPolicy } from "../network/policy.ts";
@@ -158,7 +158,7 @@ export class Fleet implements AsyncDisposable {
     });
     if (adopted === undefined) throw new PaddockError("not_found", `there is no sandbox ${id}`);
     const closing = new AsyncDisposableStack();
-    closing.defer(() => rmSync(dirname(adopted.socketDir), { recursive: true, force: true }));
+    closing.defer(() => removeFolder(dirname(adopted.socketDir)));
     closing.defer(() => adopted.host.destroy());
     try {
       const lease = await this.#resume(id, adopted, closing, signal);

@@ -5,7 +5,7 @@ import type { Home } from "../config/home.ts";
 import type { ImageEngine, ImageFacts, ImageName } from "../drivers/driver.ts";
 import { PaddockError } from "../errors/error.ts";
 import { makeOpenFolder } from "../lib/open-folder.ts";
-import { removeTree } from "../lib/remove-tree.ts";
+import { removeFolder } from "../lib/remove-folder.ts";
 import type { RenderedImage } from "../setup/dockerfile.ts";
 import type { SetupPlan } from "../setup/plan.ts";
 import { hashCanonical } from "../setup/plan-hash.ts";
@@ -98,7 +98,7 @@ export async function buildNode(
   const identity = identifyNode(plan, base);
   const { parts: context, rendered } = describeNode(plan);
   const folder = join(imagesFolder(parts.home), `.build-${identity.slice(0, 16)}`);
-  await removeTree(folder);
+  await removeFolder(folder);
   try {
     const tree = isEmpty(plan) ? undefined : await makeTree(parts, { plan, base, folder, rendered }, options);
     const files: ContextPart[] = tree === undefined ? [] : [{ name: "env.tar", file: join(folder, "env.tar") }];
@@ -114,7 +114,7 @@ export async function buildNode(
       versions: tree === undefined ? {} : readVersions(tree.readiness),
     };
   } finally {
-    await removeTree(folder);
+    await removeFolder(folder);
   }
 }
 
@@ -144,7 +144,7 @@ async function makeTree(
   const tree = await spool(join(folder, "env.tar"), (sink) =>
     builder.readTree({ folder: env, image: base, signal }, sink),
   );
-  await Promise.all([removeTree(env), removeTree(cache)]);
+  await Promise.all([removeFolder(env), removeFolder(cache)]);
   return tree;
 }
 

@@ -4,7 +4,7 @@ import type { ImageName } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { LockFile } from "../lib/lock-file.ts";
 import { makeOpenFolder } from "../lib/open-folder.ts";
-import { removeTree } from "../lib/remove-tree.ts";
+import { removeFolder } from "../lib/remove-folder.ts";
 import { NODE_TYPES } from "../model/node-type.ts";
 import type { SetupPlan } from "../setup/plan.ts";
 import { loadPlan } from "../setup/plans.ts";
@@ -193,7 +193,7 @@ export class ImageStore implements Environments {
   async #removeUnfinished(): Promise<void> {
     const folder = imagesFolder(this.#parts.home);
     const names = existsSync(folder) ? readdirSync(folder).filter((name) => /^\.(build-|bootstrap)/.test(name)) : [];
-    await Promise.all(names.map((name) => removeTree(join(folder, name))));
+    await Promise.all(names.map((name) => removeFolder(join(folder, name))));
   }
 
   async #removeImages(ids: readonly string[]): Promise<PruneReport> {

@@ -1,9 +1,10 @@
 import { channel } from "node:diagnostics_channel";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Home } from "../config/home.ts";
 import type { Driver, ProbeFinding, ReapReport } from "../drivers/driver.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
+import { removeFolder } from "../lib/remove-folder.ts";
 import { MAKER_MARK, readDraft } from "./create.ts";
 
 /** A run folder that names no maker is left alone this long. */
@@ -69,7 +70,7 @@ export class Sweeper implements Disposable {
     const { reaped, failed } = await this.#driver.reap();
     return {
       reaped: [...owed.reaped, ...reaped],
-      failed: [...owed.failed, ...failed, ...removeUnownedRuns(this.#home)],
+      failed: [...owed.failed, ...failed, ...(await removeUnownedRuns(this.#home))],
     };
   }
 
@@ -105,17 +106,17 @@ export function describeSweep({ reaped, failed }: ReapReport): ProbeFinding {
 }
 
 /** Run folders that no owner record and no living maker claims. What is being made has either. */
-function removeUnownedRuns({ run, owners }: Home): ReapReport["failed"] {
-  if (!existsSync(run)) return [];
-  return readdirSync(run).flatMap((id) => {
+async function removeUnownedRuns({ run, owners }: Home): Promise<ReapReport["failed"]> {
+  const failed: { id: string; detail: string }[] = [];
+  for (const id of existsSync(run) ? readdirSync(run) : []) {
     const path = join(run, id);
     try {
-      if (hasLostItsMaker(id, path) && !existsSync(join(owners, id))) rmSync(path, { recursive: true, force: true });
-      return [];
+      if (hasLostItsMaker(id, path) && !existsSync(join(owners, id))) await removeFolder(path);
     } catch (error) {
-      return [{ id, detail: error instanceof Error ? error.message : String(error) }];
+      failed.push({ id, detail: error instanceof Error ? error.message : String(error) });
     }
-  });
+  }
+  return failed;
 }
 
 function hasLostItsMaker(name: string, path: string): boolean {

@@ -5,7 +5,7 @@ import type { ImageName } from "../drivers/driver.ts";
 import { PaddockError } from "../errors/error.ts";
 import { LockFile } from "../lib/lock-file.ts";
 import { makeOpenFolder } from "../lib/open-folder.ts";
-import { removeTree } from "../lib/remove-tree.ts";
+import { removeFolder } from "../lib/remove-folder.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { SetupPlan } from "../setup/plan.ts";
 import { hashTemplate, type Interpreter } from "../setup/plan-hash.ts";
@@ -138,7 +138,7 @@ export class TemplateStore implements Environments {
   /** False when a sandbox uses it. The lock is held. */
   async #remove(name: string, hash: string): Promise<boolean> {
     if (this.#isUsed(hash)) return false;
-    if (name !== hash) await removeTree(join(this.#folder, name));
+    if (name !== hash) await removeFolder(join(this.#folder, name));
     else if (this.#withdraw(hash)) await this.#removeWithdrawn(hash);
     else return false;
     return true;
@@ -159,9 +159,9 @@ export class TemplateStore implements Environments {
   /** What lies under the template's own name is whole at any moment. */
   async #removeWithdrawn(hash: string): Promise<void> {
     const gone = join(this.#folder, `.gone-${hash}`);
-    await removeTree(gone);
+    await removeFolder(gone);
     renameSync(join(this.#folder, hash), gone);
-    await removeTree(gone);
+    await removeFolder(gone);
   }
 
   async #find(
@@ -210,7 +210,7 @@ export class TemplateStore implements Environments {
     options.onProgress(`building the ${plan.name} template (once; kept in the data folder)`);
     const building = join(this.#folder, `.build-${hash}`);
     const cache = join(this.#folder, `.cache-${hash}`);
-    await removeTree(building);
+    await removeFolder(building);
     makeOpenFolder(join(building, "env"));
     makeOpenFolder(cache);
     const env = join(building, "env");
@@ -241,7 +241,7 @@ export class TemplateStore implements Environments {
     writeFileSync(join(building, "setup.sh"), setup.code, { mode: 0o600 });
     writeFileSync(join(building, "verified"), bootId(), { mode: 0o600 });
     renameSync(building, join(this.#folder, hash));
-    await removeTree(cache);
+    await removeFolder(cache);
     onProgress(
       `built the ${plan.name} template: ${tree.entries} entries, ${Math.round(tree.bytes / 1e6)} MB, ${Math.round(manifest.build_ms / 1000)} s`,
     );

@@ -51,7 +51,7 @@ export interface SandboxParts {
   readonly host: SandboxHost;
   readonly times?: SupervisorTimes;
   /** Runs once at the end of `close`: what the maker of the parts has to remove. */
-  readonly afterClose?: () => void;
+  readonly afterClose?: () => void | Promise<void>;
 }
 
 /** A living sandbox: processes, code, files and ports, in the protocol of docs/protocol.md. */
@@ -65,7 +65,7 @@ export class Sandbox implements AsyncDisposable {
   readonly ended: Promise<SandboxEnd>;
   readonly #channel: Channel;
   readonly #times: SupervisorTimes;
-  readonly #afterClose: (() => void) | undefined;
+  readonly #afterClose: SandboxParts["afterClose"];
   #end: PaddockError | undefined;
   readonly #silence: SilenceWatch;
   readonly #guards = new Set<CallGuard>();
@@ -228,7 +228,7 @@ export class Sandbox implements AsyncDisposable {
     await this.host.destroy(options);
     announceStep("driver removed it", this.id);
     await this.#channel[Symbol.asyncDispose]();
-    this.#afterClose?.();
+    await this.#afterClose?.();
     announceStep("run folder removed", this.id);
   }
 

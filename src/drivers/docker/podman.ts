@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
+import { removeFolder } from "../../lib/remove-folder.ts";
 import { installFiles } from "../host/install.ts";
 import type { Engine } from "./engine.ts";
 import type { EngineFacts } from "./facts.ts";
@@ -86,6 +87,6 @@ export async function podmanSeesOurFiles(engine: Engine, folder: string): Promis
     await mkdir(path, { mode: 0o700 });
     return await seesFolder(engine, path);
   } finally {
-    await rm(path, { recursive: true, force: true });
+    await removeFolder(path);
   }
 }

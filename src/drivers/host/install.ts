@@ -10,7 +10,6 @@ import {
   readdir,
   readFile,
   rename,
-  rm,
   stat,
   symlink,
   utimes,
@@ -21,6 +20,7 @@ import { promisify } from "node:util";
 import type { Home } from "../../config/home.ts";
 import { PaddockError } from "../../errors/error.ts";
 import { makeOpenFolder } from "../../lib/open-folder.ts";
+import { removeFolder } from "../../lib/remove-folder.ts";
 
 const run = promisify(execFile);
 
@@ -79,7 +79,7 @@ async function makeOnce(target: string, fill: (draft: string) => Promise<void>):
     await fill(draft);
     await rename(draft, target);
   } catch (error) {
-    await rm(draft, { recursive: true, force: true });
+    await removeFolder(draft);
     if (!(await lstat(target).catch(() => undefined))) throw error;
   }
   return target;
@@ -112,7 +112,7 @@ export async function sweepOldCopies(bin: string): Promise<void> {
     // Somebody may choose it just now: what is moved aside cannot be chosen any more.
     const aside = nameDraft(path);
     await rename(path, aside).catch(() => undefined);
-    if (await mayGo(aside)) await rm(aside, { recursive: true, force: true });
+    if (await mayGo(aside)) await removeFolder(aside);
     else await rename(aside, path).catch(() => undefined);
   }
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Home } from "../../config/home.ts";
+import { removeFolder } from "../../lib/remove-folder.ts";
 import type { ProbeFinding } from "../driver.ts";
 import { BlankImageStore } from "./image.ts";
 import type { Identity } from "./launch.ts";
@@ -45,6 +46,6 @@ export async function chooseStorage(
     const hint = "Install e2fsprogs and allow loop devices (/dev/loop-control).";
     return { finding: { name, status: "warning", detail, hint }, storage: { home, own, blanks, kind: "folder" } };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   }
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Home } from "../../config/home.ts";
+import { removeFolder } from "../../lib/remove-folder.ts";
 import { makeSandboxId } from "../../model/ids.ts";
 import { DEFAULT_LIMITS } from "../../model/limits.ts";
 import type { Driver, ProbeFinding } from "../driver.ts";
@@ -32,6 +33,6 @@ export async function tryWholeSandbox(driver: Driver, home: Home): Promise<Probe
     return { name, status: "failed", detail, hint: "The detail names the step that failed." };
   } finally {
     server.close();
-    await rm(socketDir, { recursive: true, force: true });
+    await removeFolder(socketDir);
   }
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Home, resolveHome } from "../../../src/config/home.ts";
 import type { Driver, SandboxSpec } from "../../../src/drivers/driver.ts";
@@ -6,6 +6,7 @@ import { createSandbox } from "../../../src/fleet/create.ts";
 import { EgressPolicies } from "../../../src/fleet/egress.ts";
 import { makeSettings } from "../../../src/fleet/nodes.ts";
 import { WORKSPACE } from "../../../src/fleet/places.ts";
+import { removeFolder } from "../../../src/lib/remove-folder.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/model/limits.ts";
 import type { NodeType } from "../../../src/model/node-type.ts";
 import type { EgressProxy } from "../../../src/network/proxy.ts";
@@ -77,8 +78,8 @@ export class Bed implements AsyncDisposable {
   }
 
   /** Removes the run folders of dead owners, as the fleet does at its start. */
-  forgetRuns(ids: readonly string[]): void {
-    for (const id of ids) rmSync(join(this.home.run, id), { recursive: true, force: true });
+  async forgetRuns(ids: readonly string[]): Promise<void> {
+    for (const id of ids) await removeFolder(join(this.home.run, id));
   }
 
   async guest(options: OpenOptions = {}): Promise<Guest> {

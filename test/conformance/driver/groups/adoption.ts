@@ -42,7 +42,7 @@ export function checkAdoption(checks: Checks): void {
         expect((await bed.driver.reap()).reaped).not.toContain(id);
       } finally {
         await sandbox.close();
-        bed.forgetRuns(owner.ids);
+        await bed.forgetRuns(owner.ids);
       }
     },
     { needs: ["survivesOwner", "module"] },
@@ -70,7 +70,7 @@ export function checkAdoption(checks: Checks): void {
       expect(won).toHaveLength(1);
       expect(lost).toMatchObject([{ code: "adoption_refused" }]);
       await won[0]?.host.destroy();
-      bed.forgetRuns(owner.ids);
+      await bed.forgetRuns(owner.ids);
     },
     { needs: ["survivesOwner", "module"] },
   );
@@ -87,7 +87,7 @@ export function checkAdoption(checks: Checks): void {
       await owner.kill();
       const adopted = await bed.driver.adopt?.(id, AbortSignal.timeout(ADOPT_MS));
       await adopted?.host.destroy();
-      bed.forgetRuns(owner.ids);
+      await bed.forgetRuns(owner.ids);
     },
     { needs: ["survivesOwner", "module"] },
   );

@@ -19,7 +19,7 @@ export function checkReaping(checks: Checks): void {
       await owner.kill();
       await awaitEmpty(() => livingRemains(owner.ids), DEAD_MS);
       await bed.driver.reap();
-      bed.forgetRuns(owner.ids);
+      await bed.forgetRuns(owner.ids);
     },
     { needs: ["module"] },
   );
@@ -32,7 +32,7 @@ export function checkReaping(checks: Checks): void {
       await owner.kill();
       expect(await awaitEmpty(() => livingRemains(owner.ids), DEAD_MS)).toEqual([]);
       expect((await bed.driver.reap()).failed).toEqual([]);
-      bed.forgetRuns(owner.ids);
+      await bed.forgetRuns(owner.ids);
       expect(await bed.awaitGone(owner.ids)).toEqual([]);
     },
     { needs: ["module"] },

@@ -175,7 +175,7 @@ function checkDeadOwners(checks: Checks): void {
       const { reaped, failed } = await bed.driver.reap();
       expect(failed).toEqual([]);
       expect(reaped).not.toContain(volume.id);
-      bed.forgetRuns(owner.ids);
+      await bed.forgetRuns(owner.ids);
       expect(await bed.awaitGone(owner.ids)).toEqual([]);
       await using guest = await use(bed, volume.id);
       expect(await guest.python(READ)).toBe("kept");
@@ -192,7 +192,7 @@ function checkDeadOwners(checks: Checks): void {
       await Promise.all([use(bed, volume.id), volumesOf(bed).remove(volume.id)].map(expectInUse));
       const adopted = await bed.driver.adopt?.(owner.ids[0] as SandboxId, AbortSignal.timeout(ADOPT_MS));
       await adopted?.host.destroy();
-      bed.forgetRuns(owner.ids);
+      await bed.forgetRuns(owner.ids);
       await using guest = await use(bed, volume.id);
       expect(await guest.python(READ)).toBe("kept");
     },
