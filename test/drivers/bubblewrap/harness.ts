@@ -37,7 +37,7 @@ export interface Listening {
 
 /** A listening socket in a run folder of its own, as the fleet prepares it. */
 export async function listen(home: Home, id: string): Promise<Listening> {
-  const socketDir = join(home.run, id);
+  const socketDir = join(home.run, id, "socket");
   mkdirSync(socketDir, { recursive: true });
   const { promise: connected, resolve } = Promise.withResolvers<Socket>();
   const server = createServer(resolve);
@@ -114,7 +114,7 @@ export function openHarness(options: Partial<BubblewrapOptions> = {}): Harness {
       const spec = makeSpec(socketDir, { ...changes, id });
       const close = (): void => {
         server.close();
-        rmSync(socketDir, { recursive: true, force: true });
+        rmSync(join(home.run, id), { recursive: true, force: true });
       };
       try {
         const sandbox = await driver.create(spec, AbortSignal.timeout(20_000));

@@ -46,7 +46,6 @@ class Held:
         self._forget = forget
         self._device: int | None = None
         self._removing: list[Removed] | None = None
-        self._owner_is_gone = False
 
     @property
     def is_removing(self) -> bool:
@@ -108,9 +107,8 @@ class Held:
         self._write_record()
 
     def remove(self, keep_workspace: bool, container_removed: bool, owner_is_gone: bool, done: Removed) -> None:
-        """Later calls wait for the first one. After a failure everything that is left stays recorded, and may be removed again. The socket's
-        folder is the owner's while it lives."""
-        self._owner_is_gone |= owner_is_gone
+        """Later calls wait for the first one. After a failure everything that is left stays recorded, and may be removed again. """
+        self._remains.owner_is_gone |= owner_is_gone
         if self._removing is not None:
             self._removing.append(done)
             return
@@ -119,7 +117,7 @@ class Held:
 
         def remove_rest() -> None:
             events, finish = self._context.events, lambda problem: self._finish(problem, "internal")
-            self._remains.remove(events, keep_workspace, self._owner_is_gone, finish)
+            self._remains.remove(events, keep_workspace, finish)
 
         if container_removed:
             remove_rest()

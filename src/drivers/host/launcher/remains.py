@@ -43,6 +43,8 @@ class Remains:
     container: Container | None = None
     image: str | None = None
     """The image that the container's engine, or a writer of an older workspace, mounts and nobody else does."""
+    owner_is_gone: bool = False
+    """The run folder is the owner's while it lives, and goes with everything else after it."""
 
     def kill(self) -> None:
         if self.group_paths:
@@ -55,14 +57,14 @@ class Remains:
     def is_empty(self) -> bool:
         return not groups.list_members(self.group_paths) and not self._living()
 
-    def remove(self, events: Events, keep_workspace: bool, remove_run_dir: bool, done: Done) -> None:
+    def remove(self, events: Events, keep_workspace: bool, done: Done) -> None:
         """Removes everything, trying again while the kernel lets go. Call when `is_empty`, or when the engine has removed the container."""
         started = time.monotonic()
 
         def attempt(delay: float) -> None:
             try:
                 if self._remove_kernel_objects():
-                    self._remove_files(events, keep_workspace, remove_run_dir, done)
+                    self._remove_files(events, keep_workspace, done)
                     return
                 problem = "its processes, groups or loop device are still there"
             except OSError as error:
@@ -97,9 +99,9 @@ class Remains:
             attached.append(images.image_path(self.workspace))
         return removed and not any(images.is_attached(image) for image in attached)
 
-    def _remove_files(self, events: Events, keep_workspace: bool, remove_run_dir: bool, done: Done) -> None:
-        if remove_run_dir and self.run_dir is not None:
-            remove_tree(self.run_dir)
+    def _remove_files(self, events: Events, keep_workspace: bool, done: Done) -> None:
+        if self.owner_is_gone and self.run_dir is not None:
+            remove_tree(self._run_folder(self.run_dir))
         keep = keep_workspace and self.workspace is not None and os.path.isdir(self.workspace)
         if keep:
             self._mark_ended()
@@ -107,6 +109,11 @@ class Remains:
             remove_workspace(events, self.workspace, lambda problem: self._release(False, problem, done))
             return
         self._release(keep, None, done)
+
+    def _run_folder(self, socket_dir: str) -> str:
+        """The folder that bears the sandbox's name: that of the socket, or the one around it, where its owner kept more."""
+        parent = os.path.dirname(socket_dir)
+        return parent if os.path.basename(parent) == self.id else socket_dir
 
     def _mark_ended(self) -> None:
         assert self.workspace is not None

@@ -88,8 +88,9 @@ class Sandbox:
                 pass
         self._remains.kill()
 
-    def remove(self, keep_workspace: bool, remove_run_dir: bool, done: Callable[[str | None], None]) -> None:
+    def remove(self, keep_workspace: bool, owner_is_gone: bool, done: Callable[[str | None], None]) -> None:
         """Kills, waits until nothing lives, removes. Later calls wait for the first one."""
+        self._remains.owner_is_gone |= owner_is_gone
         if self._removing is not None:
             self._removing.append(done)
             return
@@ -102,7 +103,7 @@ class Sandbox:
             for callback in self._removing or []:
                 callback(problem)
 
-        self._after_end(lambda: self._remains.remove(self._events, keep_workspace, remove_run_dir, finished))
+        self._after_end(lambda: self._remains.remove(self._events, keep_workspace, finished))
 
     def _after_end(self, callback: Callable[[], None]) -> None:
         if self._outer is None and self._pipes is not None:
