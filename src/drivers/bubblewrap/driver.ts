@@ -123,7 +123,14 @@ export class BubblewrapDriver implements Driver {
   async #remove(id: string, keepWorkspace: boolean): Promise<void> {
     if (this.#closed !== undefined) return this.#closed;
     const { launcher } = await this.#run();
-    await launcher.request("remove", { id, keepWorkspace });
+    try {
+      await launcher.request("remove", { id, keepWorkspace });
+    } catch (error) {
+      if (!launcher.isGone) throw error;
+      // Its successor removes what it left.
+      await launcher.exited;
+      await this.#run();
+    }
     this.#live.delete(id);
   }
 

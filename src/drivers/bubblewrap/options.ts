@@ -23,6 +23,8 @@ export interface BubblewrapOptions {
   readonly compileSeccomp?: (arch: SeccompArch) => Buffer;
   /** In place of /proc/self/mountinfo and /proc/self/cgroup. */
   readonly cgroupTexts?: CgroupTexts;
+  /** How long a removal is tried before it has failed. Default: 10 s. */
+  readonly removalMs?: number;
 }
 
 export const DEFAULT_BUBBLEWRAP = "/usr/bin/bwrap";

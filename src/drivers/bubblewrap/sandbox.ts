@@ -6,6 +6,7 @@ import type { UsageReader } from "../host/cgroup-usage.ts";
 /** What a sandbox needs of its driver. */
 export interface SandboxControl {
   readonly kill: (id: string) => void;
+  /** Kills, waits for the end and removes; after a failure it may be asked for again. */
   readonly remove: (id: string, keepWorkspace: boolean) => Promise<void>;
 }
 
@@ -53,7 +54,11 @@ export class BubblewrapSandbox implements DriverSandbox {
   }
 
   destroy(options: { readonly keepWorkspace?: boolean } = {}): Promise<void> {
-    this.#destroyed ??= this.#destroy(options.keepWorkspace ?? false);
+    // What could not be removed can be asked for again.
+    this.#destroyed ??= this.#destroy(options.keepWorkspace ?? false).catch((error: unknown) => {
+      this.#destroyed = undefined;
+      throw error;
+    });
     return this.#destroyed;
   }
 
@@ -72,8 +77,9 @@ export class BubblewrapSandbox implements DriverSandbox {
   }
 
   async #destroy(keepWorkspace: boolean): Promise<void> {
-    await this.kill("destroyed");
-    this.#usage.close();
+    this.#usage.read();
+    this.#killDetail ??= "destroyed";
     await this.#control.remove(this.#id, keepWorkspace);
+    this.#usage.close();
   }
 }

@@ -35,6 +35,7 @@ export interface Setup {
   readonly layout?: GroupLayout;
   readonly storage: HostStorage;
   readonly retention: Retention;
+  readonly removalMs: number | undefined;
 }
 
 export type OnEnded = (id: string, detail: string) => void;
@@ -57,11 +58,12 @@ function compileFilter({ compileSeccomp: compile = compileSeccomp }: BubblewrapO
 
 /** Tells a launcher what all of its sandboxes share. */
 export async function configureBubblewrap(launcher: LauncherProcess, setup: Setup): Promise<void> {
-  const { bubblewrap, seccomp, retention, storage, layout } = setup;
+  const { bubblewrap, seccomp, retention, removalMs, storage, layout } = setup;
   await configureLauncher(launcher, {
     driver: "bubblewrap",
     home: storage.home,
     retention,
+    removalMs,
     bubblewrap: bubblewrap.path,
     parents: layout?.parents ?? [],
     seccomp,
@@ -107,6 +109,7 @@ async function completeSetup(
     ...(choice.layout === undefined ? {} : { layout: choice.layout }),
     storage,
     retention: chooseRetention(options),
+    removalMs: options.removalMs,
   };
 }
 

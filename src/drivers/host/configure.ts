@@ -9,6 +9,9 @@ const DEFAULT_RETENTION_BYTES = 5 * 1024 ** 3;
 /** Disk that creates leave free: 256 MiB for the host and 16 MiB for the metadata of volumes. */
 const MIN_FREE_BYTES = 272 * 1024 * 1024;
 
+/** How long a removal is tried before it has failed: longer than the kernel takes to let go of what a killed process held. */
+const REMOVAL_MS = 10_000;
+
 /** How long and up to which sum of bytes ended workspaces are kept. */
 export interface Retention {
   readonly ageMs: number;
@@ -30,6 +33,7 @@ export interface LauncherConfiguration {
   readonly driver: string;
   readonly home: Home;
   readonly retention: Retention;
+  readonly removalMs?: number | undefined;
   /** The rest is for launchers that make sandboxes themselves. */
   readonly bubblewrap?: string;
   readonly parents?: readonly GroupParent[];
@@ -40,7 +44,7 @@ export async function configureLauncher(
   launcher: LauncherProcess,
   configuration: LauncherConfiguration,
 ): Promise<void> {
-  const { driver, home, retention, bubblewrap, parents, seccomp } = configuration;
+  const { driver, home, retention, removalMs, bubblewrap, parents, seccomp } = configuration;
   const { workspaces, run, owners, uids } = home;
   await launcher.request("configure", {
     driver,
@@ -50,6 +54,7 @@ export async function configureLauncher(
     seccomp: seccomp?.toString("hex") ?? "",
     minFreeBytes: MIN_FREE_BYTES,
     retention,
+    removalMs: removalMs ?? REMOVAL_MS,
   });
 }
 

@@ -32,6 +32,8 @@ class Context:
     min_free_bytes: int
     retention_seconds: float
     retention_bytes: float
+    removal_seconds: float
+    """How long a removal is tried before it has failed."""
     events: Events
     blanks: BlankImages
     pid: int
@@ -51,6 +53,7 @@ def make_context(message: dict[str, Any], events: Events) -> Context:
         min_free_bytes=message["minFreeBytes"],
         retention_seconds=message["retention"]["ageMs"] / 1000,
         retention_bytes=message["retention"]["bytes"],
+        removal_seconds=message["removalMs"] / 1000,
         events=events,
         blanks=BlankImages(),
         pid=os.getpid(),

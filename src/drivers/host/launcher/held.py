@@ -116,8 +116,7 @@ class Held:
         self._close_device()
 
         def remove_rest() -> None:
-            events, finish = self._context.events, lambda problem: self._finish(problem, "internal")
-            self._remains.remove(events, keep_workspace, finish)
+            self._remains.remove(self._context, keep_workspace, lambda problem: self._finish(problem, "internal"))
 
         if container_removed:
             remove_rest()

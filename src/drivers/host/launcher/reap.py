@@ -127,7 +127,7 @@ class Reaper:
         remains.owner_is_gone = True
         remains.kill()
         keep_workspace = remains.workspace is not None and read_ended(remains.workspace) is not None
-        remains.remove(self._context.events, keep_workspace, finished)
+        remains.remove(self._context, keep_workspace, finished)
 
     def _reap_unrecorded(self) -> None:
         """Folders of ours that are older than this boot and have no record and no ended workspace."""

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 import groups
 import images
 from container import Container
+from context import Context
 from events import Events
 from evidence import same_process
 from locks import LockedFile
 from trees import remove_tree
 from uids import list_processes
 
-_RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS, _GIVE_UP_SECONDS = 0.001, 0.05, 10.0
+_RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.001, 0.05
 _FLUSH_SECONDS = 60.0
-"""Instead of giving up: a workspace that goes on existing has to reach the disk before its device is free."""
+"""A workspace that goes on existing has to reach the disk before its device is free."""
 _STALE_MOUNT_SECONDS = 1.0
 """An engine that has removed a container has unmounted its volume by then."""
 
@@ -57,9 +58,13 @@ class Remains:
     def is_empty(self) -> bool:
         return not groups.list_members(self.group_paths) and not self._living()
 
-    def remove(self, events: Events, keep_workspace: bool, done: Done) -> None:
+    def patience(self, context: Context) -> float:
+        """How many seconds a removal is tried."""
+        return _FLUSH_SECONDS if self.other_locks else context.removal_seconds
+
+    def remove(self, context: Context, keep_workspace: bool, done: Done) -> None:
         """Removes everything, trying again while the kernel lets go. Call when `is_empty`, or when the engine has removed the container."""
-        started = time.monotonic()
+        started, patience, events = time.monotonic(), self.patience(context), context.events
 
         def attempt(delay: float) -> None:
             try:
@@ -69,7 +74,7 @@ class Remains:
                 problem = "its processes, groups or loop device are still there"
             except OSError as error:
                 problem = str(error)
-            if time.monotonic() - started > (_FLUSH_SECONDS if self.other_locks else _GIVE_UP_SECONDS):
+            if time.monotonic() - started > patience:
                 done(problem)
                 return
             self.kill()

@@ -14,6 +14,7 @@ from evidence import find_breach, read_start_time, read_status
 from plan import Launch
 from records import make_record
 from refusals import CreateError, classify
+from remains import Done
 
 _SETUP_SECONDS = 10.0
 _SETUP_POLL_SECONDS = 0.001
@@ -45,8 +46,8 @@ class Sandbox:
         self._failure: CreateError | None = None
         self._exit: str | None = None
         self._ended = False
-        self._when_ended: list[Callable[[], None]] = []
-        self._removing: list[Callable[[str | None], None]] | None = None
+        self._when_ended: Callable[[], None] | None = None
+        self._removing: list[Done] | None = None
         self._timings: dict[str, float] = {}
         self._pipes: Pipes | None = None
         self._remains, self._identity = make.make_remains(context, plan)
@@ -88,30 +89,38 @@ class Sandbox:
                 pass
         self._remains.kill()
 
-    def remove(self, keep_workspace: bool, owner_is_gone: bool, done: Callable[[str | None], None]) -> None:
-        """Kills, waits until nothing lives, removes. Later calls wait for the first one."""
+    def remove(self, keep_workspace: bool, owner_is_gone: bool, done: Done) -> None:
+        """Kills, waits until nothing lives, removes. Later calls wait for the first one. After a failure everything that is left stays
+        recorded, and may be removed again."""
         self._remains.owner_is_gone |= owner_is_gone
         if self._removing is not None:
             self._removing.append(done)
             return
         self._removing = [done]
         self.kill()
+        self._after_end(lambda: self._remains.remove(self._context, keep_workspace, self._finish_removal))
 
-        def finished(problem: str | None) -> None:
-            if problem is None:
-                self._forget(self.id)
-            for callback in self._removing or []:
-                callback(problem)
-
-        self._after_end(lambda: self._remains.remove(self._events, keep_workspace, finished))
-
-    def _after_end(self, callback: Callable[[], None]) -> None:
+    def _after_end(self, remove_rest: Callable[[], None]) -> None:
         if self._outer is None and self._pipes is not None:
             self._pipes.close()
         if self._ended or self._outer is None:
-            callback()
-        else:
-            self._when_ended.append(callback)
+            remove_rest()
+            return
+
+        def give_up() -> None:
+            if self._when_ended is remove_rest:
+                self._when_ended = None
+                self._finish_removal("its processes do not end")
+
+        self._when_ended = remove_rest
+        self._events.later(self._remains.patience(self._context), give_up)
+
+    def _finish_removal(self, problem: str | None) -> None:
+        callbacks, self._removing = self._removing or [], None
+        if problem is None:
+            self._forget(self.id)
+        for callback in callbacks:
+            callback(problem)
 
     def _mark(self, phase: str) -> None:
         self._timings[phase] = round((time.monotonic() - self._began) * 1000, 3)
@@ -254,5 +263,6 @@ class Sandbox:
         else:
             failure = self._failure or CreateError("isolation_failed", "bubblewrap", detail or f"bubblewrap ended with {self._exit}")
             self._report({"event": "failed", "code": failure.code, "step": failure.step, "message": str(failure), "stderr": detail})
-        for callback in self._when_ended:
-            callback()
+        remove_rest, self._when_ended = self._when_ended, None
+        if remove_rest is not None:
+            remove_rest()
