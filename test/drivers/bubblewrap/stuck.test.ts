@@ -1,5 +1,9 @@
-import { existsSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Home } from "../../../src/config/home.ts";
 import { FrozenFolder } from "../../support/frozen-folder.ts";
@@ -18,6 +22,7 @@ import {
 } from "./harness.ts";
 import { untilStuck, writeTo } from "./stuck.ts";
 
+const OWNER = fileURLToPath(new URL("./stuck-owner.ts", import.meta.url));
 const REMOVAL_MS = 200;
 
 const readUid = (pid: number): number => Number(readStatus(pid)["Uid"]?.split("\t")[0]);
@@ -69,6 +74,28 @@ describe.skipIf(lacks(isRoot, "root"))("processes that cannot be killed", () => 
     await until(() => listProcessesOf(new Set([uid])).length === 0);
     await using next = openHarness({ home });
     expect(await next.driver.reap()).toEqual({ reaped: [guest.spec.id], failed: [] });
+    expect(listLeftovers(home)).toEqual(NOTHING_LEFT);
+  });
+
+  test("without groups a dead owner's uid and folders are given back only when its processes are gone", async () => {
+    const owner = spawn(process.execPath, [OWNER, home.root, folder.path], { stdio: ["ignore", "pipe", "inherit"] });
+    const [id] = (await once(createInterface({ input: owner.stdout }), "line")) as [string];
+    const record = JSON.parse(readFileSync(join(home.owners, id), "utf8")) as {
+      uid: number;
+      launcher: { pid: number };
+    };
+    folder.freeze();
+    await untilStuck(record.uid);
+    process.kill(record.launcher.pid, "SIGKILL");
+    owner.kill("SIGKILL");
+    await once(owner, "exit");
+    await using next = openHarness({ home, removalMs: REMOVAL_MS });
+    expect(await next.driver.reap()).toMatchObject({ reaped: [], failed: [{ id }] });
+    expect(listProcessesOf(new Set([record.uid]))).not.toEqual([]);
+    expect([readdirSync(home.owners), readdirSync(home.uids)]).toEqual([[id], [`${record.uid}.lock`]]);
+    folder.thaw();
+    await until(() => listProcessesOf(new Set([record.uid])).length === 0);
+    expect(await next.driver.reap()).toEqual({ reaped: [id], failed: [] });
     expect(listLeftovers(home)).toEqual(NOTHING_LEFT);
   });
 });

@@ -63,7 +63,7 @@ class Remains:
         return _FLUSH_SECONDS if self.other_locks else context.removal_seconds
 
     def remove(self, context: Context, keep_workspace: bool, done: Done) -> None:
-        """Removes everything, trying again while the kernel lets go. Call when `is_empty`, or when the engine has removed the container."""
+        """Removes everything once nothing of it lives, trying again while the kernel lets go. A container has to be removed by its engine before."""
         started, patience, events = time.monotonic(), self.patience(context), context.events
 
         def attempt(delay: float) -> None:
@@ -95,8 +95,8 @@ class Remains:
         return found
 
     def _remove_kernel_objects(self) -> bool:
-        """The groups of a container are its engine's to remove."""
-        if self.container is not None and not self.is_empty():
+        """False while something lives or is attached. The groups of a container are its engine's to remove."""
+        if not self.is_empty():
             return False
         removed = groups.remove_groups(self.group_paths)
         attached = [self.image] if self.image is not None else []
@@ -129,7 +129,9 @@ class Remains:
         _replace_file(path, json.dumps(owner))
 
     def release_locks(self) -> None:
-        """Leaves everything as it is, for the next owner or a reaper."""
+        """Leaves everything as it is, for the next owner or a reaper. The uid stays reserved for what the record names."""
+        if self.uid_lock is not None:
+            self.uid_lock.write(self.id.encode())
         for lock in [*self.other_locks, *(lock for lock in (self.uid_lock, self.record) if lock is not None)]:
             lock.release(unlink=False)
 

@@ -16,7 +16,7 @@ class PoolExhausted(Exception):
 
 
 class UidPool:
-    """A uid belongs to whoever holds the lock on its file. A file that names a sandbox reserves it for that one's container or ended workspace."""
+    """A uid belongs to whoever holds the lock on its file. A file that names a sandbox reserves it as long as that one has a record or a workspace."""
 
     def __init__(self, folder: str, workspaces: str, owners: str, first: int, last: int) -> None:
         self._folder = folder
