@@ -9,6 +9,8 @@ import { GrantedObjects } from "./store/artifacts/object-access.ts";
 import { openArtifactStore } from "./store/artifacts/open.ts";
 import { TaskStore } from "./store/task-store.ts";
 
+export type { SweepEvent } from "./fleet/sweep.ts";
+
 /** Every long-lived object of one process, in the order they are made; closing runs the other way round. */
 export interface App extends AsyncDisposable {
   readonly config: Config;

@@ -17,6 +17,7 @@ import { checkClaim } from "./service/database-claim.ts";
 import { listen } from "./service/listen.ts";
 import { readNodeId } from "./service/node-id.ts";
 import { makeReadiness } from "./service/readiness.ts";
+import { reportSweeps } from "./service/sweeps.ts";
 import { openStateStore } from "./store/state/open.ts";
 import type { StateStore } from "./store/state-store.ts";
 import { createTelemetry, type TelemetryHandle } from "./telemetry/create.ts";
@@ -82,6 +83,7 @@ async function start(app: App, options: ServiceOptions, closing: Closing): Promi
   closing.defer(async () => {
     if (state.isReady) tell(telemetry, "stopped");
   });
+  closing.add(reportSweeps(config.home, telemetry));
   options.signal?.throwIfAborted();
   await fleet.start();
   const accepted = options.acceptDatabase;

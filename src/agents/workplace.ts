@@ -89,7 +89,7 @@ export class Workplace {
       options.onPhase("setup");
       this.setup = await this.#runSetup(lease, options.signal);
     } catch (error) {
-      await lease.close().catch((failure: unknown) => this.#core.telemetry.problem("agents.close", failure));
+      await lease[Symbol.asyncDispose]();
       throw error;
     }
     this.#lease = lease;
@@ -136,7 +136,7 @@ export class Workplace {
     this.#lease = undefined;
     this.#shape = undefined;
     this.setup = null;
-    await lease?.close().catch((error: unknown) => this.#core.telemetry.problem("agents.close", error));
+    await lease?.[Symbol.asyncDispose]();
   }
 
   async #make(shape: Shape, { signal, onPhase }: OpenOptions): Promise<Lease> {

@@ -151,7 +151,7 @@ export class Executor {
       await run.artifacts?.storeFiles(lease.sandbox, run.records);
       await run.options.beforeClose?.(lease, run.records);
     } finally {
-      if (given === undefined) await lease.close();
+      if (given === undefined) await lease[Symbol.asyncDispose]();
     }
   }
 

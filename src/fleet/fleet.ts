@@ -285,7 +285,7 @@ export class Fleet implements AsyncDisposable {
   #track(leased: Leased): Lease {
     const lease = makeLease(leased, {
       closing: () => this.#leases.delete(lease),
-      failed: (again) => this.#sweeper.owe(leased.sandbox.id, again),
+      owe: this.#sweeper.owe,
     });
     this.#leases.add(lease);
     return lease;

@@ -1,4 +1,5 @@
 import type { WorkspaceSource } from "../drivers/driver.ts";
+import { type Owe, removeOrOwe } from "../lib/owe.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { EgressProxy } from "../network/proxy.ts";
@@ -40,6 +41,10 @@ export interface Lease extends AsyncDisposable {
   readonly nodeType: NodeType;
   readonly limits: Limits;
   readonly template: Template | undefined;
+  /**
+   * Ends the sandbox and returns when nothing of it is left. Throws why it cannot be removed now; the fleet's sweeps try again. Disposing
+   * (`await using`) does the same but never throws, so that a result in hand is not lost: what failed stands in the report of the sweeps.
+   */
   close(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
 }
 
@@ -51,8 +56,7 @@ export interface Leased extends Omit<Lease, "close" | typeof Symbol.asyncDispose
 
 export interface LeaseHooks {
   readonly closing: () => void;
-  /** Removing the sandbox has failed; `again` may work later. */
-  readonly failed: (again: () => Promise<void>) => void;
+  readonly owe: Owe;
 }
 
 export function makeLease({ release, ...leased }: Leased, hooks: LeaseHooks): Lease {
@@ -63,10 +67,7 @@ export function makeLease({ release, ...leased }: Leased, hooks: LeaseHooks): Le
     stopWatching();
     hooks.closing();
     try {
-      await sandbox.close(options);
-    } catch (error) {
-      hooks.failed(() => sandbox.close(options));
-      throw error;
+      await removeOrOwe(hooks.owe, sandbox.id, () => sandbox.close(options));
     } finally {
       await proxy[Symbol.asyncDispose]();
       release();
@@ -75,7 +76,7 @@ export function makeLease({ release, ...leased }: Leased, hooks: LeaseHooks): Le
   const lease: Lease = {
     ...leased,
     close: (options) => (closing ??= close(options)),
-    [Symbol.asyncDispose]: () => lease.close(),
+    [Symbol.asyncDispose]: () => lease.close().catch(() => undefined),
   };
   return lease;
 }

@@ -3,6 +3,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Home } from "../config/home.ts";
 import type { Driver, ProbeFinding, ReapReport } from "../drivers/driver.ts";
+import { toPaddockError } from "../errors/error.ts";
+import type { Owe } from "../lib/owe.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
 import { removeFolder } from "../lib/remove-folder.ts";
 import { MAKER_MARK, readDraft } from "./create.ts";
@@ -11,19 +13,36 @@ import { MAKER_MARK, readDraft } from "./create.ts";
 const RUN_GRACE_MS = 60_000;
 export const SWEEP_MS = 60_000;
 
-/** What subscribers of `paddock:sweep` get after each sweep of the interval. */
-export type SweepEvent =
+/** What subscribers of `paddock:sweep` get after each sweep of the interval, and at once when something could not be removed. */
+export type SweepEvent = {
+  /** The data folder. */
+  readonly root: string;
+} & (
   | { readonly report: ReapReport; readonly error?: undefined }
-  | { readonly error: Error; readonly report?: undefined };
+  | { readonly error: Error; readonly report?: undefined }
+);
 
 const sweeps = channel("paddock:sweep");
 
-/** Removes what dead owners left, once at the start and then in an interval. Sweeps never overlap. */
+interface Debt {
+  readonly id: string;
+  readonly remove: () => Promise<void>;
+}
+
+const describe = (id: string, error: unknown): ReapReport["failed"][number] => ({
+  id,
+  detail: toPaddockError(error).message,
+});
+
+/**
+ * Removes what dead owners left and what this process could not remove, once at the start and then in an interval. Sweeps never overlap. Nothing
+ * else tries a removal again.
+ */
 export class Sweeper implements Disposable {
   readonly #driver: Driver;
   readonly #home: Home;
   readonly #everyMs: number;
-  readonly #owed = new Map<string, () => Promise<void>>();
+  readonly #owed = new Set<Debt>();
   #running: Promise<ReapReport> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -44,10 +63,11 @@ export class Sweeper implements Disposable {
     clearInterval(this.#timer);
   }
 
-  /** Removing this sandbox of our own has failed; each sweep tries again. */
-  owe(id: string, remove: () => Promise<void>): void {
-    this.#owed.set(id, remove);
-  }
+  /** What this process could not remove is told at once, and each sweep tries again. */
+  readonly owe: Owe = (id, remove, error) => {
+    this.#owed.add({ id, remove });
+    this.#publish({ report: { reaped: [], failed: [describe(id, error)] } });
+  };
 
   /** One sweep; callers that come while it runs get its report. */
   async sweep(): Promise<ReapReport> {
@@ -58,11 +78,14 @@ export class Sweeper implements Disposable {
   }
 
   async #announceSweep(): Promise<void> {
-    const event = await this.sweep().then(
-      (report): SweepEvent => ({ report }),
-      (error: unknown): SweepEvent => ({ error: error instanceof Error ? error : new Error(String(error)) }),
+    await this.sweep().then(
+      (report) => this.#publish({ report }),
+      (error: unknown) => this.#publish({ error: toPaddockError(error) }),
     );
-    sweeps.publish(event);
+  }
+
+  #publish(outcome: { readonly report: ReapReport } | { readonly error: Error }): void {
+    sweeps.publish({ root: this.#home.root, ...outcome } satisfies SweepEvent);
   }
 
   async #sweep(): Promise<ReapReport> {
@@ -76,16 +99,17 @@ export class Sweeper implements Disposable {
 
   async #removeOwed(): Promise<ReapReport> {
     const reaped: string[] = [];
-    const failed: { id: string; detail: string }[] = [];
-    for (const [id, remove] of this.#owed) {
+    const failed: ReapReport["failed"][number][] = [];
+    const tryAgain = async (debt: Debt): Promise<void> => {
       try {
-        await remove();
-        this.#owed.delete(id);
-        reaped.push(id);
+        await debt.remove();
+        this.#owed.delete(debt);
+        reaped.push(debt.id);
       } catch (error) {
-        failed.push({ id, detail: error instanceof Error ? error.message : String(error) });
+        failed.push(describe(debt.id, error));
       }
-    }
+    };
+    await Promise.all([...this.#owed].map(tryAgain));
     return { reaped, failed };
   }
 }
@@ -107,13 +131,13 @@ export function describeSweep({ reaped, failed }: ReapReport): ProbeFinding {
 
 /** Run folders that no owner record and no living maker claims. What is being made has either. */
 async function removeUnownedRuns({ run, owners }: Home): Promise<ReapReport["failed"]> {
-  const failed: { id: string; detail: string }[] = [];
+  const failed: ReapReport["failed"][number][] = [];
   for (const id of existsSync(run) ? readdirSync(run) : []) {
     const path = join(run, id);
     try {
       if (hasLostItsMaker(id, path) && !existsSync(join(owners, id))) await removeFolder(path);
     } catch (error) {
-      failed.push({ id, detail: error instanceof Error ? error.message : String(error) });
+      failed.push(describe(id, error));
     }
   }
   return failed;

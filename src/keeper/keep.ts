@@ -30,8 +30,8 @@ export async function keepSandbox(start: KeeperStart, tell: Tell, signal: AbortS
     tell({ ready: lease.sandbox.id });
     await Promise.race([server.ended, aborted(signal)]);
     server.close();
-    await lease.close();
-    await server.settle();
+    const [closed] = await Promise.allSettled([lease.close()]);
+    await server.settle(closed.status === "rejected" ? closed.reason : undefined);
   } catch (error) {
     const { code, message, hint } = toPaddockError(error);
     tell({ error: { code, message, hint } });

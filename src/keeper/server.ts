@@ -83,9 +83,12 @@ export class KeeperServer {
     this.#server.close();
   }
 
-  /** Called once the sandbox is gone: gives the last answers and waits a moment for their readers. */
-  async settle(): Promise<void> {
-    for (const connection of this.#killers) finish(connection, {});
+  /** Called once the sandbox is gone, or cannot go because of `failure`: gives the last answers and waits a moment for their readers. */
+  async settle(failure: unknown): Promise<void> {
+    for (const connection of this.#killers) {
+      if (failure === undefined) finish(connection, {});
+      else fail(connection, failure);
+    }
     const closed = Promise.all([...this.#sockets].map((socket) => new Promise((done) => socket.once("close", done))));
     await Promise.race([closed, sleep(SETTLE_MS, undefined, { ref: false })]);
     this.#log[Symbol.dispose]();

@@ -10,7 +10,9 @@ import type { TaskInput } from "../../src/model/task.ts";
 import { encodeControl, FRAME, FrameParser } from "../../src/sandbox/frames.ts";
 import { CLI } from "../support/cli.ts";
 import { testHome } from "../support/home.ts";
+import { lacks } from "../support/needs.ts";
 import { expectGone, expectReaped } from "../support/remains.ts";
+import { holdDevice } from "../support/slow-removal.ts";
 
 const { run } = testHome;
 const TASK: TaskInput = { code: { language: "bash", source: "cat >> kept; cat kept" }, node_type: "file", bare: true };
@@ -153,3 +155,15 @@ async function readFailure(socket: Socket): Promise<string | undefined> {
   socket.on("error", () => undefined);
   return await promise;
 }
+
+test.skipIf(lacks(process.getuid?.() === 0, "root"))(
+  "keeper - whoever asks for the end of a sandbox that cannot be removed is told so",
+  async () => {
+    const id = await keep();
+    using device = holdDevice(id);
+    const failed = { code: "internal", message: expect.stringContaining("loop device") as string };
+    await expect(new KeeperCall(run, id, { op: "kill" }).done).rejects.toMatchObject(failed);
+    device?.[Symbol.dispose]();
+    await expectGone([id]);
+  },
+);
