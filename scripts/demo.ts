@@ -25,7 +25,7 @@ process.once("SIGINT", () => interrupted.abort());
 process.once("SIGTERM", () => interrupted.abort());
 
 say(style("bold", "Paddock demo"));
-const findings = await app.driver.probe();
+const findings = await app.fleet.probeDriver();
 const failed = findings.find((finding) => finding.status === "failed");
 if (failed)
   throw new PaddockError(

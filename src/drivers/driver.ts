@@ -1,3 +1,4 @@
+import type { Owe } from "../lib/owe.ts";
 import type { SandboxId, VolumeId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
@@ -157,20 +158,20 @@ export interface Driver extends AsyncDisposable {
   readonly images?: ImageEngine;
   /** Absent where the host's disk is not the sandboxes' (a remote engine). Usable after `start`. */
   readonly volumes?: Volumes | undefined;
-  /** Probes every mechanism by using it. `failed` findings refuse the driver (fail closed). */
-  probe(): Promise<readonly ProbeFinding[]>;
+  /** Probes every mechanism by using it. `failed` findings refuse the driver (fail closed). What it made and cannot remove goes to `owe`. */
+  probe(owe: Owe): Promise<readonly ProbeFinding[]>;
   /** Makes what every later `create` needs (resident launcher, cgroup parent). Throws `driver_unavailable` with the first failed finding. */
   start(): Promise<void>;
   /**
    * Makes a sandbox whose supervisor is about to dial `socketDir`. Throws `isolation_failed`, `create_failed`, `no_space` or `capacity`,
-   * and leaves nothing behind when it throws or when `signal` aborts.
+   * and leaves nothing behind when it throws or when `signal` aborts: what it cannot remove goes to `owe` before it throws.
    */
-  create(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxHost>;
+  create(spec: SandboxSpec, signal: AbortSignal, owe: Owe): Promise<SandboxHost>;
   /**
    * Takes over a living sandbox whose owner is dead. Throws `not_found`, `adoption_refused` (its owner lives, or record, generation and
-   * start time disagree). Present where `capabilities.survivesOwner`.
+   * start time disagree; what it took and cannot remove goes to `owe`). Present where `capabilities.survivesOwner`.
    */
-  adopt?(id: SandboxId, signal: AbortSignal): Promise<AdoptedSandbox>;
+  adopt?(id: SandboxId, signal: AbortSignal, owe: Owe): Promise<AdoptedSandbox>;
   /** Removes what dead owners left: processes, cgroups, mounts, folders, locks. Touches nothing whose owner lives. */
   reap(): Promise<ReapReport>;
 }

@@ -93,12 +93,14 @@ export interface Resumption {
   readonly templateName: string | undefined;
   readonly proxy: EgressProxy;
   readonly settings: SandboxSettings;
+  /** Runs once the sandbox has been closed and nothing of it lives or is held any more. */
+  readonly afterGone: () => void;
   readonly signal: AbortSignal;
 }
 
 /** Listens again where the sandbox dials, and sends its settings anew. The caller removes the sandbox when this throws. */
 export async function resumeSandbox(resumption: Resumption): Promise<Sandbox> {
-  const { id, adopted, templateName, proxy, settings, signal } = resumption;
+  const { id, adopted, templateName, proxy, settings, afterGone, signal } = resumption;
   const { host, socketDir, socketOwner, key } = adopted;
   const runDir = dirname(socketDir);
   const wiring = await Wiring.listen(socketDir, key, proxy);
@@ -106,7 +108,10 @@ export async function resumeSandbox(resumption: Resumption): Promise<Sandbox> {
   try {
     markRunFolder(runDir, templateName);
     giveSocket(join(socketDir, "host.sock"), socketOwner);
-    const afterClose = (): Promise<void> => removeFolder(runDir);
+    const afterClose = async (): Promise<void> => {
+      afterGone();
+      await removeFolder(runDir);
+    };
     wiring.sandbox = await Sandbox.open({ id, channel: wiring.channel, host, afterClose }, settings, signal);
     return wiring.sandbox;
   } catch (error) {

@@ -1,5 +1,6 @@
 import { chownSync } from "node:fs";
 import { PaddockError } from "../errors/error.ts";
+import { removeOrOwe } from "../lib/owe.ts";
 import { makeToolCallId, type SandboxId, type ToolCallId } from "../model/ids.ts";
 import { DEFAULT_LIMITS, type Limits } from "../model/limits.ts";
 import type { EgressRecord } from "../model/record.ts";
@@ -63,7 +64,7 @@ async function buildTree(parts: BuilderParts, request: BuildRequest): Promise<vo
   await parts.policies.assertReachable(REGISTRIES);
   chownSync(request.folder, parts.treeUid, parts.treeGid);
   chownSync(request.cache, parts.treeUid, parts.treeGid);
-  const proxy = parts.policies.makeProxy(await parts.policies.compile(REGISTRIES));
+  await using proxy = parts.policies.makeProxy(await parts.policies.compile(REGISTRIES));
   const registryEnv = await parts.policies.registryEnv(REGISTRIES);
   const sandbox = await createSandbox(parts, {
     limits: BUILD_LIMITS,
@@ -77,14 +78,11 @@ async function buildTree(parts: BuilderParts, request: BuildRequest): Promise<vo
     signal: request.signal,
   });
   const callId = makeToolCallId();
-  try {
-    await runSetup(sandbox, request, callId);
-  } catch (error) {
-    throw explainUnreachable(error, proxy.ledger.peek(callId).egress);
-  } finally {
-    await sandbox.close();
-    await proxy[Symbol.asyncDispose]();
-  }
+  const [built] = await Promise.allSettled([runSetup(sandbox, request, callId)]);
+  const [closed] = await Promise.allSettled([removeOrOwe(parts.owe, sandbox.id, () => sandbox.close())]);
+  if (built.status === "rejected") throw explainUnreachable(built.reason, proxy.ledger.peek(callId).egress);
+  // A tree that something may still write to is no template.
+  if (closed.status === "rejected") throw closed.reason;
 }
 
 async function runSetup(sandbox: Sandbox, request: BuildRequest, callId: ToolCallId): Promise<void> {
@@ -148,7 +146,7 @@ async function inPorter<T>(
   { folder, image, signal }: TreeRequest,
   work: (porter: Sandbox) => Promise<T>,
 ): Promise<T> {
-  const proxy = parts.policies.makeProxy(await parts.policies.compile("none"));
+  await using proxy = parts.policies.makeProxy(await parts.policies.compile("none"));
   const porter = await createSandbox(parts, {
     limits: { ...DEFAULT_LIMITS, memoryBytes: 1024 ** 3, cpus: 2 },
     workspace: { kind: "folder", path: folder, uid: parts.treeUid, gid: parts.treeGid, readOnly: true },
@@ -163,8 +161,7 @@ async function inPorter<T>(
   try {
     return await work(porter);
   } finally {
-    await porter.close();
-    await proxy[Symbol.asyncDispose]();
+    await removeOrOwe(parts.owe, porter.id, () => porter.close()).catch(() => undefined);
   }
 }
 

@@ -5,6 +5,7 @@ import type { Home } from "../config/home.ts";
 import type { Adoption, Driver, Mount, SandboxSpec, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { makeOpenFolder } from "../lib/open-folder.ts";
+import { type Owe, removeOrOwe } from "../lib/owe.ts";
 import { identifyProcess, type ProcessIdentity } from "../lib/process-identity.ts";
 import { removeFolder } from "../lib/remove-folder.ts";
 import { announceStep } from "../lib/steps.ts";
@@ -31,12 +32,16 @@ export interface CreateRequest {
   readonly adoption?: Adoption | undefined;
   readonly proxy: EgressProxy;
   readonly settings: (id: SandboxId) => SandboxSettings;
+  /** Runs once nothing of the sandbox lives or is held any more, whether it was made or not. */
+  readonly afterGone?: () => void;
   readonly signal: AbortSignal;
 }
 
 export interface CreateParts {
   readonly home: Home;
   readonly driver: Driver;
+  /** Takes what could not be removed. */
+  readonly owe: Owe;
 }
 
 /** Names the process that owns the sandbox, so that its folder goes when that process is gone. */
@@ -67,48 +72,92 @@ export function markRunFolder(runDir: string, templateName: string | undefined):
 
 /**
  * Makes a sandbox and waits for its supervisor. Throws `template_missing` when its template was pruned since it was chosen. Leaves nothing behind when it
- * throws; a sandbox that comes up after the caller left is destroyed.
+ * throws; a sandbox that comes up after the caller left is destroyed. What cannot be removed then is owed, and the error stays that of the create.
  */
 export async function createSandbox(parts: CreateParts, request: CreateRequest): Promise<Sandbox> {
-  const id = makeSandboxId();
-  const runDir = join(parts.home.run, id);
-  const removeRunDir = (): Promise<void> => removeFolder(runDir);
-  const socketDir = join(runDir, "socket");
-  const key = randomBytes(16).toString("hex");
-  let wiring: Wiring | undefined;
+  const making = new Making(parts, request);
   try {
-    await makeRunFolder(parts.home.run, id, request.templateName);
-    assertTemplate(parts.home, request);
-    wiring = await Wiring.listen(socketDir, key, request.proxy);
+    return await making.make();
+  } catch (error) {
+    await removeOrOwe(parts.owe, making.id, () => making.remove()).catch(() => undefined);
+    throw explainFailure(request.signal, making.breach ?? error);
+  }
+}
+
+/** One sandbox on its way, and everything that has to go when it does not come up. */
+class Making {
+  readonly id = makeSandboxId();
+  readonly #parts: CreateParts;
+  readonly #request: CreateRequest;
+  readonly #runDir: string;
+  #wiring: Wiring | undefined;
+  /** The driver has given what it made to the sweeper. */
+  #isOwed = false;
+
+  constructor(parts: CreateParts, request: CreateRequest) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#runDir = join(parts.home.run, this.id);
+  }
+
+  get breach(): PaddockError | undefined {
+    return this.#wiring?.breach;
+  }
+
+  async make(): Promise<Sandbox> {
+    const { id } = this;
+    const { home, driver } = this.#parts;
+    const request = this.#request;
+    const socketDir = join(this.#runDir, "socket");
+    const key = randomBytes(16).toString("hex");
+    makeRunFolder(home.run, id, request.templateName);
+    assertTemplate(home, request);
+    const wiring = await Wiring.listen(socketDir, key, request.proxy);
+    this.#wiring = wiring;
     announceStep("listening", id);
-    const host = await parts.driver.create(describeSandbox(id, socketDir, key, request), request.signal);
+    const host = await driver.create(describeSandbox(id, socketDir, key, request), request.signal, this.#owe);
     wiring.host = host;
     announceStep("driver made it", id);
     if (host.stdio) wiring.channel.attach(host.stdio);
-    const made = { id, channel: wiring.channel, host, afterClose: removeRunDir };
+    const made = { id, channel: wiring.channel, host, afterClose: () => this.#finish() };
     wiring.sandbox = await Sandbox.open(made, request.settings(id), request.signal);
     announceStep("supervisor answered", id);
     return wiring.sandbox;
-  } catch (error) {
-    await wiring?.host?.destroy();
-    await wiring?.channel[Symbol.asyncDispose]();
-    await removeRunDir();
-    throw explainFailure(request.signal, wiring?.breach ?? error);
+  }
+
+  async remove(): Promise<void> {
+    try {
+      await this.#wiring?.host?.destroy();
+    } finally {
+      await this.#wiring?.channel[Symbol.asyncDispose]();
+      await removeFolder(this.#runDir);
+      await removeFolder(join(this.#parts.home.run, nameDraft(this.id)));
+    }
+    if (!this.#isOwed) this.#request.afterGone?.();
+  }
+
+  readonly #owe: Owe = (id, remove, error) => {
+    this.#isOwed = true;
+    const removeAll = async (): Promise<void> => {
+      await remove();
+      this.#request.afterGone?.();
+    };
+    this.#parts.owe(id, removeAll, error);
+  };
+
+  async #finish(): Promise<void> {
+    this.#request.afterGone?.();
+    await removeFolder(this.#runDir);
   }
 }
 
 /** It has its name only once it says whose it is; until then its name does, so that a sweep never has to guess. */
-async function makeRunFolder(run: string, id: SandboxId, templateName: string | undefined): Promise<void> {
+function makeRunFolder(run: string, id: SandboxId, templateName: string | undefined): void {
   const draft = join(run, nameDraft(id));
-  try {
-    makeOpenFolder(join(draft, "socket"));
-    announceStep("run folder begun", id);
-    markRunFolder(draft, templateName);
-    renameSync(draft, join(run, id));
-  } catch (error) {
-    await removeFolder(draft);
-    throw error;
-  }
+  makeOpenFolder(join(draft, "socket"));
+  announceStep("run folder begun", id);
+  markRunFolder(draft, templateName);
+  renameSync(draft, join(run, id));
   announceStep("run folder", id);
 }
 

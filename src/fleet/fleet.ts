@@ -2,16 +2,16 @@ import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport, Volumes, WorkspaceSource } from "../drivers/driver.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import { removeOrOwe } from "../lib/owe.ts";
 import { removeFolder } from "../lib/remove-folder.ts";
 import type { SandboxId, VolumeId } from "../model/ids.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
 import type { EgressPolicy } from "../network/policy.ts";
-import type { EgressProxy } from "../network/proxy.ts";
 import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
 import { Admission } from "./admission.ts";
 import { readLease, refuse, resumeSandbox, saveLease } from "./adopt.ts";
 import { makeTemplateBuilder } from "./builder.ts";
-import { createSandbox } from "./create.ts";
+import { type CreateParts, type CreateRequest, createSandbox } from "./create.ts";
 import { EgressPolicies } from "./egress.ts";
 import type { Environment, Environments, Template } from "./environments.ts";
 import { ImageStore } from "./images.ts";
@@ -39,6 +39,7 @@ export class Fleet implements AsyncDisposable {
   readonly #environments: Environments;
   readonly #leases = new Set<Lease>();
   readonly #sweeper: Sweeper;
+  readonly #parts: CreateParts;
   #started: Promise<void> | undefined;
 
   /** Sweeps every `sweepMs` (default a minute) once it has started. */
@@ -46,12 +47,12 @@ export class Fleet implements AsyncDisposable {
     this.#config = config;
     this.#driver = driver;
     this.#sweeper = new Sweeper(driver, config.home, options.sweepMs ?? SWEEP_MS);
+    this.#parts = { home: config.home, driver, owe: this.#sweeper.owe };
     this.#admission = new Admission({ overcommit: config.overcommit });
     this.#policies = new EgressPolicies(config.trustedUpstreams, env);
     const uid = process.getuid?.() ?? 0;
     const builder = makeTemplateBuilder({
-      home: config.home,
-      driver,
+      ...this.#parts,
       treeUid: uid === 0 ? TREE_UID : uid,
       treeGid: uid === 0 ? TREE_UID : (process.getgid?.() ?? 0),
       policies: this.#policies,
@@ -102,9 +103,13 @@ export class Fleet implements AsyncDisposable {
     return await this.#sweeper.sweep();
   }
 
+  async probeDriver(): Promise<readonly ProbeFinding[]> {
+    return await this.#driver.probe(this.#sweeper.owe);
+  }
+
   /** The driver's findings and, where it can be used, those of a sweep. */
   async probe(): Promise<readonly ProbeFinding[]> {
-    const findings = await this.#driver.probe();
+    const findings = await this.probeDriver();
     if (findings.some(({ status }) => status === "failed")) return findings;
     return [...findings, describeSweep(await this.reap())];
   }
@@ -130,15 +135,15 @@ export class Fleet implements AsyncDisposable {
   }
 
   async #leaseFrom(environment: Environment, request: LeaseRequest, policy: EgressPolicy): Promise<Lease> {
-    const release = this.#admission.admit(DEFAULT_REQUESTS, request.limits);
+    const settings = await this.#describe(request, environment.template);
+    const afterGone = this.#admission.admit(DEFAULT_REQUESTS, request.limits);
     const proxy = this.#policies.makeProxy(policy);
     try {
-      const sandbox = await this.#create(request, environment, proxy);
+      const sandbox = await this.#create(request, environment, { settings, proxy, afterGone });
       const { nodeType, limits } = request;
-      return this.#track({ sandbox, proxy, nodeType, limits, template: environment.template, release });
+      return this.#track({ sandbox, proxy, nodeType, limits, template: environment.template });
     } catch (error) {
       this.#environments.forget();
-      release();
       await proxy[Symbol.asyncDispose]();
       throw error;
     }
@@ -152,20 +157,14 @@ export class Fleet implements AsyncDisposable {
     await this.start();
     this.#assertSurvival();
     signal.throwIfAborted();
-    const adopted = await this.#driver.adopt?.(id, signal).catch(async (error: unknown) => {
+    const adopted = await this.#driver.adopt?.(id, signal, this.#sweeper.owe).catch(async (error: unknown) => {
       await this.reap().catch(() => undefined);
       throw error;
     });
     if (adopted === undefined) throw new PaddockError("not_found", `there is no sandbox ${id}`);
-    const closing = new AsyncDisposableStack();
-    closing.defer(() => removeFolder(dirname(adopted.socketDir)));
-    closing.defer(() => adopted.host.destroy());
     try {
-      const lease = await this.#resume(id, adopted, closing, signal);
-      closing.move();
-      return lease;
+      return await this.#resume(id, adopted, signal);
     } catch (error) {
-      await closing.disposeAsync().catch(() => undefined);
       if (error instanceof PaddockError && error.code === "adoption_refused") throw error;
       if (signal.aborted)
         throw new PaddockError("cancelled", `sandbox ${id} was not needed any more`, { cause: error });
@@ -223,41 +222,42 @@ export class Fleet implements AsyncDisposable {
     throw new PaddockError("unsupported", `sandboxes of the ${this.#driver.name} driver end with their owner here`);
   }
 
-  async #create(request: LeaseRequest, { template, image }: Environment, proxy: EgressProxy): Promise<Sandbox> {
+  async #create(
+    request: LeaseRequest,
+    { template, image }: Environment,
+    own: Pick<CreateRequest, "settings" | "proxy" | "afterGone">,
+  ): Promise<Sandbox> {
     const folder = template?.folder;
-    const settings = await this.#describe(request, template);
     const { survive } = request;
     const lifetime = survive?.lifetimeMs === undefined ? {} : { lifetimeMs: survive.lifetimeMs };
-    return await createSandbox(
-      { home: this.#config.home, driver: this.#driver },
-      {
-        limits: request.limits,
-        workspace: request.workspace ?? { kind: "new" },
-        workspacePath: request.workspacePath ?? WORKSPACE,
-        mounts: folder === undefined ? [] : [{ source: folder, target: ENV_DIR, writable: false }],
-        nodeType: request.nodeType,
-        image,
-        ...(template === undefined ? {} : { templateHash: template.contentHash, templateName: template.hash }),
-        adoption: survive && { graceMs: survive.graceMs, ...lifetime, state: saveLease(request, template) },
-        proxy,
-        settings,
-        signal: request.signal,
-      },
-    );
+    return await createSandbox(this.#parts, {
+      limits: request.limits,
+      workspace: request.workspace ?? { kind: "new" },
+      workspacePath: request.workspacePath ?? WORKSPACE,
+      mounts: folder === undefined ? [] : [{ source: folder, target: ENV_DIR, writable: false }],
+      nodeType: request.nodeType,
+      image,
+      ...(template === undefined ? {} : { templateHash: template.contentHash, templateName: template.hash }),
+      adoption: survive && { graceMs: survive.graceMs, ...lifetime, state: saveLease(request, template) },
+      ...own,
+      signal: request.signal,
+    });
   }
 
-  /** What is taken is pushed on `closing`, which the caller empties when this throws. */
-  async #resume(
-    id: SandboxId,
-    adopted: AdoptedSandbox,
-    closing: AsyncDisposableStack,
-    signal: AbortSignal,
-  ): Promise<Lease> {
+  /** Removes the sandbox when this throws. */
+  async #resume(id: SandboxId, adopted: AdoptedSandbox, signal: AbortSignal): Promise<Lease> {
+    let release = (): void => undefined;
+    const remove = async (): Promise<void> => {
+      await adopted.host.destroy();
+      release();
+      await removeFolder(dirname(adopted.socketDir));
+    };
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => removeOrOwe(this.#sweeper.owe, id, remove).catch(() => undefined));
     const state = readLease(id, adopted.state);
     const policy = await this.#policies.compile(state.network);
-    const release = this.#admission.count(DEFAULT_REQUESTS, state.limits);
-    closing.defer(release);
-    const proxy = closing.use(this.#policies.makeProxy(policy));
+    release = this.#admission.count(DEFAULT_REQUESTS, state.limits);
+    const proxy = undo.use(this.#policies.makeProxy(policy));
     const template = state.template ?? undefined;
     const describe = await this.#describe(state, template);
     const sandbox = await resumeSandbox({
@@ -266,9 +266,11 @@ export class Fleet implements AsyncDisposable {
       templateName: template?.hash,
       proxy,
       settings: describe(id),
+      afterGone: release,
       signal,
     });
-    return this.#track({ sandbox, proxy, nodeType: state.nodeType, limits: state.limits, template, release });
+    undo.move();
+    return this.#track({ sandbox, proxy, nodeType: state.nodeType, limits: state.limits, template });
   }
 
   async #describe(

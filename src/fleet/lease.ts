@@ -48,18 +48,15 @@ export interface Lease extends AsyncDisposable {
   close(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
 }
 
-/** A sandbox, made or adopted, with what its lease gives back at the end. */
-export interface Leased extends Omit<Lease, "close" | typeof Symbol.asyncDispose> {
-  /** Gives its share of the admission back. */
-  readonly release: () => void;
-}
+/** A sandbox, made or adopted. */
+export type Leased = Omit<Lease, "close" | typeof Symbol.asyncDispose>;
 
 export interface LeaseHooks {
   readonly closing: () => void;
   readonly owe: Owe;
 }
 
-export function makeLease({ release, ...leased }: Leased, hooks: LeaseHooks): Lease {
+export function makeLease(leased: Leased, hooks: LeaseHooks): Lease {
   const { sandbox, proxy, limits } = leased;
   const stopWatching = watchWorkspaceSize(sandbox, limits.workspaceBytes);
   let closing: Promise<void> | undefined;
@@ -70,7 +67,6 @@ export function makeLease({ release, ...leased }: Leased, hooks: LeaseHooks): Le
       await removeOrOwe(hooks.owe, sandbox.id, () => sandbox.close(options));
     } finally {
       await proxy[Symbol.asyncDispose]();
-      release();
     }
   };
   const lease: Lease = {

@@ -225,9 +225,12 @@ export class Sandbox implements AsyncDisposable {
     this.#silence[Symbol.dispose]();
     this.#pause?.resolve();
     announceStep("closing", this.id);
-    await this.host.destroy(options);
+    try {
+      await this.host.destroy(options);
+    } finally {
+      await this.#channel[Symbol.asyncDispose]();
+    }
     announceStep("driver removed it", this.id);
-    await this.#channel[Symbol.asyncDispose]();
     await this.#afterClose?.();
     announceStep("run folder removed", this.id);
   }

@@ -39,8 +39,8 @@ function remember(check: () => Promise<Check>, freshMs: number): () => Promise<C
   };
 }
 
-async function checkDriver({ driver }: App): Promise<Check> {
-  const failed = (await driver.probe()).filter(({ status }) => status === "failed").map(({ name }) => name);
+async function checkDriver({ driver, fleet }: App): Promise<Check> {
+  const failed = (await fleet.probeDriver()).filter(({ status }) => status === "failed").map(({ name }) => name);
   return failed.length === 0
     ? { ok: true, detail: driver.name }
     : { ok: false, detail: `${driver.name}: ${failed.join(", ")}` };

@@ -6,7 +6,7 @@ import type { TaskInput } from "../../src/model/task.ts";
 import { GrantedObjects } from "../../src/store/artifacts/object-access.ts";
 import { lacks } from "../support/needs.ts";
 import { expectGone } from "../support/remains.ts";
-import { holdDevice, type ImpatientFleet, openImpatientFleet } from "../support/slow-removal.ts";
+import { holdDevice, type ImpatientFleet, openImpatientFleet, sweepAway } from "../support/slow-removal.ts";
 
 const TASK: TaskInput = {
   node_type: "file",
@@ -47,7 +47,7 @@ describe.skipIf(lacks(process.getuid?.() === 0, "root"))("a task whose sandbox c
     const detail = expect.stringContaining("loop device") as string;
     expect(events).toMatchObject([{ root: parts.app.config.home.root, report: { failed: [{ id, detail }] } }]);
     device?.[Symbol.dispose]();
-    expect((await parts.fleet.reap()).reaped).toEqual([id]);
+    await sweepAway(parts.fleet, id);
     await expectGone([id]);
   });
 
@@ -61,6 +61,6 @@ describe.skipIf(lacks(process.getuid?.() === 0, "root"))("a task whose sandbox c
     });
     expect(result).toMatchObject({ status: "failed", error: { message: "the copy failed" } });
     device?.[Symbol.dispose]();
-    expect((await parts.fleet.reap()).failed).toEqual([]);
+    await sweepAway(parts.fleet, result.tool_calls[0]?.sandbox_id ?? "");
   });
 });

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import type { App } from "../../src/app.ts";
+import type { Config } from "../../src/config/config.ts";
 import { BubblewrapDriver } from "../../src/drivers/bubblewrap/driver.ts";
 import type { BubblewrapOptions } from "../../src/drivers/bubblewrap/options.ts";
 import { Fleet, type Lease, type LeaseRequest } from "../../src/fleet/fleet.ts";
@@ -7,7 +8,7 @@ import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { openTestApp, testEnv } from "./home.ts";
 
 /** How long the launcher of such a fleet tries to remove something. */
-const REMOVAL_MS = 200;
+const REMOVAL_MS = 500;
 const SIGNAL_MS = 30_000;
 
 export interface ImpatientFleet {
@@ -17,8 +18,11 @@ export interface ImpatientFleet {
 }
 
 /** A fleet over bubblewrap whose removals soon fail. */
-export async function openImpatientFleet(options: Partial<BubblewrapOptions> = {}): Promise<ImpatientFleet> {
-  const app = await openTestApp({ driver: "bubblewrap" });
+export async function openImpatientFleet(
+  options: Partial<BubblewrapOptions> = {},
+  changes: Partial<Config> = {},
+): Promise<ImpatientFleet> {
+  const app = await openTestApp({ driver: "bubblewrap", ...changes });
   const { config } = app;
   const driver = new BubblewrapDriver({ home: config.home, removalMs: REMOVAL_MS, ...options });
   return { app, fleet: new Fleet(config, driver, testEnv()) };
@@ -35,6 +39,13 @@ export function leaseFile(fleet: Fleet, changes: Partial<LeaseRequest> = {}): Pr
     onProgress: () => undefined,
     ...changes,
   });
+}
+
+/** Sweeps until a debt of the fleet is paid. What hindered it is over, but a kernel may take longer to let go than one removal is tried. */
+export async function sweepAway(fleet: Fleet, id: string): Promise<void> {
+  const end = performance.now() + SIGNAL_MS;
+  while (!(await fleet.reap()).reaped.includes(id))
+    if (performance.now() > end) throw new Error(`no sweep has removed ${id}`);
 }
 
 /** Keeps the loop device of a sandbox's workspace from being freed, as a process does that looks at all disks. Undefined while there is none. */

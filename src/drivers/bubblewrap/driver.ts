@@ -1,5 +1,6 @@
 import { PaddockError, toPaddockError } from "../../errors/error.ts";
 import { isTimeout } from "../../lib/deadline.ts";
+import { type Owe, removeOrOwe } from "../../lib/owe.ts";
 import type {
   Driver,
   DriverCapabilities,
@@ -12,7 +13,8 @@ import type {
 import { UsageReader } from "../host/cgroup-usage.ts";
 import { reapWith } from "../host/configure.ts";
 import { keepCopies } from "../host/install.ts";
-import { LauncherProcess } from "../host/launcher-process.ts";
+import type { LaunchPlan } from "../host/launch.ts";
+import { findLeft, LauncherProcess } from "../host/launcher-process.ts";
 import { tryWholeSandbox } from "../host/trial.ts";
 import { HostVolumes, whileInUse } from "../host/volumes.ts";
 import { type ResolvedWorkspace, resolveWorkspace } from "../host/workspace.ts";
@@ -46,9 +48,9 @@ export class BubblewrapDriver implements Driver {
     this.#options = options;
   }
 
-  async probe(): Promise<readonly ProbeFinding[]> {
+  async probe(owe: Owe): Promise<readonly ProbeFinding[]> {
     const { findings, ready } = await this.#inspect();
-    return ready === undefined ? findings : [...findings, await tryWholeSandbox(this, this.#options.home)];
+    return ready === undefined ? findings : [...findings, await tryWholeSandbox(this, this.#options.home, owe)];
   }
 
   async start(): Promise<void> {
@@ -60,28 +62,46 @@ export class BubblewrapDriver implements Driver {
     return this.#volumes;
   }
 
-  async create(spec: SandboxSpec, signal: AbortSignal): Promise<DriverSandbox> {
+  async create(spec: SandboxSpec, signal: AbortSignal, owe: Owe): Promise<DriverSandbox> {
     if (this.#live.has(spec.id)) throw new PaddockError("create_failed", `sandbox ${spec.id} exists already`);
     const { setup, launcher } = await this.#run();
     const workspace = await resolveWorkspace(spec, setup.storage);
     const plan = makeLaunchPlan(spec, setup, workspace, this.#options.command);
     if (signal.aborted) throw makeAbortError(spec.id, signal.reason);
     const sandbox = this.#makeSandbox(spec, setup, workspace);
-    const abandon = (): void => void this.#remove(spec.id, false).catch(() => undefined);
-    signal.addEventListener("abort", abandon, { once: true });
     this.#live.set(spec.id, sandbox);
     try {
-      const { pid } = await whileInUse(() => launcher.request("create", { plan }), signal);
-      sandbox.started(Number(pid));
+      sandbox.started(await this.#launch(launcher, plan, signal, owe));
     } catch (error) {
       if (this.#live.get(spec.id) === sandbox) this.#live.delete(spec.id);
       throw signal.aborted ? makeAbortError(spec.id, signal.reason) : toPaddockError(error);
+    }
+    if (!signal.aborted) return sandbox;
+    await removeOrOwe(owe, spec.id, () => sandbox.destroy()).catch(() => undefined);
+    throw makeAbortError(spec.id, signal.reason);
+  }
+
+  /** Pid of its first process. A caller that leaves is not waited for: what is being made is removed at once, or owed. */
+  async #launch(launcher: LauncherProcess, plan: LaunchPlan, signal: AbortSignal, owe: Owe): Promise<number> {
+    const remove = (): Promise<void> => this.#remove(plan.id, false);
+    const { promise: abandoned, reject } = Promise.withResolvers<never>();
+    let left: unknown;
+    const abandon = (): void =>
+      void remove().catch((error: unknown) => {
+        left = error;
+        reject(error);
+      });
+    signal.addEventListener("abort", abandon, { once: true });
+    try {
+      const made = whileInUse(() => launcher.request("create", { plan }), signal);
+      return Number((await Promise.race([made, abandoned]))["pid"]);
+    } catch (error) {
+      left ??= findLeft(error);
+      if (left !== undefined) owe(plan.id, remove, left);
+      throw error;
     } finally {
       signal.removeEventListener("abort", abandon);
     }
-    if (!signal.aborted) return sandbox;
-    await sandbox.destroy();
-    throw makeAbortError(spec.id, signal.reason);
   }
 
   async reap(): Promise<ReapReport> {

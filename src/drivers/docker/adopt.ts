@@ -1,8 +1,9 @@
 import { PaddockError } from "../../errors/error.ts";
+import { type Owe, removeOrOwe } from "../../lib/owe.ts";
 import type { SandboxId } from "../../model/ids.ts";
 import type { AdoptedSandbox } from "../driver.ts";
 import type { AdoptedHold } from "../host/holder.ts";
-import { type AdoptionPayload, describeIsolation } from "./create.ts";
+import { type AdoptionPayload, describeIsolation, removeHeld } from "./create.ts";
 import type { ContainerFacts } from "./engine.ts";
 import { findLocalEvidence } from "./evidence.ts";
 import { LABEL } from "./labels.ts";
@@ -37,6 +38,7 @@ function readPayload(id: SandboxId, payload: unknown): AdoptionPayload {
 export async function adoptSandbox(
   setup: Setup,
   id: SandboxId,
+  owe: Owe,
 ): Promise<AdoptedSandbox & { readonly host: DockerSandbox }> {
   const { engine, holder, fleet, isLocal } = setup;
   const adopted = await holder.adopt(id);
@@ -66,11 +68,8 @@ export async function adoptSandbox(
     });
     return { host: host.watch(), socketDir, socketOwner: { uid: held.uid, gid: held.gid }, key, state };
   } catch (error) {
-    const containerRemoved = await removeWholly(engine, facts.containerId).then(
-      () => true,
-      () => false,
-    );
-    await holder.remove(id, { keepWorkspace: false, containerRemoved }).catch(() => undefined);
+    const remove = (): Promise<void> => removeHeld(setup, id, removeWholly(engine, facts.containerId));
+    await removeOrOwe(owe, id, remove).catch(() => undefined);
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 import { PaddockError, toPaddockError } from "../../errors/error.ts";
+import type { Owe } from "../../lib/owe.ts";
 import type { Driver, ProbeFinding } from "../driver.ts";
 import { tryWholeSandbox } from "../host/trial.ts";
 import type { Engine } from "./engine.ts";
@@ -140,8 +141,8 @@ function checkUsers({ engine, holder, isLocal }: Setup): ProbeFinding[] {
 }
 
 /** A whole sandbox, where there is an image to make one from. */
-async function tryImage(driver: Driver, { engine, options }: Setup): Promise<ProbeFinding> {
-  if ((await engine.inspectImage(BASE_IMAGE)) !== undefined) return tryWholeSandbox(driver, options.home);
+async function tryImage(driver: Driver, { engine, options }: Setup, owe: Owe): Promise<ProbeFinding> {
+  if ((await engine.inspectImage(BASE_IMAGE)) !== undefined) return tryWholeSandbox(driver, options.home, owe);
   const hint = "`paddock images build` builds the images; the first run does it too.";
   return { name: "images", status: "warning", detail: "no base image yet, so no whole sandbox was tried", hint };
 }
@@ -175,9 +176,9 @@ export async function assertUsable(setup: Setup): Promise<void> {
 }
 
 /** Every mechanism, by using it where the engine's word is not enough. */
-export async function checkSetup(driver: Driver, setup: Setup): Promise<readonly ProbeFinding[]> {
+export async function checkSetup(driver: Driver, setup: Setup, owe: Owe): Promise<readonly ProbeFinding[]> {
   const findings = await checkMechanisms(setup);
-  return findFailed(findings) === undefined ? [...findings, await tryImage(driver, setup)] : findings;
+  return findFailed(findings) === undefined ? [...findings, await tryImage(driver, setup, owe)] : findings;
 }
 
 /** What hindered the driver from starting: the findings that refused it, else the error itself. */

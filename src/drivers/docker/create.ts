@@ -1,11 +1,14 @@
 import { join } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
 import { isTimeout } from "../../lib/deadline.ts";
+import { type Owe, removeOrOwe } from "../../lib/owe.ts";
 import { announceStep } from "../../lib/steps.ts";
+import type { SandboxId } from "../../model/ids.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import type { SandboxSpec } from "../driver.ts";
 import type { Held } from "../host/holder.ts";
 import { makeStartLine, SUPERVISOR_TARGET } from "../host/inside.ts";
+import { findLeft } from "../host/launcher-process.ts";
 import { ContainerStdio } from "./demux.ts";
 import type { ContainerFacts } from "./engine.ts";
 import { assertConfined, findLocalEvidence, type LocalEvidence, runsUnder } from "./evidence.ts";
@@ -36,11 +39,11 @@ function assertWanted(id: string, signal: AbortSignal): void {
   throw new PaddockError(code, `sandbox ${id} was not made: its caller left`, { cause: signal.reason });
 }
 
-async function hold({ holder, engine, storage }: Setup, spec: SandboxSpec): Promise<Held> {
+async function hold({ holder, engine, storage }: Setup, spec: SandboxSpec, owe: Owe): Promise<Held> {
   const { id, socketDir, workspace, limits, adoption, key } = spec;
   const { address } = engine.endpoint;
   const payload: AdoptionPayload = { key, state: adoption?.state };
-  return holder.hold({
+  const request = {
     id,
     socketDir,
     workspace,
@@ -49,7 +52,16 @@ async function hold({ holder, engine, storage }: Setup, spec: SandboxSpec): Prom
     container: { name: nameContainer(id), socket: address.kind === "unix" ? address.path : null },
     adoption:
       adoption === undefined ? null : { graceMs: adoption.graceMs, lifetimeMs: adoption.lifetimeMs ?? null, payload },
-  });
+  };
+  try {
+    return await holder.hold(request);
+  } catch (error) {
+    const left = findLeft(error);
+    // No container has been asked for yet.
+    const remove = (): Promise<void> => holder.remove(id, { keepWorkspace: false, containerRemoved: true });
+    if (left !== undefined) owe(id, remove, left);
+    throw error;
+  }
 }
 
 async function describeContainer(
@@ -146,12 +158,17 @@ async function start(setup: Setup, { spec, held, body }: Start, signal: AbortSig
   }
 }
 
-export async function makeSandbox(setup: Setup, spec: SandboxSpec, signal: AbortSignal): Promise<DockerSandbox> {
+export async function makeSandbox(
+  setup: Setup,
+  spec: SandboxSpec,
+  signal: AbortSignal,
+  owe: Owe,
+): Promise<DockerSandbox> {
   const { engine, holder, isLocal, usesSocket, runtime } = setup;
   if (!isLocal) assertNeedsNoHostFolder(spec);
   const image = await resolveImage(setup, spec.image);
   assertWanted(spec.id, signal);
-  const held = await hold(setup, spec);
+  const held = await hold(setup, spec, owe);
   announceStep("held", spec.id);
   let stdio: ContainerStdio | undefined;
   try {
@@ -187,7 +204,8 @@ export async function makeSandbox(setup: Setup, spec: SandboxSpec, signal: Abort
     }).watch();
   } catch (error) {
     stdio?.destroy();
-    await abandon(setup, spec);
+    const { id } = spec;
+    await removeOrOwe(owe, id, () => removeHeld(setup, id, removeNamed(setup, id))).catch(() => undefined);
     throw error;
   }
 }
@@ -207,12 +225,11 @@ async function removeNamed({ engine, fleet }: Setup, id: string): Promise<void> 
   await removeWholly(engine, found.id);
 }
 
-/** Leaves nothing of a create that failed; what an engine that is silent still has is the sweep's. */
-async function abandon(setup: Setup, { id }: SandboxSpec): Promise<void> {
-  const { holder } = setup;
-  const containerRemoved = await removeNamed(setup, id).then(
+/** Leaves nothing of a sandbox that is not to be. Where its engine does not remove the container, the launcher asks the engine itself. */
+export async function removeHeld({ holder }: Setup, id: SandboxId, removing: Promise<void>): Promise<void> {
+  const containerRemoved = await removing.then(
     () => true,
     () => false,
   );
-  await holder.remove(id, { keepWorkspace: false, containerRemoved }).catch(() => undefined);
+  await holder.remove(id, { keepWorkspace: false, containerRemoved });
 }

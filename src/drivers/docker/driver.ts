@@ -1,4 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
+import type { Owe } from "../../lib/owe.ts";
 import type { SandboxId } from "../../model/ids.ts";
 import type {
   AdoptedSandbox,
@@ -50,9 +51,9 @@ export class DockerDriver implements Driver {
     return this.#volumes;
   }
 
-  async probe(): Promise<readonly ProbeFinding[]> {
+  async probe(owe: Owe): Promise<readonly ProbeFinding[]> {
     try {
-      return await checkSetup(this, await this.#run());
+      return await checkSetup(this, await this.#run(), owe);
     } catch (error) {
       return explainOpening(error);
     }
@@ -62,7 +63,7 @@ export class DockerDriver implements Driver {
     await this.#run();
   }
 
-  async create(spec: SandboxSpec, signal: AbortSignal): Promise<DriverSandbox> {
+  async create(spec: SandboxSpec, signal: AbortSignal, owe: Owe): Promise<DriverSandbox> {
     if (this.#live.has(spec.id) || this.#creating.has(spec.id)) {
       throw new PaddockError("create_failed", `sandbox ${spec.id} exists already`);
     }
@@ -72,16 +73,16 @@ export class DockerDriver implements Driver {
       if (spec.adoption !== undefined && !setup.usesSocket) {
         throw new PaddockError("unsupported", "a sandbox whose channel goes over standard streams ends with its owner");
       }
-      return this.#keep(spec.id, await makeSandbox(setup, spec, signal));
+      return this.#keep(spec.id, await makeSandbox(setup, spec, signal, owe));
     } finally {
       this.#creating.delete(spec.id);
     }
   }
 
-  async adopt(id: SandboxId, signal: AbortSignal): Promise<AdoptedSandbox> {
+  async adopt(id: SandboxId, signal: AbortSignal, owe: Owe): Promise<AdoptedSandbox> {
     const setup = await this.#run();
     signal.throwIfAborted();
-    const adopted = await adoptSandbox(setup, id);
+    const adopted = await adoptSandbox(setup, id, owe);
     this.#keep(id, adopted.host);
     return adopted;
   }

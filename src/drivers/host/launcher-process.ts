@@ -19,7 +19,14 @@ function makeRefusal(reply: Reply): PaddockError {
   const code = String(reply["code"]);
   const known: ErrorCode = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : "create_failed";
   const step = String(reply["step"]);
-  return new PaddockError(known, `${step}: ${String(reply["message"])}`, { context: { step } });
+  const left = typeof reply["left"] === "string" ? { left: reply["left"] } : {};
+  return new PaddockError(known, `${step}: ${String(reply["message"])}`, { context: { step, ...left } });
+}
+
+/** Why the launcher could not remove all that a refused request had made; undefined where nothing is left. */
+export function findLeft(error: unknown): PaddockError | undefined {
+  const left = error instanceof PaddockError ? error.context["left"] : undefined;
+  return typeof left === "string" ? new PaddockError("internal", left) : undefined;
 }
 
 /** The resident launcher: requests and answers by length-prefixed JSON over its standard input and output. */

@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Home } from "../../config/home.ts";
+import { type Owe, removeOrOwe } from "../../lib/owe.ts";
 import { removeFolder } from "../../lib/remove-folder.ts";
 import { makeSandboxId } from "../../model/ids.ts";
 import { DEFAULT_LIMITS } from "../../model/limits.ts";
@@ -12,7 +13,7 @@ import type { Driver, ProbeFinding } from "../driver.ts";
 const TRIAL_TIMEOUT_MS = 15_000;
 
 /** Makes one real sandbox and destroys it: the last word on whether all mechanisms hold together. */
-export async function tryWholeSandbox(driver: Driver, home: Home): Promise<ProbeFinding> {
+export async function tryWholeSandbox(driver: Driver, home: Home, owe: Owe): Promise<ProbeFinding> {
   const name = "sandbox";
   const id = makeSandboxId();
   const socketDir = join(home.run, id);
@@ -24,9 +25,9 @@ export async function tryWholeSandbox(driver: Driver, home: Home): Promise<Probe
     await once(server, "listening");
     const spec = { id, workspacePath: "/workspace", workspace: { kind: "new" }, limits: DEFAULT_LIMITS } as const;
     const channel = { mounts: [], socketDir, key: randomBytes(16).toString("hex") };
-    const sandbox = await driver.create({ ...spec, ...channel }, AbortSignal.timeout(TRIAL_TIMEOUT_MS));
+    const sandbox = await driver.create({ ...spec, ...channel }, AbortSignal.timeout(TRIAL_TIMEOUT_MS), owe);
     const madeMs = Math.round(performance.now() - beganAt);
-    await sandbox.destroy();
+    await removeOrOwe(owe, id, () => sandbox.destroy());
     return { name, status: "ok", detail: `made in ${madeMs} ms, its protections read from the host, destroyed` };
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);

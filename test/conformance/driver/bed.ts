@@ -13,6 +13,7 @@ import type { EgressProxy } from "../../../src/network/proxy.ts";
 import type { TrustedUpstream } from "../../../src/network/trusted.ts";
 import type { Sandbox, SandboxSettings } from "../../../src/sandbox/sandbox.ts";
 import { Guest } from "./guest.ts";
+import { oweNothing } from "./owe-nothing.ts";
 import { awaitEmpty, livingRemains, storedRemains } from "./scan.ts";
 import type { DriverSubject } from "./subject.ts";
 
@@ -95,7 +96,7 @@ export class Bed implements AsyncDisposable {
   async #create(options: OpenOptions, proxy: EgressProxy): Promise<Sandbox> {
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     return await createSandbox(
-      { home: this.home, driver: this.#watched(options) },
+      { home: this.home, driver: this.#watched(options), owe: oweNothing },
       {
         limits,
         workspace: options.spec?.workspace ?? { kind: "new" },
@@ -116,14 +117,14 @@ export class Bed implements AsyncDisposable {
       capabilities: driver.capabilities,
       ...(driver.images === undefined ? {} : { images: driver.images }),
       volumes: driver.volumes,
-      probe: () => driver.probe(),
+      probe: (owe) => driver.probe(owe),
       start: () => driver.start(),
       reap: () => driver.reap(),
-      create: async (spec, signal) => {
+      create: async (spec, signal, owe) => {
         const asked = { ...spec, ...options.spec };
         this.ids.push(asked.id);
         this.specs.set(asked.id, asked);
-        return await driver.create(asked, signal);
+        return await driver.create(asked, signal, owe);
       },
       [Symbol.asyncDispose]: async () => undefined,
     };

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Home } from "../../../src/config/home.ts";
 import type { BubblewrapOptions } from "../../../src/drivers/bubblewrap/options.ts";
 import { compileSeccomp } from "../../../src/drivers/seccomp/bpf.ts";
+import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
 import { lacks } from "../../support/needs.ts";
 import { isRoot, listLeftovers, makeHome, NOTHING_LEFT, openHarness, removeHome } from "./harness.ts";
 
@@ -23,7 +24,7 @@ describe.skipIf(lacks(isRoot, "root"))("a protection that is missing", () => {
 
   async function findFailure(options: Partial<BubblewrapOptions>): Promise<string | undefined> {
     await using harness = openHarness({ home, ...options });
-    const findings = await harness.driver.probe();
+    const findings = await harness.driver.probe(oweNothing);
     const failed = findings.filter(({ status }) => status === "failed");
     await expect(harness.driver.start()).rejects.toMatchObject({
       code: "driver_unavailable",

@@ -12,6 +12,7 @@ import type { BubblewrapOptions } from "../../../src/drivers/bubblewrap/options.
 import type { DriverSandbox, SandboxSpec } from "../../../src/drivers/driver.ts";
 import { makeSandboxId } from "../../../src/model/ids.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/model/limits.ts";
+import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
 
 export const isRoot = process.getuid?.() === 0;
 export const AGENT = fileURLToPath(new URL("./agent", import.meta.url));
@@ -117,7 +118,7 @@ export function openHarness(options: Partial<BubblewrapOptions> = {}): Harness {
         rmSync(join(home.run, id), { recursive: true, force: true });
       };
       try {
-        const sandbox = await driver.create(spec, AbortSignal.timeout(20_000));
+        const sandbox = await driver.create(spec, AbortSignal.timeout(20_000), oweNothing);
         const { run, send, close: hangUp } = await talk(connected, sandbox);
         return {
           spec,

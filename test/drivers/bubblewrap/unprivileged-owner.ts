@@ -2,13 +2,14 @@
 import { readdirSync } from "node:fs";
 import { resolveHome } from "../../../src/config/home.ts";
 import { makeVolumeId } from "../../../src/model/ids.ts";
+import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
 import { listLeftovers, listProcessesOf, openHarness } from "./harness.ts";
 
 const home = resolveHome({ PADDOCK_HOME: process.argv[2] ?? "" }, 1);
 const uid = process.getuid?.() ?? 0;
 const before = listProcessesOf(new Set([uid])).length;
 const harness = openHarness({ home });
-const findings = await harness.driver.probe();
+const findings = await harness.driver.probe(oweNothing);
 const guest = await harness.open({ limits: { pids: 30, memoryBytes: 64 << 20 } });
 const status = await guest.run("result = dict(l.split(':\\t') for l in open('/proc/self/status').read().splitlines())");
 const forks = await guest.run(`

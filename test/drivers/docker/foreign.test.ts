@@ -6,6 +6,7 @@ import { nameContainer } from "../../../src/drivers/docker/create.ts";
 import type { Engine } from "../../../src/drivers/docker/engine.ts";
 import { readFleetId } from "../../../src/drivers/docker/fleet-id.ts";
 import { makeSandboxId, type SandboxId } from "../../../src/model/ids.ts";
+import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
 import { lacksEngine, testEngine } from "../../support/engine.ts";
 import { type Harness, openEngine, openHarness } from "./harness.ts";
 
@@ -51,7 +52,7 @@ describe.skipIf(lacksEngine())("containers that bear our names and are not ours"
   test("a create whose name is taken fails and leaves the other's container alone", async () => {
     const spec = harness.makeSpec();
     await using foreign = await takeName(spec.id);
-    await expect(harness.driver.create(spec, AbortSignal.timeout(20_000))).rejects.toMatchObject({
+    await expect(harness.driver.create(spec, AbortSignal.timeout(20_000), oweNothing)).rejects.toMatchObject({
       code: "engine_failed",
     });
     expect(await foreign.exists()).toBe(true);

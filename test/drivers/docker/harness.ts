@@ -12,6 +12,7 @@ import { makeSandboxId } from "../../../src/model/ids.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/model/limits.ts";
 import { Channel } from "../../../src/sandbox/channel.ts";
 import { Sandbox } from "../../../src/sandbox/sandbox.ts";
+import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
 import { ENGINE_VARIABLE, testEngine } from "../../support/engine.ts";
 
 const SCRATCH = "paddock-test/scratch:1";
@@ -111,7 +112,7 @@ export async function openHarness(options: Partial<DockerOptions> = {}): Promise
         relay: () => undefined,
         breach: () => undefined,
       });
-      const host = await driver.create(spec, AbortSignal.timeout(30_000));
+      const host = await driver.create(spec, AbortSignal.timeout(30_000), oweNothing);
       return takeUp(spec, host, channel);
     },
     async [Symbol.asyncDispose]() {

@@ -11,6 +11,7 @@ import { LABEL } from "../../../src/drivers/docker/labels.ts";
 import type { SandboxSpec } from "../../../src/drivers/driver.ts";
 import type { Isolation } from "../../../src/model/isolation.ts";
 import { Channel } from "../../../src/sandbox/channel.ts";
+import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
 import { lacksEngine, testEngine } from "../../support/engine.ts";
 import { lacks } from "../../support/needs.ts";
 import { engineEnv, type Harness, hasBootstrap, openEngine, openHarness, takeUp } from "./harness.ts";
@@ -68,7 +69,7 @@ describe.skipIf(cannot)("the life of a container", () => {
     for (const afterMs of [0, 5, 20, 50, 90, 130]) {
       const spec = harness.makeSpec();
       const aborter = new AbortController();
-      const made = harness.driver.create(spec, aborter.signal);
+      const made = harness.driver.create(spec, aborter.signal, oweNothing);
       void sleep(afterMs).then(() => aborter.abort());
       const outcome = await made.then(
         async (host) => {
@@ -108,7 +109,7 @@ describe.skipIf(cannot)("the life of a container", () => {
       command: ["/usr/bin/python3", "-c", "raise SystemExit('no luck')"],
     });
     const spec = broken.makeSpec();
-    const made = broken.driver.create(spec, AbortSignal.timeout(20_000));
+    const made = broken.driver.create(spec, AbortSignal.timeout(20_000), oweNothing);
     const outcome = await made.then(
       async (host) => {
         const { detail } = await host.ended;
@@ -125,7 +126,7 @@ describe.skipIf(cannot)("the life of a container", () => {
     const seccomp = "unconfined";
     await using open = await openHarness({ runtime: "runc", seccomp });
     const spec = open.makeSpec();
-    await expect(open.driver.create(spec, AbortSignal.timeout(20_000))).rejects.toMatchObject({
+    await expect(open.driver.create(spec, AbortSignal.timeout(20_000), oweNothing)).rejects.toMatchObject({
       code: "isolation_failed",
     });
     expect(await listLeft(open, spec.id)).toEqual([]);
@@ -133,12 +134,12 @@ describe.skipIf(cannot)("the life of a container", () => {
 
   test("an image that is not there, and a runtime that is not there, have their codes", async () => {
     const spec = harness.makeSpec({ image: `sha256:${"0".repeat(64)}` });
-    await expect(harness.driver.create(spec, AbortSignal.timeout(20_000))).rejects.toMatchObject({
+    await expect(harness.driver.create(spec, AbortSignal.timeout(20_000), oweNothing)).rejects.toMatchObject({
       code: "image_missing",
     });
     await using other = new DockerDriver({ home: harness.home, runtime: "nothing", env: engineEnv() });
     await expect(other.start()).rejects.toMatchObject({ code: "driver_unavailable" });
-    expect(await other.probe()).toEqual([
+    expect(await other.probe(oweNothing)).toEqual([
       expect.objectContaining({ status: "failed", hint: expect.stringContaining("daemon.json") }),
     ]);
   });
@@ -187,13 +188,13 @@ describe.skipIf(cannot)("adoption", () => {
     const owner = await startOwner(harness.home.root);
     const { spec, isolation } = owner;
     const soon = (): AbortSignal => AbortSignal.timeout(5000);
-    await expect(driver.adopt(spec.id, soon())).rejects.toMatchObject({ code: "adoption_refused" });
+    await expect(driver.adopt(spec.id, soon(), oweNothing)).rejects.toMatchObject({ code: "adoption_refused" });
     await owner.kill();
-    const adopted = await vi.waitFor(() => driver.adopt(spec.id, soon()), { timeout: 5000, interval: 100 });
+    const adopted = await vi.waitFor(() => driver.adopt(spec.id, soon(), oweNothing), { timeout: 5000, interval: 100 });
     expect(adopted).toMatchObject({ state: { lease: 7 }, key: spec.key, socketDir: spec.socketDir });
     expect(adopted.host.isolation).toEqual(isolation);
     await using other = new DockerDriver({ home: harness.home, runtime: "runc", env: engineEnv() });
-    await expect(other.adopt(spec.id, soon())).rejects.toMatchObject({ code: "adoption_refused" });
+    await expect(other.adopt(spec.id, soon(), oweNothing)).rejects.toMatchObject({ code: "adoption_refused" });
     const channel = await Channel.listen(adopted.socketDir, adopted.key, SANDBOX_EVENTS);
     const guest = await takeUp(spec, adopted.host, channel);
     expect((await guest.run("cat", "/workspace/note")).out).toBe("kept\n");
@@ -209,7 +210,7 @@ describe.skipIf(cannot)("adoption", () => {
     await owner.kill();
     spawnSync("docker", ["--host", testEngine().host, "restart", "--time", "0", `paddock-${id}`]);
     await harness.driver.start();
-    await expect(harness.driver.adopt(id, AbortSignal.timeout(5000))).rejects.toMatchObject({
+    await expect(harness.driver.adopt(id, AbortSignal.timeout(5000), oweNothing)).rejects.toMatchObject({
       code: expect.stringMatching(/adoption_refused|not_found/),
     });
     await harness.driver.reap();

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { DockerDriver } from "../../../src/drivers/docker/driver.ts";
 import { LABEL } from "../../../src/drivers/docker/labels.ts";
+import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
 import { lacksEngine } from "../../support/engine.ts";
 import { ensureImage } from "../../support/images.ts";
 import { lacks } from "../../support/needs.ts";
@@ -73,7 +74,7 @@ describe.skipIf(cannot)("an engine on another machine", () => {
     const mounts = [{ source: folder, target: "/data", writable: false }];
     for (const changes of [{ workspace }, { mounts }]) {
       const spec = harness.makeSpec({ image, ...changes });
-      const made = harness.driver.create(spec, AbortSignal.timeout(20_000));
+      const made = harness.driver.create(spec, AbortSignal.timeout(20_000), oweNothing);
       await expect(made).rejects.toMatchObject({ code: "unsupported", hint: expect.stringContaining("bubblewrap") });
       expect(await countContainers(spec.id)).toBe(0);
       expect(readdirSync(harness.home.owners)).not.toContain(spec.id);

@@ -113,8 +113,13 @@ class Holding:
         held.remove(False, False, True, removed)
 
     def _undo(self, held: Held, error: CreateError, answer: Answer) -> None:
-        """The refusal is sent when nothing is left of the attempt. No container can have been asked for yet."""
-        held.remove(False, True, False, lambda _problem: answer(error))
+        """The refusal is sent when nothing is left of the attempt, or says what is. No container can have been asked for yet."""
+
+        def removed(problem: CreateError | None) -> None:
+            error.left = None if problem is None else str(problem)
+            answer(error)
+
+        held.remove(False, True, False, removed)
 
     def _forget(self, id: str) -> None:
         self._held.pop(id, None)

@@ -13,6 +13,8 @@ class CreateError(Exception):
         super().__init__(message)
         self.code = code
         self.step = step
+        self.left: str | None = None
+        """Why what had been made could not all be removed. It then waits for another `remove` or `release`."""
 
 
 def classify(number: int | None, step: str, message: str) -> CreateError:

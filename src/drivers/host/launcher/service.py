@@ -111,10 +111,11 @@ class Service:
             self._undo(message, self._sandboxes[id], CreateError(report["code"], report["step"], report["message"]))
 
     def _undo(self, message: Message, sandbox: Sandbox, error: CreateError) -> None:
-        """The refusal is sent when nothing is left of the attempt."""
+        """The refusal is sent when nothing is left of the attempt, or says what is."""
 
         def removed(problem: str | None) -> None:
-            self._refuse(message, error, problem)
+            error.left = problem
+            self._refuse(message, error)
 
         sandbox.remove(False, False, removed)
 
@@ -190,9 +191,9 @@ class Service:
     def _reply(self, message: Message, body: dict[str, Any]) -> None:
         self._wire.send({"request": message["request"], "ok": True, **body})
 
-    def _refuse(self, message: Message, error: CreateError, left: str | None = None) -> None:
-        text = str(error) if left is None else f"{error} (and what was made could not all be removed: {left})"
-        self._wire.send({"request": message["request"], "ok": False, "code": error.code, "step": error.step, "message": text})
+    def _refuse(self, message: Message, error: CreateError) -> None:
+        body = {"code": error.code, "step": error.step, "message": str(error), "left": error.left}
+        self._wire.send({"request": message["request"], "ok": False, **body})
 
 
 def ignore_terminal_signals() -> None:

@@ -1,4 +1,4 @@
-import type { Driver, DriverSandbox, SandboxSpec } from "../../../../src/drivers/driver.ts";
+import type { Driver, DriverSandbox } from "../../../../src/drivers/driver.ts";
 import type { Limits } from "../../../../src/model/limits.ts";
 import { SKIPS } from "../expected.ts";
 
@@ -16,12 +16,12 @@ export interface Flaw {
 const GIB = 1024 ** 3;
 
 const withLimits = (limits: Partial<Limits>) => (driver: Driver) =>
-  spoilCreate(driver, (spec, signal) => driver.create({ ...spec, limits: { ...spec.limits, ...limits } }, signal));
+  spoilCreate(driver, (spec, ...rest) => driver.create({ ...spec, limits: { ...spec.limits, ...limits } }, ...rest));
 
 /** Every sandbox with some of its methods replaced. */
 const withSandbox = (change: (sandbox: DriverSandbox) => Partial<DriverSandbox>) => (driver: Driver) =>
-  spoilCreate(driver, async (spec, signal) => {
-    const sandbox = await driver.create(spec, signal);
+  spoilCreate(driver, async (...asked) => {
+    const sandbox = await driver.create(...asked);
     return new Proxy(sandbox, {
       get: (target, name) => {
         const changed = change(sandbox)[name as keyof DriverSandbox];
@@ -31,10 +31,7 @@ const withSandbox = (change: (sandbox: DriverSandbox) => Partial<DriverSandbox>)
     });
   });
 
-function spoilCreate(
-  driver: Driver,
-  create: (spec: SandboxSpec, signal: AbortSignal) => Promise<DriverSandbox>,
-): Driver {
+function spoilCreate(driver: Driver, create: Driver["create"]): Driver {
   return new Proxy(driver, {
     get: (target, name) => {
       if (name === "create") return create;

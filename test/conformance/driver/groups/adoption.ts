@@ -5,6 +5,7 @@ import { Channel } from "../../../../src/sandbox/channel.ts";
 import { Sandbox } from "../../../../src/sandbox/sandbox.ts";
 import { type Bed, makeBareSettings } from "../bed.ts";
 import type { Checks } from "../check.ts";
+import { oweNothing } from "../owe-nothing.ts";
 import { livingRemains } from "../scan.ts";
 import { startOwner } from "./owners.ts";
 
@@ -14,7 +15,7 @@ const ADOPT_MS = 20_000;
 /** Takes over a sandbox and opens its channel anew, as the fleet does. */
 async function adoptSandbox(bed: Bed, id: SandboxId): Promise<{ sandbox: Sandbox; state: unknown }> {
   const signal = AbortSignal.timeout(ADOPT_MS);
-  const adopted = await bed.driver.adopt?.(id, signal);
+  const adopted = await bed.driver.adopt?.(id, signal, oweNothing);
   if (adopted === undefined) throw new Error("the driver declares survivesOwner and has no adopt");
   const channel = await Channel.listen(adopted.socketDir, adopted.key, {
     relay: (tunnel) => tunnel.destroy(),
@@ -61,7 +62,7 @@ export function checkAdoption(checks: Checks): void {
       await other.driver.start();
       const signal = AbortSignal.timeout(ADOPT_MS);
       const results = await Promise.allSettled(
-        [bed.driver, other.driver].map(async (driver) => await driver.adopt?.(id, signal)),
+        [bed.driver, other.driver].map(async (driver) => await driver.adopt?.(id, signal, oweNothing)),
       );
       const won = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       const lost = results.flatMap((result) =>
@@ -81,11 +82,13 @@ export function checkAdoption(checks: Checks): void {
       await using owner = await startOwner(checks.subject, bed, 1, { graceMs: GRACE_MS });
       const [id] = owner.ids as [SandboxId];
       const signal = AbortSignal.timeout(ADOPT_MS);
-      await expect(bed.driver.adopt?.(id, signal)).rejects.toMatchObject({ code: "adoption_refused" });
-      await expect(bed.driver.adopt?.(makeSandboxId(), signal)).rejects.toMatchObject({ code: "not_found" });
+      await expect(bed.driver.adopt?.(id, signal, oweNothing)).rejects.toMatchObject({ code: "adoption_refused" });
+      await expect(bed.driver.adopt?.(makeSandboxId(), signal, oweNothing)).rejects.toMatchObject({
+        code: "not_found",
+      });
       expect(livingRemains(owner.ids)).not.toEqual([]);
       await owner.kill();
-      const adopted = await bed.driver.adopt?.(id, AbortSignal.timeout(ADOPT_MS));
+      const adopted = await bed.driver.adopt?.(id, AbortSignal.timeout(ADOPT_MS), oweNothing);
       await adopted?.host.destroy();
       await bed.forgetRuns(owner.ids);
     },

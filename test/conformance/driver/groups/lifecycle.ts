@@ -5,6 +5,7 @@ import type { SandboxId } from "../../../../src/model/ids.ts";
 import { makeSandboxId } from "../../../../src/model/ids.ts";
 import type { Bed } from "../bed.ts";
 import type { Checks } from "../check.ts";
+import { oweNothing } from "../owe-nothing.ts";
 
 const MIB = 1024 * 1024;
 const CYCLES = 8;
@@ -73,7 +74,9 @@ export function checkLifecycle(checks: Checks): void {
     await using guest = await bed.guest();
     const spec = bed.specs.get(guest.id);
     if (spec === undefined) throw new Error("the driver was not asked for this sandbox");
-    await expect(bed.driver.create(spec, AbortSignal.timeout(20_000))).rejects.toMatchObject({ code: "create_failed" });
+    await expect(bed.driver.create(spec, AbortSignal.timeout(20_000), oweNothing)).rejects.toMatchObject({
+      code: "create_failed",
+    });
     expect(await guest.python("result = 5")).toBe(5);
   });
 

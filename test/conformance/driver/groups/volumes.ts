@@ -6,6 +6,7 @@ import { makeVolumeId, type SandboxId, type VolumeId } from "../../../../src/mod
 import type { Bed } from "../bed.ts";
 import type { Checks } from "../check.ts";
 import type { Guest } from "../guest.ts";
+import { oweNothing } from "../owe-nothing.ts";
 import { awaitEmpty, livingRemains } from "../scan.ts";
 import { startOwner } from "./owners.ts";
 
@@ -190,7 +191,7 @@ function checkDeadOwners(checks: Checks): void {
       await using owner = await startOwner(checks.subject, bed, 1, { volumeId: volume.id, graceMs: GRACE_MS });
       await owner.kill();
       await Promise.all([use(bed, volume.id), volumesOf(bed).remove(volume.id)].map(expectInUse));
-      const adopted = await bed.driver.adopt?.(owner.ids[0] as SandboxId, AbortSignal.timeout(ADOPT_MS));
+      const adopted = await bed.driver.adopt?.(owner.ids[0] as SandboxId, AbortSignal.timeout(ADOPT_MS), oweNothing);
       await adopted?.host.destroy();
       await bed.forgetRuns(owner.ids);
       await using guest = await use(bed, volume.id);
