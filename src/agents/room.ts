@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { PaddockError } from "../errors/error.ts";
+import { isWorkspaceInUse } from "../fleet/lease.ts";
 import { backoffMs } from "../lib/backoff.ts";
 import type { Slot } from "./fair-slots.ts";
 import type { Core } from "./parts.ts";
@@ -15,21 +16,23 @@ export interface RoomRequest {
 }
 
 /**
- * Tries until there is room for a sandbox: first at the cost of an idle agent, else later. The slot is others' meanwhile. Throws
- * `capacity` when the time for it is over.
+ * Tries until there is room for a sandbox: first at the cost of an idle agent, else later. A workspace that is in use is waited for, as no
+ * room frees it. The slot is others' meanwhile. Throws `capacity` when the time for it is over.
  */
 export async function findRoom<T>(request: RoomRequest, attempt: () => Promise<T>): Promise<T> {
   const { core, slot, signal, evict } = request;
   const until = performance.now() + core.tuning.capacityWaitMs;
   for (let tries = 1; ; tries++) {
+    let isInUse = false;
     try {
       return await attempt();
     } catch (error) {
       const isFull = error instanceof PaddockError && error.code === "capacity" && error.context["isHopeless"] !== true;
       if (!isFull || performance.now() >= until) throw error;
+      isInUse = isWorkspaceInUse(error);
     }
     await slot.lend(signal, async () => {
-      if (!(await evict())) await sleep(backoffMs(Math.min(tries, 10), BACKOFF), undefined, { signal });
+      if (isInUse || !(await evict())) await sleep(backoffMs(Math.min(tries, 10), BACKOFF), undefined, { signal });
     });
   }
 }

@@ -1,3 +1,4 @@
+import { PaddockError } from "../errors/error.ts";
 import type { Owe } from "../lib/owe.ts";
 import type { SandboxId, VolumeId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
@@ -28,9 +29,17 @@ export type WorkspaceSource =
   | { readonly kind: "ended"; readonly sandboxId: SandboxId; readonly writable?: boolean }
   /**
    * A volume of this data folder (`Driver.volumes`), under the uid it keeps. Writable by one sandbox at a time; `readOnly` ones may share it
-   * with each other. A volume in use refuses with `capacity` after 2 s.
+   * with each other. A volume in use refuses with `capacity` after 2 s (`isWorkspaceInUse`).
    */
   | { readonly kind: "volume"; readonly volumeId: VolumeId; readonly readOnly: boolean };
+
+/** Step in the context of a `capacity` that says: another sandbox uses the workspace (launcher/claims.py). */
+const IN_USE_STEP = "workspace in use";
+
+/** Whether time helps and room does not: the workspace is free when the sandbox that has it is gone. */
+export function isWorkspaceInUse(error: unknown): boolean {
+  return error instanceof PaddockError && error.context["step"] === IN_USE_STEP;
+}
 
 /** A host folder shown inside. The source is never writable by a guest on the host side except where `writable` says so. */
 export interface Mount {

@@ -7,6 +7,8 @@ import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Template } from "./environments.ts";
 import { watchWorkspaceSize } from "./workspace-size.ts";
 
+export { isWorkspaceInUse } from "../drivers/driver.ts";
+
 /** Lets a sandbox outlive this process, for another one that adopts it. */
 export interface Survival {
   /** How long the sandbox waits without an owner before it is removed. */

@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PaddockError } from "../../errors/error.ts";
 import { isVolumeId, type VolumeId } from "../../model/ids.ts";
-import type { Volumes } from "../driver.ts";
+import { isWorkspaceInUse, type Volumes } from "../driver.ts";
 import type { Reply } from "./launcher-process.ts";
 import type { HostStorage } from "./storage.ts";
 
@@ -10,8 +10,6 @@ import type { HostStorage } from "./storage.ts";
 const IN_USE_MS = 2000;
 const FIRST_RETRY_MS = 2;
 const LAST_RETRY_MS = 50;
-/** Where the launcher refuses with `capacity` because a workspace is in use (launcher/volumes.py). */
-const IN_USE_STEP = "workspace in use";
 
 /** Asks again while the launcher says that the workspace is in use. */
 export async function whileInUse<T>(ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -20,8 +18,7 @@ export async function whileInUse<T>(ask: () => Promise<T>, signal?: AbortSignal)
     try {
       return await ask();
     } catch (error) {
-      const isInUse = error instanceof PaddockError && error.context["step"] === IN_USE_STEP;
-      if (!isInUse || performance.now() > deadline) throw error;
+      if (!isWorkspaceInUse(error) || performance.now() > deadline) throw error;
     }
     await sleep(delayMs, undefined, signal && { signal });
   }

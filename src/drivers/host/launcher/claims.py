@@ -15,7 +15,7 @@ from plan import Identity, Workspace
 from refusals import CreateError
 
 _IN_USE_STEP = "workspace in use"
-"""The owner asks again for a while when it reads this (volumes.ts)."""
+"""The owner asks again for a while when it reads this (driver.ts)."""
 
 
 def claim(context: Context, workspace: Workspace, identity: Identity | None, sandbox: str) -> LockedFile | None:
