@@ -5,17 +5,17 @@ import type { Roster } from "./roster.ts";
 
 /**
  * Ends what an agent does, then removes its sandbox, its workspace and at last its rows: as long as anything of it is there, its row says so. Posts are
- * refused from the beginning, also when a step fails: it may be removed again. A workspace that cannot be removed now goes at the next start.
+ * refused from the beginning, also when a step fails: it may be removed again. A workspace that cannot be removed now goes with a later sweep.
  */
 export async function removeAgent(core: Core, roster: Roster, agent: AgentRow): Promise<void> {
-  const { store, fleet, telemetry } = core;
+  const { store, fleet } = core;
   const startedAt = Date.now();
   const live = roster.get(agent);
   live.leave();
   await live.command(async () => {
     await live.place.close();
     live.isAwake = false;
-    await fleet.volumes.remove(agent.volumeId).catch((error: unknown) => telemetry.problem("agents.remove", error));
+    await fleet.discardVolume(agent.volumeId);
     await withdraw(core, agent.id);
     await store.deleteAgent(agent.id);
     live.isDissolved = true;

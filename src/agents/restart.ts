@@ -72,15 +72,11 @@ async function layDown({ store }: Core, agent: AgentSummary): Promise<void> {
 async function removeVolumes({ fleet, telemetry }: Core, ids: readonly VolumeId[]): Promise<number> {
   let removed = 0;
   for (const id of ids) {
-    try {
-      const startedAt = Date.now();
-      await fleet.volumes.remove(id);
-      removed += 1;
-      const durationMs = Date.now() - startedAt;
-      telemetry.record({ op: "server.change", phase: "workspace_removed", detail: id, startedAt, durationMs });
-    } catch (error) {
-      telemetry.problem("agents.volumes", error);
-    }
+    const startedAt = Date.now();
+    if (!(await fleet.discardVolume(id))) continue;
+    removed += 1;
+    const durationMs = Date.now() - startedAt;
+    telemetry.record({ op: "server.change", phase: "workspace_removed", detail: id, startedAt, durationMs });
   }
   return removed;
 }

@@ -84,6 +84,15 @@ export class Fleet implements AsyncDisposable {
     list: async () => await (await this.#openVolumes()).list(),
   };
 
+  /** Removes a volume that nobody names any more. False when it cannot go now, because a sandbox still uses it, say: then a later sweep removes it. */
+  async discardVolume(id: VolumeId): Promise<boolean> {
+    await this.#openVolumes();
+    return await removeOrOwe(this.#sweeper.owe, id, () => this.volumes.remove(id)).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Whether sandboxes may outlive this process. Known for sure after `start`. */
   get survivesOwner(): boolean {
     return this.#driver.capabilities.survivesOwner && this.#driver.adopt !== undefined;

@@ -124,3 +124,18 @@ test("agents - files are those of the workspace, and are waited for while the ag
   expect((await files.list("content")).entries.map(({ path }) => path)).toEqual(["content/a.txt"]);
   expect(await world.run(agent, "cat content/a.txt")).toBe("hello");
 });
+
+test("agents - a workspace that something uses while its agent is deleted goes with a later sweep", async () => {
+  const agent = await world.create("read");
+  await world.reach(agent, "idle");
+  await world.agents.sleep(agent, { delaySeconds: 0 }, ALICE);
+  const { fleet } = world.app;
+  const reader = await fleet.openVolumePorter(agent.volumeId, true, AbortSignal.timeout(30_000));
+  await world.agents.remove(agent);
+  expect(await world.store.getAgent(agent.id)).toBeUndefined();
+  expect((await fleet.reap()).failed).toMatchObject([{ id: agent.volumeId }]);
+  expect((await reader.sandbox.files.list(".")).entries.map(({ path }) => path)).toContain("code");
+  await reader.close();
+  expect(await fleet.reap()).toMatchObject({ reaped: [agent.volumeId], failed: [] });
+  expect(await world.volumes()).not.toContain(agent.volumeId);
+});
