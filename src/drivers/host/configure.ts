@@ -1,4 +1,6 @@
 import type { Home } from "../../config/home.ts";
+import { PaddockError } from "../../errors/error.ts";
+import { identifyProcess } from "../../lib/process-identity.ts";
 import type { ReapReport } from "../driver.ts";
 import type { GroupParent } from "./launch.ts";
 import type { LauncherProcess } from "./launcher-process.ts";
@@ -55,7 +57,15 @@ export async function configureLauncher(
     minFreeBytes: MIN_FREE_BYTES,
     retention,
     removalMs: removalMs ?? REMOVAL_MS,
+    owner: describeOwner(),
   });
+}
+
+/** The process that records name as the owner. */
+function describeOwner(): { readonly pid: number; readonly start: number } {
+  const self = identifyProcess(process.pid);
+  if (self === undefined) throw new PaddockError("internal", "/proc does not show this process");
+  return { pid: self.pid, start: Number(self.startTicks) };
 }
 
 export async function reapWith(launcher: LauncherProcess): Promise<ReapReport> {

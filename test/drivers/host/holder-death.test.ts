@@ -3,8 +3,9 @@ import { once } from "node:events";
 import { existsSync, readFileSync, symlinkSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Home } from "../../../src/config/home.ts";
 import { removeFolder } from "../../../src/lib/remove-folder.ts";
 import type { SandboxId } from "../../../src/model/ids.ts";
@@ -158,6 +159,38 @@ describe.skipIf(lacksEngine())("the death of an owner of containers", () => {
     await killOwner(owner);
     await other.adopt(owner.id);
     await other.remove(owner.id, { keepWorkspace: false, containerRemoved: false });
+  });
+
+  test("the launcher of a dead owner is waited for until it lets go, and nobody waits for a living owner", async () => {
+    const [dead, alive] = [
+      await startOwner(home, socket, "started", 60_000),
+      await startOwner(home, socket, "started", 60_000),
+    ];
+    process.kill(dead.launcher, "SIGSTOP");
+    onTestFinished(() => {
+      for (const { launcher, process: owner } of [dead, alive]) {
+        owner.kill("SIGKILL");
+        if (existsSync(`/proc/${launcher}`)) process.kill(launcher, "SIGCONT");
+      }
+    });
+    dead.process.kill("SIGKILL");
+    await once(dead.process, "exit");
+    await using next = await openHolder(home);
+    const outcomes: string[] = [];
+    const note = (what: string) => (): void => void outcomes.push(what);
+    const adopting = next.adopt(dead.id);
+    adopting.then(note("adopted"), note("refused"));
+    const refused = { code: "adoption_refused", message: expect.stringContaining("its owner lives") as string };
+    await expect(next.adopt(alive.id)).rejects.toMatchObject(refused);
+    expect(await next.reap()).toEqual({ reaped: [], failed: [] });
+    await sleep(900);
+    expect(outcomes).toEqual([]);
+    process.kill(dead.launcher, "SIGCONT");
+    expect(await adopting).toMatchObject({ held: { uid: dead.uid }, facts: { pid: expect.any(Number) as number } });
+    await next.remove(dead.id, { keepWorkspace: false, containerRemoved: false });
+    await killOwner(alive);
+    await next.adopt(alive.id);
+    await next.remove(alive.id, { keepWorkspace: false, containerRemoved: false });
   });
 
   test("an orphan is reaped when its grace is over, counted from the first sweep that missed its owner", async () => {

@@ -1,40 +1,63 @@
 """Takes over a sandbox whose owner is dead."""
 
 import os
+import time
 from collections.abc import Callable
 
 from context import Context
 from evidence import same_process
 from held import Held
-from locks import LockedFile, parse_record, try_lock
+from locks import LockedFile, parse_record, read_unlocked, try_lock
 from records import UNREADABLE, read_remains
 from refusals import CreateError
-from remains import Remains
+from remains import Remains, is_running
 from retention import SANDBOX_ID
 
-_ATTEMPTS, _RETRY_SECONDS = 20, 0.025
-"""A reaper that looks at the record holds its lock for a moment."""
+_LETTING_GO_SECONDS = 15.0
+"""The launcher of a dead owner may not have had the processor yet, and a reaper holds the lock for a moment."""
+_RETRY_SECONDS = 0.025
 
 Done = Callable[[Held | CreateError], None]
 
 
-def adopt(context: Context, id: str, forget: Callable[[str], None], done: Done, attempts: int = _ATTEMPTS) -> None:
-    """Only one of several adopters gets the lock. Whatever is refused stays as it was."""
+def adopt(context: Context, id: str, forget: Callable[[str], None], done: Done) -> None:
+    """Only one of several adopters gets the lock. Whatever is refused stays as it was. A living owner refuses at once."""
     path = os.path.join(context.rooms.owners, id)
-    if not SANDBOX_ID.fullmatch(id) or not os.path.lexists(path):
-        done(CreateError("not_found", "adopt", f"there is no sandbox {id}"))
-        return
-    try:
-        lock = try_lock(path)
-    except OSError as error:
-        done(_refuse(f"its owner file cannot be read: {error}"))
-        return
-    if lock is not None:
-        done(_take(context, id, lock, forget))
-    elif attempts > 1:
-        context.events.later(_RETRY_SECONDS, lambda: adopt(context, id, forget, done, attempts - 1))
-    else:
-        done(_refuse("its owner lives"))
+    deadline = time.monotonic() + _LETTING_GO_SECONDS
+
+    def attempt() -> None:
+        if not SANDBOX_ID.fullmatch(id) or not os.path.lexists(path):
+            done(CreateError("not_found", "adopt", f"there is no sandbox {id}"))
+            return
+        try:
+            lock = try_lock(path)
+        except OSError as error:
+            done(_refuse(f"its owner file cannot be read: {error}"))
+            return
+        if lock is not None:
+            done(_take(context, id, lock, forget))
+        elif _is_owned(context, path):
+            done(_refuse("its owner lives"))
+        elif time.monotonic() > deadline:
+            done(_refuse(f"its owner is dead, but somebody has held it for {_LETTING_GO_SECONDS:.0f} s"))
+        else:
+            context.events.later(_RETRY_SECONDS, attempt)
+
+    attempt()
+
+
+def _is_owned(context: Context, path: str) -> bool:
+    """Whether the owner lives that the record names. We are it ourselves where our launcher has died: then we come back for what it held."""
+    record = read_unlocked(path) or {}
+    owner = record.get("owner")
+    return _lives(record.get("launcher") if owner == context.owner else owner)
+
+
+def _lives(process: object) -> bool:
+    if not isinstance(process, dict):
+        return False
+    pid, start = process.get("pid"), process.get("start")
+    return isinstance(pid, int) and isinstance(start, int) and is_running(pid, start)
 
 
 def _take(context: Context, id: str, lock: LockedFile, forget: Callable[[str], None]) -> Held | CreateError:

@@ -38,6 +38,8 @@ class Context:
     blanks: BlankImages
     pid: int
     start_time: int
+    owner: dict[str, int]
+    """`pid` and `start` of the process that this launcher belongs to."""
 
 
 def make_context(message: dict[str, Any], events: Events) -> Context:
@@ -58,4 +60,5 @@ def make_context(message: dict[str, Any], events: Events) -> Context:
         blanks=BlankImages(),
         pid=os.getpid(),
         start_time=read_start_time(os.getpid()),
+        owner=message["owner"],
     )

@@ -107,8 +107,26 @@ def _lock_draft(path: str) -> LockedFile:
 
 
 def parse_record(lock: LockedFile) -> dict[str, Any] | None:
+    return _parse(lock.read())
+
+
+def read_unlocked(path: str) -> dict[str, Any] | None:
+    """What the record says while somebody else may write to it; None for what cannot be read."""
     try:
-        record = json.loads(lock.read())
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return _parse(os.read(fd, 1 << 20))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _parse(data: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(data)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

@@ -24,6 +24,7 @@ def make_record(context: Context, remains: Remains) -> dict[str, Any]:
         "runDir": remains.run_dir,
         "workspace": remains.workspace,
         "launcher": {"pid": context.pid, "start": context.start_time},
+        "owner": context.owner,
         "processes": remains.processes,
     }
     if remains.image is not None:
