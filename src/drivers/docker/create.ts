@@ -178,7 +178,8 @@ export async function makeSandbox(
     stdio = started.stdio;
     const { container } = started;
     const evidence = isLocal ? findLocalEvidence(container) : undefined;
-    if (evidence !== undefined && runtime.kind === "oci") await assertConfined(evidence, held.uid);
+    if (evidence !== undefined && runtime.kind === "oci") await assertConfined(evidence, held.uid, signal);
+    assertWanted(spec.id, signal);
     await holder.started(spec.id, {
       containerId: container.id,
       startedAt: container.startedAt,
