@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, utimesSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { lacks } from "../../support/needs.ts";
 import {
@@ -124,5 +125,27 @@ describe.skipIf(lacks(isRoot, "root"))("reaping", () => {
     expect(listLeftovers(harness.home)).toEqual(NOTHING_LEFT);
     await using next = await harness.open();
     expect(await next.run("result = 3")).toBe(3);
+  });
+});
+
+describe.skipIf(lacks(isRoot, "root"))("two owners of one data folder", () => {
+  test("sweep drafts at the same time, and neither falls over what the other removes", async () => {
+    await using one = openHarness();
+    await using other = openHarness({ home: one.home });
+    await Promise.all([one.driver.start(), other.driver.start()]);
+    for (let round = 0; round < 20; round++) {
+      const old = new Date(Date.now() - 2 * 60 * 60 * 1000);
+      for (let count = 0; count < 5; count++) {
+        const draft = join(one.home.workspaces, `.probe-${round}-${count}`);
+        for (let file = 0; file < 100; file++) mkdirSync(join(draft, `folder-${file}`), { recursive: true });
+        utimesSync(draft, old, old);
+      }
+      const reports = await Promise.all([one.driver.reap(), other.driver.reap()]);
+      expect(reports).toEqual([
+        { reaped: [], failed: [] },
+        { reaped: [], failed: [] },
+      ]);
+      expect(readdirSync(one.home.workspaces).filter((name) => name.startsWith(".probe-"))).toEqual([]);
+    }
   });
 });

@@ -36,15 +36,26 @@ def sweep_workspaces(context: Context) -> None:
 def _remove_draft_images(workspaces: str) -> None:
     """What a process left that died while it formatted or probed an image."""
     for entry in os.scandir(workspaces):
-        if _DRAFT.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _DRAFT_SECONDS:
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(entry.path)
-            else:
-                os.unlink(entry.path)
+        try:
+            if _DRAFT.fullmatch(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _DRAFT_SECONDS:
+                _remove_draft(entry)
+        except OSError:
+            # Another process was faster, or the next sweep tries again.
+            continue
+
+
+def _remove_draft(entry: os.DirEntry[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        remove_tree(entry.path)
+    else:
+        os.unlink(entry.path)
 
 
 def _remove_ended(context: Context, folder: str, lock: LockedFile) -> None:
-    remove_workspace(context.events, folder, lambda _problem: lock.release(unlink=False))
+    try:
+        remove_workspace(context.events, folder, lambda _problem: lock.release(unlink=False))
+    except OSError:
+        lock.release(unlink=False)
 
 
 def read_ended(folder: str) -> float | None:
