@@ -8,23 +8,24 @@ from _signal import SIGINT, SIGKILL
 from calls import OpError
 from ledger import boot_ticks_now
 from payload import Payload
+from status import Usage
 from sweep import Sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asks import Ask
     from calls import Fields
-    from code_run import ContextRun
+    from context_run import ContextRun
     from core import Core
     from interpreters import Pipes
     from relay import Relay
-    from status import Usage
 
 
 class Context:
     __slots__ = (
-        "_core", "name", "language", "owner", "pid", "payload", "relay", "_pipes", "_run", "_gone", "_on_gone",
+        "_core", "name", "language", "owner", "pid", "payload", "relay", "ask", "_pipes", "_run", "_gone", "_on_gone",
         "_removed", "_started_ticks",
     )  # fmt: skip
 
@@ -36,6 +37,8 @@ class Context:
         self.pid = 0
         self.payload: Payload | None = None
         self.relay = relay
+        self.ask: Ask | None = None
+        """Where its process is asked for, when a warm interpreter forks it."""
         self._pipes: Pipes | None = None
         self._run: ContextRun | None = None
         self._gone = False
@@ -53,19 +56,14 @@ class Context:
 
     # Its process
 
-    def await_process(self, pipes: Pipes) -> None:
+    def runner_started(self, pid: int, pipes: Pipes) -> None:
         self._pipes = pipes
-
-    def runner_started(self, pid: int) -> None:
-        assert self._pipes is not None
         self.pid = pid
-        self.payload = Payload(self._core.loop, self._pipes.ours[2])
+        self.payload = Payload(self._core.loop, pipes.ours[2])
         self._core.ledger.claim(pid, self.owner)
         self._core.table.context_owners.add(self.owner)
-        if self._on_gone:
-            self._kill()
-        elif self._run is not None:
-            self._run.begin_in(self._pipes)
+        if self._run is not None:
+            self._run.begin_in(pipes)
 
     def runner_ended(self, wait_status: int, usage: Usage) -> None:
         run = self._run
@@ -130,11 +128,17 @@ class Context:
 
     def end(self, done: Callable[[], None]) -> None:
         self._on_gone.append(done)
-        self._kill()
-
-    def _kill(self) -> None:
-        if self.pid > 0 and not self._gone:
+        if self._gone:
+            return
+        if self.pid > 0:
             _signal_group(self.pid, SIGKILL)
+        if self.ask is None:
+            return
+        if self.pid > 0:
+            self.ask.expect_end(self.pid)
+        else:
+            self.ask.withdraw()
+            self.runner_ended(SIGKILL, Usage())
 
     def describe(self) -> Fields:
         return {"name": self.name, "language": self.language, "pid": self.pid, "busy": self.busy}
@@ -143,7 +147,7 @@ class Context:
 def _signal_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)
-    except OSError:
+    except OSError:  # it has not made its own group yet
         try:
             os.kill(pid, number)
         except OSError:

@@ -70,6 +70,10 @@ class Core:
         if self._code is not None:
             self._code.guest_started()
 
+    def _child_stopped(self, pid: int) -> None:
+        if self._code is not None:
+            self._code.child_stopped(pid)
+
     def guest_ended(self) -> None:
         """Before what a process left is swept, and again once it counts no more."""
         if self._code is not None:
@@ -89,11 +93,14 @@ class Core:
         """Takes what ended: our children, and every orphan of the sandbox."""
         for _ in range(REAPS_PER_TURN):
             try:
-                pid, wait_status, rusage = os.wait4(-1, os.WNOHANG)
+                pid, wait_status, rusage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            if os.WIFSTOPPED(wait_status):
+                self._child_stopped(pid)
+                continue
             handler = self._exits.pop(pid, None)
             if handler is not None:
                 handler(wait_status, usage_of(rusage))

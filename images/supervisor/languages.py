@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from asks import Ask
 from calls import OpError, code_of_os_error, message_of_os_error
-from code_run import CodeRun, ContextRun
+from code_run import CodeRun
+from context_run import ContextRun
 from contexts import Context
-from interpreters import NodeProcess, Pipes, WarmPython
+from interpreters import NodeProcess, Pipes
 from start import make_relay, resolve_folder
+from warm_python import WarmPython
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,11 +18,13 @@ if TYPE_CHECKING:
 
     from calls import Call, Fields
     from core import Core
+    from relay import Relay
 
 MAX_CODE_BYTES = 16 << 20
 MAX_CONTEXTS = 64
 REPLACE_SPARE_SECONDS = 0.05
-GIVE_UP_WARM_SECONDS = 0.5
+MAX_TRIES = 3
+"""So many interpreters are asked for one child: a broken one ends whenever it is started."""
 
 
 class CodeManager:
@@ -49,9 +54,7 @@ class CodeManager:
 
     def reconfigure(self) -> None:
         """New settings: interpreters that were started under the old ones are not used any more."""
-        if self._warm is not None:
-            self._warm.kill()
-            self._warm = None
+        self._drop_warm()
         if self._spare is not None:
             self._spare.kill()
             self._spare = None
@@ -64,13 +67,28 @@ class CodeManager:
             self._drop_warm()
         if self._warm is None or not self._warm.alive:
             environment = settings.environment(None, 0, {})
-            self._warm = WarmPython(self._core, settings.python["argv"], settings.python["preload"], environment)
+            argv, preload = settings.python["argv"], settings.python["preload"]
+            self._warm = WarmPython(self._core, argv, preload, environment, self._ask_again)
         return self._warm
 
     def _drop_warm(self) -> None:
-        if self._warm is not None:
-            self._warm.kill()
-            self._warm = None
+        warm, self._warm = self._warm, None
+        if warm is not None:
+            warm.kill()
+
+    def _ask_again(self, asks: list[Ask]) -> None:
+        """Their interpreter is lost."""
+        for ask in asks:
+            try:
+                if ask.tries >= MAX_TRIES:
+                    raise OpError("unavailable", "no interpreter stays")
+                ask.start_with(self._get_warm())
+            except (OpError, OSError):
+                ask.fail()
+
+    def child_stopped(self, pid: int) -> None:
+        if self._warm is not None and self._warm.pid == pid:
+            self._warm.stopped()
 
     def _take_node(self, call_id: str, env: Mapping[str, str], rlimits: Mapping[str, int]) -> NodeProcess:
         """The spare, unless limits must be set before Node starts."""
@@ -163,14 +181,21 @@ class CodeManager:
     def _run_python(self, call: Call, request: dict[str, Any], code: bytes) -> None:
         warm = self._get_warm()
         folder = resolve_folder(self._core, request["cwd"])
-        pipes = Pipes()
-        relay = make_relay(self._core, call.id)
+        pipes, relay = self._make_streams(call.id)
         run = CodeRun(self._core, call, request, code, folder)
         run.relay = relay
         run.memory_shared = True
         run.set_environment(self._core.settings.environment(call.id, relay.port, request["env"]))
-        run.await_process(pipes, self._drop_warm)
-        warm.start(run, folder, request["rlimits"], False, pipes)
+        run.ask = Ask(run, pipes, folder, request["rlimits"], False)
+        run.ask.start_with(warm)
+
+    def _make_streams(self, call_id: str) -> tuple[Pipes, Relay]:
+        pipes = Pipes()
+        try:
+            return pipes, make_relay(self._core, call_id)
+        except OpError:
+            pipes.close()
+            raise
 
     def _run_node(self, call: Call, request: dict[str, Any], code: bytes) -> None:
         folder = resolve_folder(self._core, request["cwd"])
@@ -178,10 +203,9 @@ class CodeManager:
         run = NodeRun(self._core, call, request, code, folder)
         run.relay = node.relay
         run.set_environment(self._core.settings.environment(call.id, node.relay.port, request["env"]))
-        run.await_process(node.pipes, node.kill)
         self._core.ignore_exit(node.pid)
         self._core.watch_exit(node.pid, run.main_ended)
-        run.runner_started(node.pid)
+        run.runner_started(node.pid, node.pipes)
 
     def _run_in_context(self, call: Call, request: dict[str, Any], code: bytes) -> None:
         folder = resolve_folder(self._core, request["cwd"])
@@ -192,10 +216,10 @@ class CodeManager:
             raise OpError("invalid", f"context {context.name!r} runs {context.language}")
         if context.busy:
             raise OpError("busy", f"context {context.name!r} runs something else")
+        if context.gone:
+            raise OpError("unavailable", "no process for the context could be started")
         run = ContextRun(self._core, call, request, code, folder, context)
-        if request["language"] == "python":
-            run.memory_shared = True
-            run.depend_on(self._drop_warm)
+        run.memory_shared = request["language"] == "python"
         run.set_environment(self._core.settings.environment(call.id, context.relay.port, request["env"]))
         context.begin(run)
 
@@ -206,19 +230,20 @@ class CodeManager:
             raise OpError("unavailable", f"at most {MAX_CONTEXTS} contexts")
         name, rlimits = request["context"], request["rlimits"]
         if request["language"] == "python":
-            warm, pipes = self._get_warm(), Pipes()
-            context = Context(self._core, name, "python", make_relay(self._core, call_id), self._forget_context)
-            context.await_process(pipes)
-            warm.start(context, folder, rlimits, True, pipes)
+            warm = self._get_warm()
+            pipes, relay = self._make_streams(call_id)
+            context = Context(self._core, name, "python", relay, self._forget_context)
+            self._contexts[name] = context
+            context.ask = Ask(context, pipes, folder, rlimits, True)
+            context.ask.start_with(warm)
         else:
             node = self._take_node(call_id, request["env"], rlimits)
             context = Context(self._core, name, "javascript", node.relay, self._forget_context)
-            context.await_process(node.pipes)
             self._core.ignore_exit(node.pid)
             self._core.watch_exit(node.pid, context.runner_ended)
-            context.runner_started(node.pid)
+            context.runner_started(node.pid, node.pipes)
+            self._contexts[name] = context
             self.plan_spare()
-        self._contexts[name] = context
         return context
 
     def _forget_context(self, context: Context) -> None:
@@ -238,14 +263,7 @@ class CodeManager:
         self._find(name).interrupt()
 
     def remove(self, name: str, done: Callable[[], None]) -> None:
-        context = self._find(name)
-        context.end(done)
-        self._core.loop.after(GIVE_UP_WARM_SECONDS, lambda: self._drop_warm_that_hides(context))
-
-    def _drop_warm_that_hides(self, context: Context) -> None:
-        """A stopped interpreter never tells that a context of its is gone; without it we see for ourselves."""
-        if not context.gone and context.language == "python":
-            self._drop_warm()
+        self._find(name).end(done)
 
     def restart(self, name: str, call: Call) -> None:
         """A new process under the same name, in the workspace, without the limits of the run that made the first."""

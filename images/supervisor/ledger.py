@@ -21,7 +21,7 @@ Being their child is no proof: a process of a call becomes one by CLONE_PARENT. 
 DISMISSED = "supervisor/dismissed"
 """Owns what was ours and is being ended; no call can have this id."""
 
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SELF = os.getpid()
 _ENVIRONMENT_BYTES = 256 * 1024
 MAX_OWNER_BYTES = 64
@@ -29,11 +29,11 @@ MAX_OWNER_BYTES = 64
 
 def boot_ticks_now() -> int:
     """The present in the unit and on the clock of a process's start time in /proc."""
-    return int(clock_gettime(CLOCK_BOOTTIME) * _TICKS_PER_SECOND)
+    return int(clock_gettime(CLOCK_BOOTTIME) * TICKS_PER_SECOND)
 
 
 def age_ms(start_ticks: int) -> int:
-    return max(0, boot_ticks_now() - start_ticks) * 1000 // _TICKS_PER_SECOND
+    return max(0, boot_ticks_now() - start_ticks) * 1000 // TICKS_PER_SECOND
 
 
 class Stat:
@@ -56,11 +56,16 @@ class Stat:
     def dead(self) -> bool:
         return self.state in (b"Z", b"X")
 
+    @property
+    def ticks(self) -> int:
+        """Of processor time."""
+        return self.user_ticks + self.system_ticks
+
     def user_us(self) -> int:
-        return self.user_ticks * 1_000_000 // _TICKS_PER_SECOND
+        return self.user_ticks * 1_000_000 // TICKS_PER_SECOND
 
     def system_us(self) -> int:
-        return self.system_ticks * 1_000_000 // _TICKS_PER_SECOND
+        return self.system_ticks * 1_000_000 // TICKS_PER_SECOND
 
 
 def read_proc(pid: int, name: str, limit: int = 4096) -> bytes:

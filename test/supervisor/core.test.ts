@@ -17,6 +17,7 @@ const SUITES = [
   "test_network",
   "test_protection",
   "test_code",
+  "test_interpreters",
 ];
 
 async function runSuite(suite: string, transport: string): Promise<void> {

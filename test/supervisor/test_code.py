@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 import unittest
-from typing import Any
 
-from host import DATA, PYTHON, REPOSITORY, SUPERVISOR, Host, HostCall, wait_until
-
-NODE = REPOSITORY / "node_modules" / "node" / "bin" / "node"
-HAS_NODE = NODE.exists() and (SUPERVISOR / "runners" / "runner.mjs").exists()
+from code_case import HAS_NODE, NODE_BINDING, NODE_SETTINGS, CodeCase
+from host import DATA, wait_until
 
 
-class Shared(unittest.TestCase):
-    language = "python"
-    settings: dict[str, Any] = {"python": {"argv": [PYTHON], "preload": ["fractions"], "warm": True}}
-    bindings: tuple[str, ...] = ()
-
-    def setUp(self) -> None:
-        self.host = Host(settings=self.settings, bindings=self.bindings)
-        self.host.__enter__()
-        self.addCleanup(self.host.close)
-
-    def begin(self, code: str, **changes: Any) -> HostCall:
-        fields = {
-            "language": self.language, "context": None, "cwd": ".", "env": {}, "stdin": False, "rlimits": {},
-            "deadline_ms": None, "live_bytes": None, "file": "main", **changes,
-        }  # fmt: skip
-        call = self.host.call("run", **fields)
-        call.send_data(code.encode())
-        call.end()
-        return call
-
-    def run_code(self, code: str, **changes: Any):  # noqa: ANN201
-        return self.begin(code, **changes).finish()
-
-    def contexts(self) -> list[dict[str, Any]]:
-        return self.host.ask("contexts")["contexts"]
-
-
-class Python(Shared):
+class Python(CodeCase):
     def test_output_value_and_exit_come_back(self) -> None:
         result = self.run_code("import sys\nprint('out')\nprint('err', file=sys.stderr)\n6 * 7")
         answer = result.answer
@@ -148,7 +117,7 @@ class Python(Shared):
         self.assertEqual((result.stdout, result.answer["value"]), (b"b\n", "5"))
 
 
-class PythonContexts(Shared):
+class PythonContexts(CodeCase):
     def test_globals_live_until_the_context_is_removed(self) -> None:
         first = self.run_code("x = 5", context="note")
         second = self.run_code("print(x)\nx + 1", context="note")
@@ -225,10 +194,10 @@ class PythonContexts(Shared):
 
 
 @unittest.skipUnless(HAS_NODE, "needs Node and its runner")
-class JavaScript(Shared):
+class JavaScript(CodeCase):
     language = "javascript"
-    settings: dict[str, Any] = {"javascript": {"argv": ["/opt/node"], "warm": True}}
-    bindings = ("--ro-bind", os.path.realpath(NODE), "/opt/node")
+    settings = NODE_SETTINGS
+    bindings = NODE_BINDING
 
     def test_output_value_and_exit_come_back(self) -> None:
         result = self.run_code("console.log('out'); console.error('err'); 6 * 7")

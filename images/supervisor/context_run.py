@@ -1,0 +1,96 @@
+"""A run in a context: ends with its result, and the process lives on."""
+
+from __future__ import annotations
+
+import os
+from _signal import SIGINT
+
+from code_run import CodeRun
+from ledger import read_proc, read_stat
+from processes import RUNNING
+from status import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from calls import Call
+    from contexts import Context
+    from core import Core
+    from interpreters import Pipes
+
+
+class ContextRun(CodeRun):
+    __slots__ = ("_context", "_used_before")
+
+    def __init__(
+        self, core: Core, call: Call, request: dict[str, Any], code: bytes, folder: str, context: Context
+    ) -> None:
+        super().__init__(core, call, request, code, folder)
+        self._context = context
+        self._used_before = (0, 0)
+        self.ask = context.ask
+        self.main_owner = context.owner
+
+    def begin_in(self, pipes: Pipes) -> None:
+        """The streams are the context's own, so the run reads copies of their descriptors."""
+        if self.phase != RUNNING:
+            return
+        self.pid = self._context.pid
+        out, err, _ = pipes.ours
+        for fd in (out, err):
+            discard_waiting(fd)
+        self.stdout.read_from(os.dup(out))
+        self.stderr.read_from(os.dup(err))
+        stat = read_stat(self.pid)
+        if stat is not None:
+            self._used_before = (stat.user_us(), stat.system_us())
+        assert self._context.payload is not None
+        self.send_code(self._context.payload)
+        self.core.table.begin(self)
+        self.announce()
+
+    def result_came(self, exit_code: object) -> None:
+        if not isinstance(exit_code, int) or not 0 <= exit_code <= 255:
+            exit_code = int(self._result["error"] is not None)
+        self.set_exit(int(exit_code))
+        self.ended(self._measure())
+
+    def _measure(self) -> Usage:
+        stat = read_stat(self.pid)
+        if stat is None:
+            return Usage()
+        user, system = self._used_before
+        return Usage(stat.user_us() - user, stat.system_us() - system, _peak_memory_bytes(self.pid))
+
+    def ask_to_end(self) -> None:
+        self.send_signal(SIGINT)
+
+    def stop_waiting(self) -> None:
+        """The context goes on to wait for its process."""
+
+    def end_relay(self, delivered: Callable[[], None]) -> None:
+        """The context keeps it."""
+        delivered()
+
+    def finishing(self) -> None:
+        self._context.run_finished(self)
+
+
+def discard_waiting(fd: int) -> None:
+    """What a context's threads wrote between two runs belongs to none of them."""
+    os.set_blocking(fd, False)
+    try:
+        for _ in range(64):
+            if not os.read(fd, 64 * 1024):
+                return
+    except OSError:
+        pass
+
+
+def _peak_memory_bytes(pid: int) -> int:
+    for line in read_proc(pid, "status").splitlines():
+        if line.startswith(b"VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0

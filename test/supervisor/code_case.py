@@ -1,0 +1,84 @@
+"""What the tests of runs of code share: runs and contexts, and interpreters and guests that are held where a test wants them."""
+
+from __future__ import annotations
+
+import os
+import unittest
+from pathlib import Path
+from typing import Any
+
+from host import GUEST_UID, PYTHON, REPOSITORY, SUPERVISOR, Host, HostCall, wait_until
+
+NODE = REPOSITORY / "node_modules" / "node" / "bin" / "node"
+HAS_NODE = NODE.exists() and (SUPERVISOR / "runners" / "runner.mjs").exists()
+SLOW_START = 'echo $$ >> /workspace/starts; until [ -e /workspace/go ]; do sleep 0.02; done; exec "$@"'
+NODE_SETTINGS: dict[str, Any] = {"javascript": {"argv": ["/opt/node"], "warm": True}}
+NODE_BINDING = ("--ro-bind", os.path.realpath(NODE), "/opt/node")
+
+SLOW_PYTHON = ["/bin/sh", "-c", SLOW_START, "sh", PYTHON]
+"""An interpreter that writes its pid to `starts`, and starts when there is `go`."""
+
+HOLD = """
+import ctypes, os, signal, time
+
+def hold():
+    # Until /workspace/held is gone. Who waits for a vfork is not asleep: the kernel keeps it from running.
+    if not os.path.exists("/workspace/held"):
+        return
+    clone = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+    child = ctypes.CDLL(None).syscall(clone, 0x4000 | signal.SIGCHLD, 0, 0, 0, 0)
+    if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.close(os.open("/workspace/holds", os.O_CREAT))
+        while os.path.exists("/workspace/held"):
+            time.sleep(0.01)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+"""A module of the guest's."""
+
+
+class CodeCase(unittest.TestCase):
+    language = "python"
+    settings: dict[str, Any] = {"python": {"argv": [PYTHON], "preload": ["fractions"], "warm": True}}
+    bindings: tuple[str, ...] = ()
+
+    def setUp(self) -> None:
+        self.host = Host(settings=self.settings, bindings=self.bindings)
+        self.addCleanup(self.host.close)
+        self.host.__enter__()
+
+    def begin(self, code: str, **changes: Any) -> HostCall:
+        fields = {
+            "language": self.language, "context": None, "cwd": ".", "env": {}, "stdin": False, "rlimits": {},
+            "deadline_ms": None, "live_bytes": None, "file": "main", **changes,
+        }  # fmt: skip
+        call = self.host.call("run", **fields)
+        call.send_data(code.encode())
+        call.end()
+        return call
+
+    def run_code(self, code: str, **changes: Any):  # noqa: ANN201
+        return self.begin(code, **changes).finish()
+
+    def contexts(self) -> list[dict[str, Any]]:
+        return self.host.ask("contexts")["contexts"]
+
+    def let_requests_arrive(self) -> None:
+        """What was sent before is served before the second answer: in a turn the supervisor reads what had arrived when its last one
+        ended."""
+        for _ in range(2):
+            self.assertEqual(self.host.ask("ping"), {"op": "done"})
+
+    # Files that say how far something may go, or how far it came
+
+    def path(self, name: str) -> Path:
+        return self.host.workspace / name
+
+    def write(self, name: str, text: str = "") -> None:
+        self.path(name).write_text(text)
+        if os.getuid() == 0:
+            os.chown(self.path(name), GUEST_UID, GUEST_UID)
+
+    def wait_for(self, name: str) -> None:
+        wait_until(self.path(name).exists)
