@@ -1,4 +1,4 @@
-"""A run in a context: ends with its result, and the process lives on."""
+"""A run in a context: ends with its result, and the process lives on. What ends it early interrupts it first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from _signal import SIGINT
 
 from code_run import CodeRun
+from evidence import rests
 from ledger import read_proc, read_stat
 from processes import RUNNING
 from status import Usage
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from core import Core
     from interpreters import Pipes
 
+SETTLE_SECONDS = 0.02
+SETTLE_TICKS = 2
+
 
 class ContextRun(CodeRun):
-    __slots__ = ("_context", "_used_before")
+    __slots__ = ("_context", "_used_before", "_has_begun", "_interrupts", "_settles_at_ticks")
 
     def __init__(
         self, core: Core, call: Call, request: dict[str, Any], code: bytes, folder: str, context: Context
@@ -30,6 +34,12 @@ class ContextRun(CodeRun):
         super().__init__(core, call, request, code, folder)
         self._context = context
         self._used_before = (0, 0)
+        self._has_begun = False
+        """A signal reaches the code."""
+        self._interrupts: list[Callable[[], None]] = []
+        """Who waits for the signal to be sent."""
+        self._settles_at_ticks = 0
+        """Of its processor time."""
         self.ask = context.ask
         self.main_owner = context.owner
 
@@ -47,6 +57,7 @@ class ContextRun(CodeRun):
         if stat is not None:
             self._used_before = (stat.user_us(), stat.system_us())
         assert self._context.payload is not None
+        self._context.payload.on_begun = self._code_began
         self.send_code(self._context.payload)
         self.core.table.begin(self)
         self.announce()
@@ -64,6 +75,49 @@ class ContextRun(CodeRun):
         user, system = self._used_before
         return Usage(stat.user_us() - user, stat.system_us() - system, _peak_memory_bytes(self.pid))
 
+    # Interrupts
+
+    def interrupt(self, delivered: Callable[[], None]) -> None:
+        """Before the code runs an interrupt would be lost or end the context, so it is kept until then."""
+        self._interrupts.append(delivered)
+        if len(self._interrupts) == 1 or self.phase != RUNNING:
+            self._deliver()
+
+    def send_signal(self, number: int) -> None:
+        if number == SIGINT:
+            self.interrupt(lambda: None)
+        else:
+            super().send_signal(number)
+
+    def _code_began(self) -> None:
+        self._has_begun = True
+        self._deliver()
+
+    def _deliver(self) -> None:
+        if self.phase == RUNNING and self._interrupts:
+            if not self._has_begun:
+                return
+            if not self._has_settled():
+                self.core.loop.after(SETTLE_SECONDS, self._deliver)
+                return
+            super().send_signal(SIGINT)
+        # there is nothing to interrupt once the run is over
+        interrupts, self._interrupts = self._interrupts, []
+        for delivered in interrupts:
+            delivered()
+
+    def _has_settled(self) -> bool:
+        """Both languages lose a signal that comes while they set out to wait: Python just before the system call that waits, Node
+        just after the synchronous part of the code. So it is sent when the code waits, or has computed for a while."""
+        stat = read_stat(self.pid)
+        if stat is None or rests(stat):
+            return True
+        if self._settles_at_ticks == 0:
+            self._settles_at_ticks = stat.ticks + SETTLE_TICKS
+        return stat.ticks >= self._settles_at_ticks
+
+    # Ending
+
     def ask_to_end(self) -> None:
         self.send_signal(SIGINT)
 
@@ -73,6 +127,10 @@ class ContextRun(CodeRun):
     def end_relay(self, delivered: Callable[[], None]) -> None:
         """The context keeps it."""
         delivered()
+
+    def ended(self, usage: Usage) -> None:
+        super().ended(usage)
+        self._deliver()
 
     def finishing(self) -> None:
         self._context.run_finished(self)

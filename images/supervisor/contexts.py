@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from _signal import SIGINT, SIGKILL
+from _signal import SIGKILL
 
 from calls import OpError
 from ledger import boot_ticks_now
@@ -122,16 +122,18 @@ class Context:
             if self._gone:
                 self._close()
 
-    def interrupt(self) -> None:
-        if self.pid > 0 and self.busy and not self._gone:
-            _signal_group(self.pid, SIGINT)
+    def interrupt(self, delivered: Callable[[], None]) -> None:
+        if self._run is None:
+            delivered()
+        else:
+            self._run.interrupt(delivered)
 
     def end(self, done: Callable[[], None]) -> None:
         self._on_gone.append(done)
         if self._gone:
             return
         if self.pid > 0:
-            _signal_group(self.pid, SIGKILL)
+            _kill_group(self.pid)
         if self.ask is None:
             return
         if self.pid > 0:
@@ -144,12 +146,12 @@ class Context:
         return {"name": self.name, "language": self.language, "pid": self.pid, "busy": self.busy}
 
 
-def _signal_group(pid: int, number: int) -> None:
+def _kill_group(pid: int) -> None:
     try:
-        os.killpg(pid, number)
+        os.killpg(pid, SIGKILL)
     except OSError:  # it has not made its own group yet
         try:
-            os.kill(pid, number)
+            os.kill(pid, SIGKILL)
         except OSError:
             pass
 

@@ -91,8 +91,7 @@ def _contexts(core: Core, call: Call, _request: dict[str, Any]) -> None:
 
 
 def _interrupt(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.code.interrupt(request["context"])
-    call.done({})
+    core.code.interrupt(request["context"], lambda: call.done({}))
 
 
 def _restart(core: Core, call: Call, request: dict[str, Any]) -> None:

@@ -259,8 +259,8 @@ class CodeManager:
     def list_contexts(self) -> list[Fields]:
         return [context.describe() for context in self._contexts.values()]
 
-    def interrupt(self, name: str) -> None:
-        self._find(name).interrupt()
+    def interrupt(self, name: str, delivered: Callable[[], None]) -> None:
+        self._find(name).interrupt(delivered)
 
     def remove(self, name: str, done: Callable[[], None]) -> None:
         self._find(name).end(done)

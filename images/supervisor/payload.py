@@ -1,8 +1,9 @@
 """The socket between the supervisor and a runner: code goes in, a result and rich outputs come back.
 
 To the runner: `u32be length | JSON header`, `u32be length | code`. From it: `u8 kind | u32be length | bytes`, kind 1 the
-result, kind 2 a rich output (`u8 mime length | mime | bytes`). The runner is guest code: every length is checked, and a
-breach only means that no more is read.
+result, kind 2 a rich output (`u8 mime length | mime | bytes`), kind 3 (in a context, empty) that from now on SIGINT
+interrupts the code of this run. The runner is guest code: every length is checked, and a breach only means that no more
+is read.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ RICH_LIMIT = 16 << 20
 MAX_RICH_OUTPUTS = 1000
 """Further ones are left out: each costs the host an object, however small it is."""
 READ_BYTES = 256 * 1024
-RESULT, RICH = 1, 2
+RESULT, RICH, BEGUN = 1, 2, 3
 PREFIX_BYTES = 5
 
 
 class Payload:
     __slots__ = (
-        "_loop", "_fd", "_queue", "_buffer", "_rich_left", "_rich_count", "_paused", "_events", "on_result", "on_rich",
+        "_loop", "_fd", "_queue", "_buffer", "_rich_left", "_rich_count", "_paused", "_events", "on_begun", "on_result",
+        "on_rich",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, fd: int) -> None:
@@ -46,6 +48,7 @@ class Payload:
         self._rich_count = 0
         self._paused = False
         self._events = (False, False)
+        self.on_begun: Callable[[], None] | None = None
         self.on_result: Callable[[Fields], None] | None = None
         self.on_rich: Callable[[str, bytes], None] | None = None
         self._rearm()
@@ -134,7 +137,7 @@ class Payload:
             return False
         kind = self._buffer[0]
         length = int.from_bytes(self._buffer[1:PREFIX_BYTES], "big")
-        limit = {RESULT: RESULT_LIMIT, RICH: self._rich_left + 256}.get(kind, -1)
+        limit = {RESULT: RESULT_LIMIT, RICH: self._rich_left + 256, BEGUN: 0}.get(kind, -1)
         if length > limit:
             raise ValueError("a breach of the runner's protocol")
         if len(self._buffer) < PREFIX_BYTES + length:
@@ -143,6 +146,9 @@ class Payload:
         del self._buffer[: PREFIX_BYTES + length]
         if kind == RICH:
             self._take_rich(body)
+        elif kind == BEGUN:
+            if self.on_begun is not None:
+                self.on_begun()
         elif self.on_result is not None:
             result = decode_object(body)
             if self._rich_count > MAX_RICH_OUTPUTS:

@@ -21,7 +21,7 @@ export class SandboxContexts {
     return (await call.done).contexts;
   }
 
-  /** Interrupts what runs (KeyboardInterrupt); the context keeps its state. */
+  /** Interrupts what runs (KeyboardInterrupt), as soon as it has begun; the context keeps its state. */
   async interrupt(name: string): Promise<void> {
     await this.#act("context_interrupt", name);
   }

@@ -17,6 +17,7 @@ NODE_BINDING = ("--ro-bind", os.path.realpath(NODE), "/opt/node")
 
 SLOW_PYTHON = ["/bin/sh", "-c", SLOW_START, "sh", PYTHON]
 """An interpreter that writes its pid to `starts`, and starts when there is `go`."""
+SLOW_NODE = ["/bin/sh", "-c", SLOW_START, "sh", "/opt/node"]
 
 HOLD = """
 import ctypes, os, signal, time

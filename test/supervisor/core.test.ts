@@ -18,6 +18,7 @@ const SUITES = [
   "test_protection",
   "test_code",
   "test_interpreters",
+  "test_interrupts",
 ];
 
 async function runSuite(suite: string, transport: string): Promise<void> {

@@ -7,6 +7,7 @@ import inspector from "node:inspector";
 import vm from "node:vm";
 import { DYNAMIC_IMPORT, rewriteImports } from "./imports.mjs";
 import { defineGlobals, runAsModule } from "./modules.mjs";
+import { sendBegun } from "./payload.mjs";
 
 const importModuleDynamically = vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
 const MODULE_ONLY = /^(?:Cannot use import statement outside|Unexpected token 'export'|Cannot use 'import\.meta')/;
@@ -47,10 +48,13 @@ export async function evaluateInContext(code, file) {
   sources.code.set(file, code);
   const rewritten = rewriteImports(code);
   const failure = findSyntaxError(rewritten, file);
-  if (failure !== null && MODULE_ONLY.test(failure.message)) return evaluateModule(code, file);
+  if (failure !== null && MODULE_ONLY.test(failure.message)) {
+    sendBegun();
+    return evaluateModule(code, file);
+  }
   if (failure !== null) throw failure;
   const isObject = OBJECT_LITERAL.test(code) && parse(`(${code}\n)`, file) === null;
-  return evaluateByInspector(isObject ? `(${rewritten}\n)` : rewritten, file);
+  return evaluateByInspector(isObject ? `(${rewritten}\n)` : rewritten, file, sendBegun);
 }
 
 function chooseMode(code, file) {
@@ -117,17 +121,19 @@ async function evaluateModule(code, file) {
 }
 
 /** In an object, because a promise of a promise cannot be kept. */
-function evaluateByInspector(code, file) {
+function evaluateByInspector(code, file, begin = () => {}) {
   defineDynamicImport();
   const expression = `${code}\n//# sourceURL=${file.replaceAll(/\s/g, "%20")}`;
   return new Promise((resolve, reject) => {
-    holder.run = () =>
+    holder.run = () => {
+      begin();
       session.post("Runtime.evaluate", { expression, replMode: true, awaitPromise: true }, (error, response) => {
         // The only way in which this command fails: SIGINT terminated it.
         if (error) reject(makeInterrupt());
         else if (response.exceptionDetails) reject(readRemote(response.exceptionDetails.exception));
         else resolve({ value: readRemote(response.result) });
       });
+    };
     try {
       runInterruptible();
     } catch (error) {
@@ -146,8 +152,8 @@ export function makeInterrupt() {
 let runInterruptible = () => holder.run();
 
 /**
- * From now on SIGINT ends the synchronous part of a run. Node watches for it only while a script runs, and while it
- * stops watching (some 0.1 ms) a signal is lost: who interrupts sends it again if no result follows.
+ * From now on SIGINT ends the synchronous part of a run, once `sendBegun` has said so: Node watches for it only while a
+ * script runs. While it stops watching (some 0.1 ms) a signal is lost: who interrupts sends it again if no result follows.
  */
 export function enableInterrupts() {
   const options = { filename: import.meta.url };

@@ -5,6 +5,7 @@ import net from "node:net";
 const PAYLOAD_FD = 3;
 const KIND_RESULT = 1;
 const KIND_RICH = 2;
+const KIND_BEGUN = 3;
 const MAX_RICH_BYTES = 16 << 20;
 const MAX_MIME_CHARS = 100;
 const RETRY_MS = 1;
@@ -63,6 +64,11 @@ function readExactlySync(size) {
     done += count;
   }
   return block;
+}
+
+/** From now on SIGINT interrupts the code of this run. */
+export function sendBegun() {
+  send(KIND_BEGUN, Buffer.alloc(0));
 }
 
 export function sendResult(result) {

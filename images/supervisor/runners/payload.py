@@ -1,7 +1,8 @@
 """The payload socket between the supervisor's core and the process of a run.
 
 In:  u32be length | JSON {"file", "env", "cwd", "context"}, then u32be length | code (UTF-8); in a context many times.
-Out: u8 kind | u32be length | bytes; kind 1 is the JSON result, kind 2 a rich output: u8 mime length | mime | bytes.
+Out: u8 kind | u32be length | bytes; kind 1 is the JSON result, kind 2 a rich output: u8 mime length | mime | bytes,
+kind 3 (in a context, empty) says that from now on SIGINT interrupts the code of this run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 
 KIND_RESULT = 1
 KIND_RICH = 2
+KIND_BEGUN = 3
 MAX_RICH_BYTES = 16 << 20
 MAX_MIME_CHARS = 100
 
@@ -67,6 +69,9 @@ class Payload:
                 return None
             parts += part
         return bytes(parts)
+
+    def send_begun(self) -> None:
+        self.send(KIND_BEGUN, b"")
 
     def send_result(self, result: dict) -> None:
         self.send(KIND_RESULT, json.dumps(result).encode())

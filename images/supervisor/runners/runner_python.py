@@ -118,6 +118,7 @@ class Session:
         try:
             self.adopt(request)
             signal.signal(signal.SIGINT, self.interrupt_handler)
+            self.payload.send_begun()
             self.run(request)
         except KeyboardInterrupt as late:
             # It arrived in the few instructions between the code's end and `ignore_interrupts`: nothing is sent yet.

@@ -163,7 +163,7 @@ class Run:
                 assert self.outcome.result is None, "a second result"
                 self.outcome.result = json.loads(body)
                 self.outcome.result_bytes = size
-            else:
+            elif kind == 2:
                 mime_end = 1 + body[0]
                 self.outcome.rich.append((body[1:mime_end].decode(), body[mime_end:]))
 

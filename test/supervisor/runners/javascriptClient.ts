@@ -106,6 +106,7 @@ export class JavaScriptClient {
       this.outcome.rich.push({ mime: body.subarray(1, mimeEnd).toString(), data: body.subarray(mimeEnd) });
       return;
     }
+    if (kind === 3) return;
     this.outcome.results.push(JSON.parse(body.toString()) as Result);
     this.outcome.resultBytes = body.length;
     this.onResult?.();
