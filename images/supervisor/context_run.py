@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from _signal import SIGINT
+from time import monotonic
 
 from code_run import CodeRun
-from evidence import rests
+from evidence import LOOK_SECONDS, Chance, rests
 from ledger import read_proc, read_stat
-from processes import RUNNING
+from processes import KILL_AFTER_SECONDS, RUNNING
 from status import Usage
 
 TYPE_CHECKING = False
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
     from contexts import Context
     from core import Core
     from interpreters import Pipes
+    from loop import Timer
 
+KILL_LIMIT_SECONDS = 0.75
+"""The host kills the sandbox of a call that lives 1 s longer than it may."""
 SETTLE_SECONDS = 0.02
 SETTLE_TICKS = 2
 
 
 class ContextRun(CodeRun):
-    __slots__ = ("_context", "_used_before", "_has_begun", "_interrupts", "_settles_at_ticks")
+    __slots__ = ("_context", "_used_before", "_has_begun", "_interrupts", "_settles_at_ticks", "_chance", "_kill_at")
 
     def __init__(
         self, core: Core, call: Call, request: dict[str, Any], code: bytes, folder: str, context: Context
@@ -40,6 +44,8 @@ class ContextRun(CodeRun):
         """Who waits for the signal to be sent."""
         self._settles_at_ticks = 0
         """Of its processor time."""
+        self._chance: Chance | None = None
+        self._kill_at = 0.0
         self.ask = context.ask
         self.main_owner = context.owner
 
@@ -101,6 +107,8 @@ class ContextRun(CodeRun):
                 self.core.loop.after(SETTLE_SECONDS, self._deliver)
                 return
             super().send_signal(SIGINT)
+            if self._chance is not None:
+                self._chance = Chance(self.pid)
         # there is nothing to interrupt once the run is over
         interrupts, self._interrupts = self._interrupts, []
         for delivered in interrupts:
@@ -127,6 +135,20 @@ class ContextRun(CodeRun):
     def end_relay(self, delivered: Callable[[], None]) -> None:
         """The context keeps it."""
         delivered()
+
+    def kill_later(self) -> Timer:
+        self._chance = Chance(self.pid)
+        self._kill_at = monotonic() + KILL_LIMIT_SECONDS
+        return self.core.loop.after(LOOK_SECONDS, self._kill_if_deaf)
+
+    def _kill_if_deaf(self) -> None:
+        """The variables of the context go with its process, so it gets its time to react on a busy machine too."""
+        assert self._chance is not None
+        self._chance.look()
+        if self._chance.seconds >= KILL_AFTER_SECONDS or monotonic() >= self._kill_at:
+            self.kill()
+        else:
+            self._killer = self.core.loop.after(LOOK_SECONDS, self._kill_if_deaf)
 
     def ended(self, usage: Usage) -> None:
         super().ended(usage)

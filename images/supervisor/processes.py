@@ -173,7 +173,10 @@ class Process:
             return
         self.reason = reason
         self.ask_to_end()
-        self._killer = self.core.loop.after(KILL_AFTER_SECONDS, self.kill)
+        self._killer = self.kill_later()
+
+    def kill_later(self) -> Timer:
+        return self.core.loop.after(KILL_AFTER_SECONDS, self.kill)
 
     def ask_to_end(self) -> None:
         self.send_signal(SIGTERM)

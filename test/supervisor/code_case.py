@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unittest
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,10 @@ class CodeCase(unittest.TestCase):
     bindings: tuple[str, ...] = ()
 
     def setUp(self) -> None:
-        self.host = Host(settings=self.settings, bindings=self.bindings)
+        self.open_sandbox()
+
+    def open_sandbox(self, supervisor: Path = SUPERVISOR) -> None:
+        self.host = Host(settings=self.settings, bindings=self.bindings, supervisor=supervisor)
         self.addCleanup(self.host.close)
         self.host.__enter__()
 
@@ -83,3 +87,16 @@ class CodeCase(unittest.TestCase):
 
     def wait_for(self, name: str) -> None:
         wait_until(self.path(name).exists)
+
+
+def copy_supervisor(folder: Path, changes: dict[str, dict[str, str]]) -> Path:
+    """`changes`: file -> line -> the line instead. Lets a test take longer than a sandbox would wait."""
+    copy = folder / "supervisor"
+    shutil.copytree(SUPERVISOR, copy)
+    for name, lines in changes.items():
+        text = (copy / name).read_text()
+        for line, instead in lines.items():
+            assert f"\n{line}\n" in text, (name, line)
+            text = text.replace(f"\n{line}\n", f"\n{instead}\n")
+        (copy / name).write_text(text)
+    return copy

@@ -1,17 +1,30 @@
-"""Interrupts of a context: none is lost before its run begins."""
+"""Interrupts of a context: none is lost before its run begins, and none costs a context's variables that could not react."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
+import time
 import unittest
+from pathlib import Path
 
-from code_case import HAS_NODE, NODE_BINDING, NODE_SETTINGS, SLOW_NODE, SLOW_PYTHON, CodeCase
+from code_case import HAS_NODE, HOLD, NODE_BINDING, NODE_SETTINGS, SLOW_NODE, SLOW_PYTHON, CodeCase, copy_supervisor
 from host import GUEST_UID, HostCall, wait_until
+
+LONGER_THAN_ANY_PATIENCE = 0.6
+"""Within it a supervisor that goes by time has killed the context."""
+LATE_LIMIT = {"context_run.py": {"KILL_LIMIT_SECONDS = 0.75": "KILL_LIMIT_SECONDS = 10"}}
+LATE_KILL = {"processes.py": {"KILL_AFTER_SECONDS = 0.25": "KILL_AFTER_SECONDS = 10"}, **LATE_LIMIT}
 
 
 class InterruptCase(CodeCase):
     interrupt = "KeyboardInterrupt"
+
+    def open_patient_sandbox(self, changes: dict[str, dict[str, str]]) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.open_sandbox(copy_supervisor(Path(folder.name), changes))
 
     def interrupt_before(self, call: HostCall, release: str) -> None:
         """`release` lets the run begin."""
@@ -102,6 +115,40 @@ class Python(InterruptCase):
         self.assertEqual(self.host.ask("context_interrupt", context="note"), {"op": "done"})
         self.assertEqual(self.run_code("x", context="note").answer["value"], "5")
 
+    def test_a_cancel_while_the_session_is_constructed(self) -> None:
+        self.open_patient_sandbox(LATE_KILL)
+        call = self.begin_in_construction()
+        pid = self.contexts()[0]["pid"]
+        call.control(op="cancel")
+        self.let_requests_arrive()
+        self.open_pipe()
+        self.check_interrupted(call, "cancel")
+        self.assertEqual([context["pid"] for context in self.contexts()], [pid])
+
+    def cancel_hindered(self) -> HostCall:
+        """A cancelled run that is kept from running until `held` is gone."""
+        self.write("hold.py", HOLD)
+        self.write("held")
+        self.run_code("x = 5", context="note")
+        call = self.begin("import hold\nhold.hold()\nwhile True: pass", context="note")
+        self.wait_for("holds")
+        call.control(op="cancel")
+        self.let_requests_arrive()
+        return call
+
+    def test_a_cancel_waits_for_a_context_that_is_kept_from_running(self) -> None:
+        self.open_patient_sandbox(LATE_LIMIT)
+        call = self.cancel_hindered()
+        time.sleep(LONGER_THAN_ANY_PATIENCE)
+        self.path("held").unlink()
+        self.check_interrupted(call, "cancel")
+        self.assertEqual(self.run_code("x", context="note").answer["value"], "5")
+
+    def test_a_context_that_is_kept_from_running_too_long_is_killed(self) -> None:
+        answer = self.cancel_hindered().finish().answer
+        self.assertEqual((answer["reason"], answer["signal"], answer["survivors"]), ("cancel", "KILL", 0))
+        self.assertEqual(self.run_code("x", context="note").answer["error"]["name"], "NameError")
+
 
 @unittest.skipUnless(HAS_NODE, "needs Node and its runner")
 class JavaScript(InterruptCase):
@@ -131,6 +178,18 @@ class JavaScript(InterruptCase):
         call = self.begin("while (true) {}", context="note")
         call.wait_event("started")
         self.interrupt_before(call, "wake_context")
+        self.assertEqual(self.run_code("x", context="note").answer["value"], "5")
+
+    def test_a_cancel_before_node_runs_keeps_the_context(self) -> None:
+        self.open_patient_sandbox(LATE_KILL)
+        self.run_code("let x = 5", context="note")
+        self.stop_context()
+        call = self.begin("while (true) {}", context="note")
+        call.wait_event("started")
+        call.control(op="cancel")
+        self.let_requests_arrive()
+        self.wake_context()
+        self.check_interrupted(call, "cancel")
         self.assertEqual(self.run_code("x", context="note").answer["value"], "5")
 
 
