@@ -27,6 +27,7 @@ KILL_LIMIT_SECONDS = 0.75
 """The host kills the sandbox of a call that lives 1 s longer than it may."""
 SETTLE_SECONDS = 0.02
 SETTLE_TICKS = 2
+INTERRUPT_AGAIN_SECONDS = 0.1
 
 
 class ContextRun(CodeRun):
@@ -106,7 +107,7 @@ class ContextRun(CodeRun):
             if not self._has_settled():
                 self.core.loop.after(SETTLE_SECONDS, self._deliver)
                 return
-            super().send_signal(SIGINT)
+            self.send_interrupt()
             if self._chance is not None:
                 self._chance = Chance(self.pid)
         # there is nothing to interrupt once the run is over
@@ -123,6 +124,9 @@ class ContextRun(CodeRun):
         if self._settles_at_ticks == 0:
             self._settles_at_ticks = stat.ticks + SETTLE_TICKS
         return stat.ticks >= self._settles_at_ticks
+
+    def send_interrupt(self) -> None:
+        super().send_signal(SIGINT)
 
     # Ending
 
@@ -156,6 +160,28 @@ class ContextRun(CodeRun):
 
     def finishing(self) -> None:
         self._context.run_finished(self)
+
+
+class NodeContextRun(ContextRun):
+    """Node watches for a signal anew while it runs the synchronous part of the code. One that comes just when that part ends may be
+    lost all the same, or interrupt what runs next."""
+
+    __slots__ = ("_again",)
+
+    def begin_in(self, pipes: Pipes) -> None:
+        self._again: Timer | None = None
+        self._header["after_interrupt"] = self._context.was_interrupted
+        self._context.was_interrupted = False
+        super().begin_in(pipes)
+
+    def send_interrupt(self) -> None:
+        if self.phase != RUNNING:
+            return
+        super().send_interrupt()
+        self._context.was_interrupted = True
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self.core.loop.after(INTERRUPT_AGAIN_SECONDS, self.send_interrupt)
 
 
 def discard_waiting(fd: int) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 class Context:
     __slots__ = (
-        "_core", "name", "language", "owner", "pid", "payload", "relay", "ask", "_pipes", "_run", "_gone", "_on_gone",
-        "_removed", "_started_ticks",
+        "_core", "name", "language", "owner", "pid", "payload", "relay", "ask", "was_interrupted", "_pipes", "_run",
+        "_gone", "_on_gone", "_removed", "_started_ticks",
     )  # fmt: skip
 
     def __init__(self, core: Core, name: str, language: str, relay: Relay, removed: Callable[[Context], None]) -> None:
@@ -39,6 +39,8 @@ class Context:
         self.relay = relay
         self.ask: Ask | None = None
         """Where its process is asked for, when a warm interpreter forks it."""
+        self.was_interrupted = False
+        """Its last run was sent a signal."""
         self._pipes: Pipes | None = None
         self._run: ContextRun | None = None
         self._gone = False

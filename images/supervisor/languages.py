@@ -5,7 +5,7 @@ from __future__ import annotations
 from asks import Ask
 from calls import OpError, code_of_os_error, message_of_os_error
 from code_run import CodeRun
-from context_run import ContextRun
+from context_run import ContextRun, NodeContextRun
 from contexts import Context
 from interpreters import NodeProcess, Pipes
 from start import make_relay, resolve_folder
@@ -218,8 +218,9 @@ class CodeManager:
             raise OpError("busy", f"context {context.name!r} runs something else")
         if context.gone:
             raise OpError("unavailable", "no process for the context could be started")
-        run = ContextRun(self._core, call, request, code, folder, context)
-        run.memory_shared = request["language"] == "python"
+        is_python = request["language"] == "python"
+        run = (ContextRun if is_python else NodeContextRun)(self._core, call, request, code, folder, context)
+        run.memory_shared = is_python
         run.set_environment(self._core.settings.environment(call.id, context.relay.port, request["env"]))
         context.begin(run)
 

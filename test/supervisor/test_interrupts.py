@@ -180,6 +180,49 @@ class JavaScript(InterruptCase):
         self.interrupt_before(call, "wake_context")
         self.assertEqual(self.run_code("x", context="note").answer["value"], "5")
 
+    def test_an_interrupt_that_node_loses_is_sent_again(self) -> None:
+        self.run_code("let x = 5", context="note")
+        swallow = (
+            "await new Promise((resolve) => setTimeout(resolve, 1));\n"
+            "const listeners = process.listeners('SIGINT'); process.removeAllListeners('SIGINT');\n"
+            "process.once('SIGINT', () => listeners.forEach((listener) => process.on('SIGINT', listener)));\n"
+            "console.log('on'); await new Promise(() => {})"
+        )
+        call = self.begin(swallow, context="note")
+        call.wait_output(b"on")
+        self.assertEqual(self.host.ask("context_interrupt", context="note"), {"op": "done"})
+        self.check_interrupted(call)
+        self.assertEqual(self.run_code("x", context="note").answer["value"], "5")
+
+    def test_a_signal_that_comes_after_an_interrupted_run_does_not_reach_the_next_one(self) -> None:
+        by_itself = (
+            "await new Promise((resolve) => setTimeout(resolve, 1));\n"
+            "const listeners = process.listeners('SIGINT'); process.removeAllListeners('SIGINT');\n"
+            "const end = new Promise((resolve) => process.once('SIGINT', resolve));\n"
+            "listeners.forEach((listener) => end.then(() => process.on('SIGINT', listener)));\n"
+            "console.log('on'); await end; 1"
+        )
+        self.open_patient_sandbox({"context_run.py": {"INTERRUPT_AGAIN_SECONDS = 0.1": "INTERRUPT_AGAIN_SECONDS = 10"}})
+        call = self.begin(by_itself, context="note")
+        call.wait_output(b"on")
+        self.host.ask("context_interrupt", context="note")
+        self.assertEqual(call.finish().answer["value"], "1")
+        self.stop_context()
+        self.host.shell(f"kill -INT {self.contexts()[0]['pid']}")
+        call = self.begin("export default await new Promise((resolve) => setTimeout(resolve, 100, 2))", context="note")
+        call.wait_event("started")
+        self.wake_context()
+        self.assertEqual(call.finish().answer["value"], "2")
+
+    def test_code_that_listens_to_interrupts_itself_is_interrupted_too(self) -> None:
+        self.run_code("let x = 5", context="note")
+        code = "process.on('SIGINT', () => console.log('heard')); console.log('on'); await new Promise(() => {})"
+        call = self.begin(code, context="note")
+        call.wait_output(b"on")
+        self.assertEqual(self.host.ask("context_interrupt", context="note"), {"op": "done"})
+        self.check_interrupted(call)
+        self.assertEqual(self.run_code("x", context="note").answer["value"], "5")
+
     def test_a_cancel_before_node_runs_keeps_the_context(self) -> None:
         self.open_patient_sandbox(LATE_KILL)
         self.run_code("let x = 5", context="note")

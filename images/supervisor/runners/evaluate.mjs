@@ -15,6 +15,10 @@ const AWAIT = /\bawait\b|^Unexpected reserved word/;
 const STRICT = /^(?:\s|\/\/[^\n]*\n|\/\*[\s\S]*?\*\/)*(['"])use strict\1/;
 const OBJECT_LITERAL = /^\s*\{[\s\S]*\}\s*$/;
 
+const INTERRUPTED = "ERR_SCRIPT_EXECUTION_INTERRUPTED";
+const FORGET_MS = 5;
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
 const session = new inspector.Session();
 const holder = { value: undefined, run: undefined };
 let holderId;
@@ -137,9 +141,26 @@ function evaluateByInspector(code, file, begin = () => {}) {
     try {
       runInterruptible();
     } catch (error) {
-      reject(error.code === "ERR_SCRIPT_EXECUTION_INTERRUPTED" ? makeInterrupt() : error);
+      reject(error.code === INTERRUPTED ? makeInterrupt() : error);
     }
   });
+}
+
+/**
+ * Takes what Node still holds of an interrupt that came too late for its run: in its event loop, which may have taken in the next
+ * request before, and in the thread that watches for it, which wakes up in the next script.
+ */
+export async function forgetInterrupts() {
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+  holder.run = () => Atomics.wait(pause, 0, 0, FORGET_MS);
+  for (let isOver = false; !isOver; ) {
+    try {
+      runInterruptible();
+      isOver = true;
+    } catch (error) {
+      if (error.code !== INTERRUPTED) throw error;
+    }
+  }
 }
 
 export function makeInterrupt() {
@@ -165,8 +186,19 @@ export function enableInterrupts() {
       holder.run();
     };
     defineGlobals({ [DYNAMIC_IMPORT]: run });
-    call.runInThisContext({ breakOnSigint: true });
+    try {
+      call.runInThisContext({ breakOnSigint: true });
+    } finally {
+      if (process.listenerCount("SIGINT") > 1) listenAgain();
+    }
   };
+}
+
+/** To listeners that the code added: Node lets SIGINT end the process after a script during which it began to listen. */
+function listenAgain() {
+  const listeners = process.rawListeners("SIGINT");
+  process.removeAllListeners("SIGINT");
+  for (const listener of listeners) process.addListener("SIGINT", listener);
 }
 
 function defineDynamicImport() {

@@ -1,4 +1,5 @@
-// The payload socket between the supervisor's core and this process; the frames are those of payload.py.
+// The payload socket between the supervisor's core and this process; the frames are those of payload.py. In a context the header
+// also says `after_interrupt`: the run before was sent one.
 import fs from "node:fs";
 import net from "node:net";
 
@@ -47,8 +48,8 @@ export async function* readRequests() {
 }
 
 function makeRequest(header, code) {
-  const { file, env, cwd, context } = JSON.parse(header.toString());
-  return { file, env, cwd, isContext: context, code: code.toString() };
+  const { file, env, cwd, context, after_interrupt } = JSON.parse(header.toString());
+  return { file, env, cwd, isContext: context, isAfterInterrupt: after_interrupt === true, code: code.toString() };
 }
 
 function readBlockSync() {

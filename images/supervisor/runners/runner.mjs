@@ -5,6 +5,7 @@ import {
   enableInterrupts,
   evaluateInContext,
   evaluateOnce,
+  forgetInterrupts,
   makeInterrupt,
   prepareEvaluation,
   sources,
@@ -116,6 +117,7 @@ async function serveContext(first) {
   for (let request = first; request !== undefined; request = (await upcoming).value) {
     if (request !== first) {
       upcoming = requests.next();
+      if (request.isAfterInterrupt) await forgetInterrupts();
       adopt(request);
     }
     beginRun();

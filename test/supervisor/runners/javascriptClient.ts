@@ -34,6 +34,7 @@ export interface RequestOptions {
   file?: string;
   env?: Record<string, string>;
   cwd?: string;
+  isAfterInterrupt?: boolean;
 }
 
 export class JavaScriptClient {
@@ -62,8 +63,11 @@ export class JavaScriptClient {
     });
   }
 
-  send(code: string, { file = "main.js", env = {}, cwd = tmpdir() }: RequestOptions = {}): void {
-    const header = JSON.stringify({ file, env, cwd, context: this.isContext });
+  send(
+    code: string,
+    { file = "main.js", env = {}, cwd = tmpdir(), isAfterInterrupt = false }: RequestOptions = {},
+  ): void {
+    const header = JSON.stringify({ file, env, cwd, context: this.isContext, after_interrupt: isAfterInterrupt });
     this.payload.write(Buffer.concat([makeBlock(header), makeBlock(code)]));
   }
 

@@ -86,6 +86,17 @@ test.each([
   expect((await context.ask("x")).value).toBe("5");
 });
 
+test("an interrupt that comes after its run is over does not reach the next one", async () => {
+  const context = openContext();
+  await context.ask("1");
+  context.process.kill("SIGSTOP");
+  context.process.kill("SIGINT");
+  const code = "export default await new Promise((resolve) => setTimeout(resolve, 100, 2))";
+  const answer = context.ask(code, { isAfterInterrupt: true });
+  context.process.kill("SIGCONT");
+  expect((await answer).value).toBe("2");
+});
+
 test("environment and folder follow the request and keep what the code set", async () => {
   mkdirSync(join(folder, "sub"));
   const context = openContext();
