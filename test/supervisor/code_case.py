@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
+import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,6 @@ NODE = REPOSITORY / "node_modules" / "node" / "bin" / "node"
 HAS_NODE = NODE.exists() and (SUPERVISOR / "runners" / "runner.mjs").exists()
 SLOW_START = 'echo $$ >> /workspace/starts; until [ -e /workspace/go ]; do sleep 0.02; done; exec "$@"'
 NODE_SETTINGS: dict[str, Any] = {"javascript": {"argv": ["/opt/node"], "warm": True}}
-NODE_BINDING = ("--ro-bind", os.path.realpath(NODE), "/opt/node")
 
 SLOW_PYTHON = ["/bin/sh", "-c", SLOW_START, "sh", PYTHON]
 """An interpreter that writes its pid to `starts`, and starts when there is `go`."""
@@ -40,16 +42,25 @@ def hold():
 """A module of the guest's."""
 
 
+@functools.cache
+def copy_node() -> Path:
+    """Node where the sandbox's uid reaches it: a clone may lie in a folder of root's."""
+    folder = Path(tempfile.mkdtemp(prefix="paddock-node-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o711)
+    return Path(shutil.copy2(NODE, folder))
+
+
 class CodeCase(unittest.TestCase):
     language = "python"
     settings: dict[str, Any] = {"python": {"argv": [PYTHON], "preload": ["fractions"], "warm": True}}
-    bindings: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         self.open_sandbox()
 
     def open_sandbox(self, supervisor: Path = SUPERVISOR) -> None:
-        self.host = Host(settings=self.settings, bindings=self.bindings, supervisor=supervisor)
+        bindings = ("--ro-bind", str(copy_node()), "/opt/node") if self.language == "javascript" else ()
+        self.host = Host(settings=self.settings, bindings=bindings, supervisor=supervisor)
         self.addCleanup(self.host.close)
         self.host.__enter__()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import unittest
 
-from code_case import HAS_NODE, NODE_BINDING, NODE_SETTINGS, CodeCase
+from code_case import HAS_NODE, NODE_SETTINGS, CodeCase
 from host import DATA, wait_until
 
 
@@ -197,7 +197,6 @@ class PythonContexts(CodeCase):
 class JavaScript(CodeCase):
     language = "javascript"
     settings = NODE_SETTINGS
-    bindings = NODE_BINDING
 
     def test_output_value_and_exit_come_back(self) -> None:
         result = self.run_code("console.log('out'); console.error('err'); 6 * 7")

@@ -9,7 +9,7 @@ import time
 import unittest
 from pathlib import Path
 
-from code_case import HAS_NODE, HOLD, NODE_BINDING, NODE_SETTINGS, SLOW_NODE, SLOW_PYTHON, CodeCase, copy_supervisor
+from code_case import HAS_NODE, HOLD, NODE_SETTINGS, SLOW_NODE, SLOW_PYTHON, CodeCase, copy_supervisor
 from host import GUEST_UID, HostCall, wait_until
 
 LONGER_THAN_ANY_PATIENCE = 0.6
@@ -155,7 +155,6 @@ class JavaScript(InterruptCase):
     language = "javascript"
     interrupt = "Interrupt"
     settings = NODE_SETTINGS
-    bindings = NODE_BINDING
 
     def check_before_node_runs(self, code: str) -> None:
         self.host.init(javascript={"argv": SLOW_NODE, "warm": False})

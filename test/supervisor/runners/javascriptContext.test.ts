@@ -51,7 +51,9 @@ test("a failure, a syntax error and a late error leave the context alive", async
     [2, "<main>"],
     [1, "f"],
   ]);
-  expect(context.outcome.stderr).toMatch(/^TypeError: t\n {4}at f \(main\.js:1:22\)\n {4}at main\.js:2:1\n$/);
+  await expect
+    .poll(() => context.outcome.stderr)
+    .toMatch(/^TypeError: t\n {4}at f \(main\.js:1:22\)\n {4}at main\.js:2:1\n$/);
   expect((await context.ask("let y = 1;\nlet z = ;")).error?.traceback).toMatchObject([{ line: 2, text: "let z = ;" }]);
   const late = await context.ask(
     "setTimeout(() => { throw new Error('late'); }, 1); await new Promise((r) => setTimeout(r, 500))",
