@@ -3,7 +3,7 @@
  * at least 30. Exit status 1 when a tier that ran misses a budget.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { renderTable } from "../src/cli/table.ts";
+import { renderTable } from "../src/cli/render/table.ts";
 import { compareTiers } from "../src/compare/compare.ts";
 import { COMPARE_ROWS, type CompareKey, type Comparison, type RanTier } from "../src/model/comparison.ts";
 import { renderMarkdown } from "../src/report/comparison.ts";

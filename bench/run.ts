@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createApp } from "../src/app.ts";
-import { renderTable } from "../src/cli/table.ts";
+import { renderTable } from "../src/cli/render/table.ts";
 import { timeCall } from "../src/compare/call.ts";
 import { measureResidentBytes } from "../src/compare/memory.ts";
 import { timePlain } from "../src/compare/plain.ts";

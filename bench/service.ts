@@ -6,7 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { renderTable } from "../src/cli/table.ts";
+import { renderTable } from "../src/cli/render/table.ts";
 import { summarise } from "../src/compare/stats.ts";
 import { describeMachine, readLoad } from "../src/lib/machine.ts";
 import { type Burst, measureBurst } from "./service/burst.ts";

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createApp } from "../src/app.ts";
-import { renderTable } from "../src/cli/table.ts";
+import { renderTable } from "../src/cli/render/table.ts";
 import type { WorkspaceSource } from "../src/drivers/driver.ts";
 import type { Lease } from "../src/fleet/fleet.ts";
 import { describeMachine, readLoad } from "../src/lib/machine.ts";

@@ -1,7 +1,11 @@
-/** Checks the imports of src/ against deps.json: `node scripts/check-imports.ts`. Prints each breach and exits 1 if there is one. */
-import { glob, readFile } from "node:fs/promises";
+/**
+ * Checks the imports of src/ against deps.json, and the table of rooms in ARCHITECTURE.md: `node scripts/check-imports.ts`. Prints each
+ * breach and exits 1 if there is one. `--write` makes the table anew.
+ */
+import { glob, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { checkImports, importRulesSchema, type SourceFile } from "./import-rules.ts";
+import { placeRoomTable } from "./room-table.ts";
 
 const root = new URL("../", import.meta.url);
 const rules = importRulesSchema.parse(JSON.parse(await readFile(new URL("deps.json", root), "utf8")));
@@ -12,6 +16,11 @@ for await (const path of glob("**/*.ts", { cwd: fileURLToPath(new URL("src/", ro
 }
 
 const problems = checkImports(rules, files);
+const page = new URL("ARCHITECTURE.md", root);
+const written = await readFile(page, "utf8");
+const right = placeRoomTable(written, rules);
+if (process.argv.includes("--write")) await writeFile(page, right);
+else if (right !== written) problems.push("ARCHITECTURE.md: the table of rooms is not deps.json's; --write makes it");
 for (const problem of problems) console.error(problem);
 console.error(`${files.length} files, ${problems.length} breaches of deps.json`);
 process.exitCode = problems.length > 0 ? 1 : 0;

@@ -5,8 +5,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createApp } from "../src/app.ts";
-import { printSummary } from "../src/cli/summary.ts";
-import { ProgressLine, say, style } from "../src/cli/terminal.ts";
+import { printSummary } from "../src/cli/render/summary.ts";
+import { ProgressLine, say, style } from "../src/cli/render/terminal.ts";
 import { PaddockError, toPaddockError } from "../src/errors/error.ts";
 import type { TaskResult } from "../src/model/result.ts";
 import { TaskInput } from "../src/model/task.ts";

@@ -1,12 +1,13 @@
 import { type App, type AppOptions, closeLostTasks, createApp } from "./app.ts";
+import type { RemoteOptions } from "./client/ractor/remote-run.ts";
 import { runRemotely } from "./client/remote-executor.ts";
-import type { RemoteOptions } from "./client/remote-run.ts";
 import type { Config } from "./config/config.ts";
 import type { ProbeFinding } from "./drivers/driver.ts";
 import { PaddockError } from "./errors/error.ts";
 import { compileLimits } from "./executor/compile.ts";
-import type { RunTaskOptions, TaskEvent } from "./executor/executor.ts";
+import type { RunTaskOptions } from "./executor/executor.ts";
 import { checkInput } from "./executor/input-check.ts";
+import type { TaskEvent } from "./executor/task-event.ts";
 import type { Lease } from "./fleet/fleet.ts";
 import { readDuration } from "./lib/duration.ts";
 import { isSandboxId } from "./model/ids.ts";

@@ -6,6 +6,15 @@ import type { Principal } from "../model/principal.ts";
 import { isTerminalStatus, type ResponseRow } from "../model/response.ts";
 import type { SandboxFiles } from "../sandbox/files.ts";
 import type { IdempotencyKey, ResponseWithSegments } from "../store/state-store.ts";
+import { describeAgent } from "./acts/agent-details.ts";
+import { amendResponse, cancelOne, cancelPresent } from "./acts/amend-response.ts";
+import { createAgent, makePrompt, remixAgent } from "./acts/create-agent.ts";
+import { closeAll, drainAll } from "./acts/drain.ts";
+import { Pruning } from "./acts/prune.ts";
+import { publish, unpublish } from "./acts/publish.ts";
+import { recoverAgents } from "./acts/recover.ts";
+import { removeAgent } from "./acts/remove-agent.ts";
+import { clearContext, SOFT_LIMIT_TOKENS } from "./acts/token-window.ts";
 import type {
   AgentDetails,
   Agents,
@@ -15,28 +24,19 @@ import type {
   ResponseAmendment,
   SleepRequest,
 } from "./agents.ts";
-import { amendResponse, cancelOne, cancelPresent } from "./amending.ts";
-import { clearContext, SOFT_LIMIT_TOKENS } from "./context.ts";
-import { describeAgent } from "./details.ts";
-import { closeAll, drainAll } from "./draining.ts";
-import type { LiveEvent } from "./live-events.ts";
-import { createAgent, makePrompt, remixAgent } from "./making.ts";
-import type { Core } from "./parts.ts";
-import { mayHaveWritten } from "./persist.ts";
-import { Pruning } from "./pruning.ts";
-import { publish, unpublish } from "./publication.ts";
-import { removeAgent } from "./removing.ts";
-import { takeUp } from "./restart.ts";
-import type { Roster } from "./roster.ts";
-import { SleepTimers } from "./sleep-timers.ts";
-import { Timeouts } from "./timeouts.ts";
+import type { LiveAgents } from "./awake/live-agents.ts";
+import { SleepTimers } from "./awake/sleep-timers.ts";
+import { Timeouts } from "./awake/timeouts.ts";
+import type { AgentServices } from "./core/agent-services.ts";
+import { mayHaveWritten } from "./core/retry-write.ts";
+import type { LiveEvent } from "./events/live-events.ts";
 
 type Posted = Awaited<ReturnType<Agents["post"]>>;
 
 /** The agents of one process and data folder. What needs more than a few lines has a file of its own. */
 export class AgentService implements Agents {
-  readonly #core: Core;
-  readonly #roster: Roster;
+  readonly #core: AgentServices;
+  readonly #roster: LiveAgents;
   readonly #timeouts: Timeouts;
   readonly #pruning: Pruning;
   readonly #timers = new SleepTimers();
@@ -44,7 +44,7 @@ export class AgentService implements Agents {
   #closed: Promise<void> | undefined;
 
   /** `close` aborts `core.closing`. */
-  constructor(core: Core, roster: Roster, close: () => void) {
+  constructor(core: AgentServices, roster: LiveAgents, close: () => void) {
     this.#core = core;
     this.#roster = roster;
     this.#timeouts = new Timeouts(core, roster);
@@ -55,7 +55,7 @@ export class AgentService implements Agents {
   async start(): ReturnType<Agents["start"]> {
     const { store, nodeId, config } = this.#core;
     this.#core.reign = await store.beginReign(nodeId, config.service.publicUrl ?? null);
-    const found = await takeUp(this.#core, this.#roster);
+    const found = await recoverAgents(this.#core, this.#roster);
     await this.#pruning.start();
     this.#timeouts.start();
     return found;
@@ -222,7 +222,7 @@ export class AgentService implements Agents {
     if (isTerminalStatus(row.status)) return { row, isNew };
     const live = this.#roster.get(present);
     if (live.isGone) throw noAgent();
-    live.see(present);
+    live.refresh(present);
     live.poke();
     return { row, isNew };
   }

@@ -3,7 +3,7 @@ import type { Principal } from "../model/principal.ts";
 import type { OutputItem, ResponseOptions, ResponseRow, ResponseStatus, Segment } from "../model/response.ts";
 import type { SandboxFiles } from "../sandbox/files.ts";
 import type { IdempotencyKey, ResponseWithSegments } from "../store/state-store.ts";
-import type { LiveEvent } from "./live-events.ts";
+import type { LiveEvent } from "./events/live-events.ts";
 
 export interface NewAgent {
   readonly name: string;

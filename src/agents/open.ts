@@ -1,17 +1,17 @@
+import { FairSlots } from "../lib/fair-slots.ts";
 import { AgentService } from "./agent-service.ts";
 import type { Agents } from "./agents.ts";
-import { FairSlots } from "./fair-slots.ts";
-import { LiveLogs } from "./live-log.ts";
-import { type AgentsParts, type AgentsTuning, type Core, TUNING } from "./parts.ts";
-import { Roster } from "./roster.ts";
+import { LiveAgents } from "./awake/live-agents.ts";
+import { type AgentServices, type AgentsParts, type AgentsTuning, TUNING } from "./core/agent-services.ts";
+import { LiveLogs } from "./events/live-log.ts";
 
-export type { AgentsParts } from "./parts.ts";
+export type { AgentsParts } from "./core/agent-services.ts";
 
 /** Builds the agents of a data folder; `start` begins. Dispose of them before the fleet and the store. */
 export function openAgents(parts: AgentsParts, tuning: Partial<AgentsTuning> = {}): Agents {
   const closing = new AbortController();
   const { maxRunning, maxRunningPerPrincipal } = parts.config.service;
-  const core: Core = {
+  const core: AgentServices = {
     ...parts,
     tuning: { ...TUNING, ...tuning },
     logs: new LiveLogs(parts.store),
@@ -20,5 +20,5 @@ export function openAgents(parts: AgentsParts, tuning: Partial<AgentsTuning> = {
     closing: closing.signal,
     reign: 0,
   };
-  return new AgentService(core, new Roster(core), () => closing.abort(new Error("the agents were closed")));
+  return new AgentService(core, new LiveAgents(core), () => closing.abort(new Error("the agents were closed")));
 }

@@ -6,7 +6,7 @@ import type { AgentSettings } from "../model/agent.ts";
 import type { Limits } from "../model/limits.ts";
 import { type NodeType, parseNodeType } from "../model/node-type.ts";
 import { type LimitsInput, TaskInput } from "../model/task.ts";
-import { parsePolicy } from "../network/policy.ts";
+import { parsePolicy } from "../network/policy/policy.ts";
 
 /** Fields of `POST /agents` that say what its sandbox is made from. */
 export interface SettingsRequest {

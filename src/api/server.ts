@@ -1,12 +1,12 @@
-import { registerAuth } from "./auth.ts";
-import { registerBlocklist } from "./blocklist.ts";
-import { registerContent } from "./content.ts";
-import { registerDocs } from "./docs.ts";
-import { makeServer, type ServerTimes } from "./make-server.ts";
-import { registerOperations } from "./operations.ts";
-import { registerOperators } from "./operators.ts";
+import { makeServer, type ServerTimes } from "./http/make-server.ts";
+import type { Server, ServerParts } from "./http/server-parts.ts";
+import { registerAuth } from "./operations/auth.ts";
+import { registerBlocklist } from "./operations/blocklist.ts";
+import { registerContent } from "./operations/content.ts";
+import { registerDocs } from "./operations/docs.ts";
+import { registerOperations } from "./operations/operations.ts";
+import { registerOperators } from "./operations/operators.ts";
 import { registerRactor } from "./ractor/routes.ts";
-import type { Server, ServerParts } from "./server-parts.ts";
 
 /** Every route of the service, ready to listen. */
 export async function buildServer(parts: ServerParts, times?: ServerTimes): Promise<Server> {

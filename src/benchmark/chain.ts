@@ -1,5 +1,5 @@
-import type { RactorClient } from "../client/ractor-client.ts";
-import { removeAgent } from "../client/remote-agent.ts";
+import type { RactorClient } from "../client/ractor/ractor-client.ts";
+import { removeAgent } from "../client/ractor/remote-agent.ts";
 import { toPaddockError } from "../errors/error.ts";
 import type { BenchmarkAgent, BenchmarkSample } from "../model/benchmark.ts";
 import { nameAgent, openAgent } from "./agent.ts";

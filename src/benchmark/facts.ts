@@ -1,5 +1,5 @@
-import { readRecord } from "../client/server-record.ts";
-import type { Response, Segment } from "../client/shapes.ts";
+import type { Response, Segment } from "../client/ractor/reply-schemas.ts";
+import { readRecord } from "../client/ractor/server-record.ts";
 import { sumMetrics } from "../executor/metrics.ts";
 import type { BenchmarkSample } from "../model/benchmark.ts";
 import type { ToolCallRecord } from "../model/record.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { z } from "zod";
-import { RactorClient } from "../client/ractor-client.ts";
+import { RactorClient } from "../client/ractor/ractor-client.ts";
 import { PaddockError } from "../errors/error.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { tryJson } from "../lib/json.ts";

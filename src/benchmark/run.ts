@@ -1,5 +1,5 @@
-import { type ClientTimes, RactorClient } from "../client/ractor-client.ts";
-import { removeAgent } from "../client/remote-agent.ts";
+import { type ClientTimes, RactorClient } from "../client/ractor/ractor-client.ts";
+import { removeAgent } from "../client/ractor/remote-agent.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { describeMachine, readLoad } from "../lib/machine.ts";
 import { BENCHMARK_SCHEMA, type Benchmark, type BenchmarkAgent, type BenchmarkSample } from "../model/benchmark.ts";

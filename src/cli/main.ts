@@ -11,9 +11,9 @@ import { runCommand } from "./commands/run.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { setupCommand } from "./commands/setup.ts";
 import { templatesCommand } from "./commands/templates.ts";
-import { chooseDriver } from "./driver-options.ts";
-import { reportFailure } from "./failure.ts";
-import { outputLost, watchOutput } from "./output-loss.ts";
+import { reportFailure } from "./render/failure.ts";
+import { outputLost, watchOutput } from "./render/output-loss.ts";
+import { chooseDriver } from "./request/driver-options.ts";
 
 const EXIT_USAGE = 64;
 

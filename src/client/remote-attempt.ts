@@ -3,18 +3,18 @@ import { tryJson } from "../lib/json.ts";
 import type { RemoteRecord } from "../model/remote.ts";
 import { textOutput } from "../tools/outcome.ts";
 import type { ToolOutcome } from "../tools/tool.ts";
-import type { WireAccount } from "./account.ts";
-import { AgentFiles } from "./agent-files.ts";
 import { type RemoteStep, runTool, type StepInput, timeoutOf } from "./capture.ts";
-import { BASE } from "./paths.ts";
-import { sendTask } from "./posting.ts";
-import type { RactorClient } from "./ractor-client.ts";
-import { kindOf } from "./refusal.ts";
-import { askForCommand } from "./remote-agent.ts";
+import type { WireAccount } from "./ractor/account.ts";
+import { AgentFiles } from "./ractor/agent-files.ts";
+import { BASE } from "./ractor/paths.ts";
+import { sendTask } from "./ractor/posting.ts";
+import type { RactorClient } from "./ractor/ractor-client.ts";
+import { kindOf } from "./ractor/refusal.ts";
+import { askForCommand } from "./ractor/remote-agent.ts";
+import type { Response } from "./ractor/reply-schemas.ts";
+import { findSegmentResult, type SegmentResult } from "./ractor/segments.ts";
+import { awaitResponse } from "./ractor/waiting.ts";
 import { RunResult } from "./run-spec.ts";
-import { findSegmentResult, type SegmentResult } from "./segments.ts";
-import type { Response } from "./shapes.ts";
-import { awaitResponse } from "./waiting.ts";
 
 /** How often a model is asked for one attempt. The runner runs it once, however often. */
 const MAX_ASKS = 3;

@@ -8,9 +8,9 @@ import type { TaskId } from "../model/ids.ts";
 import type { ToolCallRecord } from "../model/record.ts";
 import type { RemoteIsolation, RemoteRecord } from "../model/remote.ts";
 import type { CallValue } from "../model/result.ts";
-import type { WireAccount } from "./account.ts";
 import { type RemoteStep, type StepInput, timeoutOf } from "./capture.ts";
-import type { RactorClient } from "./ractor-client.ts";
+import type { WireAccount } from "./ractor/account.ts";
+import type { RactorClient } from "./ractor/ractor-client.ts";
 import { attemptRemotely, type RemoteAttempt } from "./remote-attempt.ts";
 
 const DEFAULT_ATTEMPTS = 3;

@@ -9,14 +9,21 @@ import type { TaskResult } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
 import type { TaskStore } from "../store/task-store.ts";
 import { findTool } from "../tools/registry.ts";
-import { WireAccount } from "./account.ts";
 import { captureStep, type RemoteStep, type StepInput } from "./capture.ts";
 import { uniqueName } from "./names.ts";
-import { runOnPaddock } from "./paddock-server.ts";
-import { type AgentRequest, RactorClient } from "./ractor-client.ts";
-import { awaitReady, createAgent, removeAgent } from "./remote-agent.ts";
+import { WireAccount } from "./ractor/account.ts";
+import { runOnPaddock } from "./ractor/paddock-server.ts";
+import { type AgentRequest, RactorClient } from "./ractor/ractor-client.ts";
+import { awaitReady, createAgent, removeAgent } from "./ractor/remote-agent.ts";
+import {
+  closeCall,
+  emit,
+  type Place,
+  type RemoteOptions,
+  type RemoteRunOptions,
+  type Run,
+} from "./ractor/remote-run.ts";
 import { runRemoteCall } from "./remote-call.ts";
-import { closeCall, emit, type Place, type RemoteOptions, type RemoteRunOptions, type Run } from "./remote-run.ts";
 import { renderStage, type Stage } from "./stage.ts";
 
 const MINUTE_MS = 60_000;

@@ -1,10 +1,10 @@
 import { posix } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 import type { ToolCallId } from "../model/ids.ts";
-import type { FileEntry } from "../sandbox/messages.ts";
+import type { FileEntry } from "../sandbox/channel/messages.ts";
 import type { CodeOptions, ProcessOptions, RunOptions } from "../sandbox/process.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import { WORKSPACE } from "./paths.ts";
+import { WORKSPACE } from "./ractor/paths.ts";
 import { keptOutput, type RunResult, type RunSpec } from "./run-spec.ts";
 
 /** Where the operations of a tool go: to a plan that only notes them, or to what the server did. */

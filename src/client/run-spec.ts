@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { BoundedOutput } from "../lib/bounded-output.ts";
 import type { OutputRecord } from "../model/record.ts";
-import { DiffLine } from "../sandbox/messages.ts";
+import { DiffLine } from "../sandbox/channel/messages.ts";
 
 /** What `images/ractor/run_call.py` is told about one call; base64 where bytes matter. */
 export type RunSpec =

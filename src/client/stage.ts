@@ -5,7 +5,7 @@ import { PaddockError } from "../errors/error.ts";
 import type { NodeType } from "../model/node-type.ts";
 import { loadPlan } from "../setup/plans.ts";
 import { renderSetup } from "../setup/setup-code.ts";
-import { BASE, belowAgent, ENV_DIR, WORKSPACE } from "./paths.ts";
+import { BASE, belowAgent, ENV_DIR, WORKSPACE } from "./ractor/paths.ts";
 import type { RunSpec } from "./run-spec.ts";
 
 /** A stock server hands setup code on as one argument of a command, which Linux holds to 128 KiB. */

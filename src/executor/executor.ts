@@ -1,9 +1,8 @@
 import { PaddockError } from "../errors/error.ts";
 import type { Fleet, Lease } from "../fleet/fleet.ts";
 import { Deadline } from "../lib/deadline.ts";
-import { makeTaskId, type TaskId, type ToolCallId } from "../model/ids.ts";
+import { makeTaskId, type TaskId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
-import type { NodeType } from "../model/node-type.ts";
 import type { ToolCallRecord } from "../model/record.ts";
 import type { CallValue, TaskResult } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
@@ -14,37 +13,10 @@ import type { ObjectAccess, PlannedCall } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
 import { planTask, type TaskPlan } from "./planner.ts";
 import { type StoreRequest, TaskArtifactWriter } from "./task-artifacts.ts";
+import type { TaskEvent } from "./task-event.ts";
 import { frameTask } from "./task-frame.ts";
 import { describeTask } from "./task-result.ts";
 import { runToolCall } from "./tool-call.ts";
-
-/** What happens while a task runs, in order. */
-export type TaskEvent =
-  | {
-      readonly type: "task_started";
-      readonly taskId: TaskId;
-      readonly nodeType: NodeType;
-      readonly calls: number;
-      readonly source: string;
-    }
-  | { readonly type: "progress"; readonly message: string }
-  | { readonly type: "sandbox_ready"; readonly sandboxId: string; readonly createMs: number }
-  | {
-      readonly type: "call_started";
-      readonly callId: ToolCallId;
-      readonly tool: string;
-      readonly title: string;
-      readonly index: number;
-      /** As planned and checked. */
-      readonly input: unknown;
-    }
-  | {
-      readonly type: "output";
-      readonly callId: ToolCallId;
-      readonly stream: "stdout" | "stderr";
-      readonly chunk: Buffer;
-    }
-  | { readonly type: "call_finished"; readonly record: ToolCallRecord; readonly value: CallValue };
 
 /** How a call ended. */
 export interface CallEnd {

@@ -2,7 +2,7 @@ import type { SandboxId, TaskId, ToolCallId } from "../model/ids.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { EgressRecord, FileChange, OutputRecord, Phases, RecordedError, ToolCallRecord } from "../model/record.ts";
-import type { DiffEntry } from "../sandbox/messages.ts";
+import type { DiffEntry } from "../sandbox/channel/messages.ts";
 import type { Tool } from "../tools/tool.ts";
 import type { Attempt } from "./attempt.ts";
 import { round } from "./metrics.ts";

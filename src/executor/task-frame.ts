@@ -5,8 +5,8 @@ import type { Limits } from "../model/limits.ts";
 import type { ToolCallRecord } from "../model/record.ts";
 import type { CallValue, TaskResult } from "../model/result.ts";
 import type { Journal } from "../store/task-store.ts";
-import type { TaskEvent } from "./executor.ts";
 import type { TaskPlan } from "./planner.ts";
+import type { TaskEvent } from "./task-event.ts";
 import { makeResult } from "./task-result.ts";
 
 /** What every task has, wherever its calls run. */

@@ -4,25 +4,25 @@ import type { AdoptedSandbox, Driver, ProbeFinding, ReapReport, Volumes, Workspa
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { removeOrOwe } from "../lib/owe.ts";
 import { removeFolder } from "../lib/remove-folder.ts";
+import { ENV_DIR, WORKSPACE } from "../model/guest-paths.ts";
 import type { SandboxId, VolumeId } from "../model/ids.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
-import type { EgressPolicy } from "../network/policy.ts";
+import type { EgressPolicy } from "../network/policy/policy.ts";
 import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
-import { Admission } from "./admission.ts";
-import { readLease, refuse, resumeSandbox, saveLease } from "./adopt.ts";
-import { makeTemplateBuilder } from "./builder.ts";
-import { type CreateParts, type CreateRequest, createSandbox } from "./create.ts";
-import { EgressPolicies } from "./egress.ts";
-import type { Environment, Environments, Template } from "./environments.ts";
-import { ImageStore } from "./images.ts";
-import { describeInterpreters } from "./interpreters.ts";
-import { type Lease, type Leased, type LeaseRequest, makeLease } from "./lease.ts";
-import { makeSettings } from "./nodes.ts";
-import { ENV_DIR, WORKSPACE } from "./places.ts";
+import { makeTemplateBuilder } from "./environments/builder.ts";
+import type { Environment, Environments, Template } from "./environments/environments.ts";
+import { ImageStore } from "./environments/images.ts";
+import { describeInterpreters } from "./environments/interpreters.ts";
+import { makeSettings } from "./environments/sandbox-settings.ts";
+import { TemplateStore } from "./environments/templates.ts";
+import { Admission } from "./leases/admission.ts";
+import { readLease, refuse, resumeSandbox, saveLease } from "./leases/adopt.ts";
+import { type Lease, type Leased, type LeaseRequest, makeLease } from "./leases/lease.ts";
+import { type CreateParts, type CreateRequest, createSandbox } from "./make/create.ts";
+import { EgressPolicies } from "./make/egress.ts";
 import { describeSweep, SWEEP_MS, Sweeper } from "./sweep.ts";
-import { TemplateStore } from "./templates.ts";
 
-export type { Lease, LeaseRequest } from "./lease.ts";
+export type { Lease, LeaseRequest } from "./leases/lease.ts";
 
 /** Template trees belong to a uid that no task's sandbox ever gets. */
 const TREE_UID = 199_999;

@@ -7,7 +7,7 @@ import { toPaddockError } from "../errors/error.ts";
 import type { Owe } from "../lib/owe.ts";
 import { isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
 import { removeFolder } from "../lib/remove-folder.ts";
-import { MAKER_MARK, readDraft } from "./create.ts";
+import { MAKER_MARK, readDraft } from "./make/create.ts";
 
 /** A run folder that names no maker is left alone this long. */
 const RUN_GRACE_MS = 60_000;

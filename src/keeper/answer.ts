@@ -1,7 +1,7 @@
 import { toPaddockError } from "../errors/error.ts";
-import type { Connection } from "../sandbox/connection.ts";
-import { readControl } from "../sandbox/control.ts";
-import { FRAME, type Frame, MAX_PAYLOAD_BYTES } from "../sandbox/frames.ts";
+import type { Connection } from "../sandbox/channel/connection.ts";
+import { readControl } from "../sandbox/channel/control.ts";
+import { FRAME, type Frame, MAX_PAYLOAD_BYTES } from "../sandbox/channel/frames.ts";
 
 /** The client closes when it has read the last answer; one that does not is cut off after this long. */
 const LINGER_MS = 5000;

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 import { isAlive } from "../lib/process-identity.ts";
 import { isSandboxId } from "../model/ids.ts";
-import { Connection } from "../sandbox/connection.ts";
-import { readControl } from "../sandbox/control.ts";
-import { FRAME, MAX_PAYLOAD_BYTES } from "../sandbox/frames.ts";
+import { Connection } from "../sandbox/channel/connection.ts";
+import { readControl } from "../sandbox/channel/control.ts";
+import { FRAME, MAX_PAYLOAD_BYTES } from "../sandbox/channel/frames.ts";
 import { CARD, KeeperCard, type KeeperRequest, toErrorCode } from "./protocol.ts";
 
 export interface KeeperSinks {

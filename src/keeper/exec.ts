@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Connection } from "../sandbox/connection.ts";
-import { FRAME } from "../sandbox/frames.ts";
+import type { Connection } from "../sandbox/channel/connection.ts";
+import { FRAME } from "../sandbox/channel/frames.ts";
 import type { RunningProcess } from "../sandbox/process.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { finish, sendBytes, takeInput } from "./answer.ts";

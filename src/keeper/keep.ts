@@ -5,7 +5,7 @@ import { toPaddockError } from "../errors/error.ts";
 import { compileLimits } from "../executor/compile.ts";
 import { planTask } from "../executor/planner.ts";
 import type { Lease } from "../fleet/fleet.ts";
-import { WorkspaceFolder } from "../fleet/workspace-folder.ts";
+import { WorkspaceFolder } from "../fleet/workspaces/workspace-folder.ts";
 import { type AdoptStart, CARD, KeeperCard, type KeeperLine, type KeeperStart, type KeepStart } from "./protocol.ts";
 import { KeeperServer, type KeeperTerm } from "./server.ts";
 import { pickDriver } from "./spawn.ts";

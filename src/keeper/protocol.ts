@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type ErrorCode, isErrorCode } from "../errors/codes.ts";
-import type { CopyBack } from "../fleet/workspace-folder.ts";
+import type { CopyBack } from "../fleet/workspaces/workspace-folder.ts";
 import { isSandboxId } from "../model/ids.ts";
 import type { TaskResult } from "../model/result.ts";
 import { TaskInput } from "../model/task.ts";

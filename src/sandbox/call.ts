@@ -1,11 +1,11 @@
 import type { z } from "zod";
 import type { ErrorCode } from "../errors/codes.ts";
 import { PaddockError } from "../errors/error.ts";
-import type { Channel } from "./channel.ts";
-import type { Connection } from "./connection.ts";
-import { readControl } from "./control.ts";
-import { breach, FRAME, type Frame, MAX_PAYLOAD_BYTES } from "./frames.ts";
-import { expectMessage, Failed } from "./messages.ts";
+import type { Channel } from "./channel/channel.ts";
+import type { Connection } from "./channel/connection.ts";
+import { readControl } from "./channel/control.ts";
+import { breach, FRAME, type Frame, MAX_PAYLOAD_BYTES } from "./channel/frames.ts";
+import { expectMessage, Failed } from "./channel/messages.ts";
 
 type Sink = (chunk: Buffer) => void | Promise<void>;
 type Control = { readonly op: string } & Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-import { DONE } from "./messages.ts";
+import { DONE } from "./channel/messages.ts";
 import type { Request } from "./request.ts";
 
 export interface CodeContext {

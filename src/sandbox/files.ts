@@ -2,8 +2,17 @@ import type { z } from "zod";
 import { parseUntrustedJson } from "../lib/json.ts";
 import type { ToolCallId } from "../model/ids.ts";
 import type { CallBytes } from "./call.ts";
-import { breach } from "./frames.ts";
-import { Changed, type DiffEntry, DiffLine, DONE, Entry, expectMessage, type FileEntry, Meta } from "./messages.ts";
+import { breach } from "./channel/frames.ts";
+import {
+  Changed,
+  type DiffEntry,
+  DiffLine,
+  DONE,
+  Entry,
+  expectMessage,
+  type FileEntry,
+  Meta,
+} from "./channel/messages.ts";
 import type { Request } from "./request.ts";
 
 /** JSON lines of a listing or a diff may take this much memory on the host. */

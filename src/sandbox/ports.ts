@@ -1,10 +1,10 @@
 import type { Duplex } from "node:stream";
 import { PaddockError } from "../errors/error.ts";
 import { makeToolCallId } from "../model/ids.ts";
-import type { Channel } from "./channel.ts";
-import { breach } from "./frames.ts";
-import { Connected, DONE, expectMessage, Failed } from "./messages.ts";
-import { Tunnel } from "./tunnel.ts";
+import type { Channel } from "./channel/channel.ts";
+import { breach } from "./channel/frames.ts";
+import { Connected, DONE, expectMessage, Failed } from "./channel/messages.ts";
+import { Tunnel } from "./channel/tunnel.ts";
 
 /** Connects to a loopback port inside. The stream's end gives the connection back. */
 export async function openPort(channel: Channel, port: number, takeMs: number): Promise<Duplex> {

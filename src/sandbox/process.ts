@@ -4,7 +4,7 @@ import { BoundedOutput } from "../lib/bounded-output.ts";
 import type { ToolCallId } from "../model/ids.ts";
 import type { OutputRecord } from "../model/record.ts";
 import type { Call, CallBytes, CallSinks } from "./call.ts";
-import { breach } from "./frames.ts";
+import { breach } from "./channel/frames.ts";
 import {
   type CodeReport,
   expectMessage,
@@ -14,7 +14,7 @@ import {
   Rich,
   Started,
   type StreamReport,
-} from "./messages.ts";
+} from "./channel/messages.ts";
 
 export interface Rlimits {
   readonly cpuSeconds?: number;

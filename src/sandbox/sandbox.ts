@@ -7,11 +7,11 @@ import type { SandboxId, ToolCallId } from "../model/ids.ts";
 import { makeToolCallId } from "../model/ids.ts";
 import { Call, type CallSinks } from "./call.ts";
 import { CallGuard } from "./call-guard.ts";
-import type { Channel } from "./channel.ts";
+import type { Channel } from "./channel/channel.ts";
+import { CodeDone, DONE, ProcessDone, type ProcessListing, type ProcessReport } from "./channel/messages.ts";
 import { SandboxContexts } from "./contexts.ts";
 import { SandboxFiles } from "./files.ts";
 import type { SandboxEnd, SandboxHost, UsageSample } from "./host.ts";
-import { CodeDone, DONE, ProcessDone, type ProcessListing, type ProcessReport } from "./messages.ts";
 import { openPort } from "./ports.ts";
 import {
   type CodeOptions,

@@ -1,8 +1,8 @@
 import { PaddockError } from "../errors/error.ts";
 import type { PatientTimer } from "../lib/patient-timer.ts";
 import { Call } from "./call.ts";
-import type { Channel } from "./channel.ts";
-import { DONE } from "./messages.ts";
+import type { Channel } from "./channel/channel.ts";
+import { DONE } from "./channel/messages.ts";
 import type { SupervisorTimes } from "./times.ts";
 
 /** While calls run the supervisor must answer a ping in time. A sandbox that is paused owes no answer, and one that the machine holds up has more time. */

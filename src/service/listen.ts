@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Server } from "../api/server-parts.ts";
+import type { Server } from "../api/http/server-parts.ts";
 import { PaddockError } from "../errors/error.ts";
 
 /** Open answers have this long to end before their connections are cut. */

@@ -5,7 +5,7 @@ import { type LoopLag, STALL_MS, watchEventLoop } from "./event-loop.ts";
 import { openStandardOutput, openStream } from "./log-sink.ts";
 import { Logs } from "./logs.ts";
 import { Metrics, type ServiceGauges } from "./metrics.ts";
-import { createTracing, type Tracing } from "./otlp.ts";
+import { createTracing, type Tracing } from "./otlp/exporter.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { compileRedact } from "./redact.ts";
 import type { Telemetry, TelemetryEvent } from "./telemetry.ts";

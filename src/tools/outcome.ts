@@ -1,7 +1,7 @@
 import { BoundedOutput } from "../lib/bounded-output.ts";
 import { Deadline, raceSignal } from "../lib/deadline.ts";
 import type { OutputRecord } from "../model/record.ts";
-import type { ProcessReport } from "../sandbox/messages.ts";
+import type { ProcessReport } from "../sandbox/channel/messages.ts";
 import type { CodeResult, ProcessResult, RunOptions, RunResult } from "../sandbox/process.ts";
 import type { ToolContext, ToolOutcome } from "./tool.ts";
 

@@ -4,7 +4,7 @@ import type { ToolCallId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { Category, InstalledDependency, OutputRecord } from "../model/record.ts";
-import type { GuestErrorReport } from "../sandbox/messages.ts";
+import type { GuestErrorReport } from "../sandbox/channel/messages.ts";
 import type { RichOutput } from "../sandbox/process.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 

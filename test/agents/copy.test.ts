@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { copyWorkspace } from "../../src/agents/copy.ts";
+import { copyWorkspace } from "../../src/agents/sandbox/copy-volume.ts";
 import type { App } from "../../src/app.ts";
 import { openTestApp } from "../support/home.ts";
 import { bash, inAgent, leaseAgent } from "./sandboxes.ts";

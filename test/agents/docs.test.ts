@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { readWork } from "../../src/agents/work.ts";
+import { readWork } from "../../src/agents/run/compile-input.ts";
 import type { AgentSettings } from "../../src/model/agent.ts";
 
 const settings: AgentSettings = {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { excerptCall, forgetOutput } from "../../src/agents/ended-call.ts";
-import { describeFailure, describeSuccess } from "../../src/agents/final-text.ts";
+import { excerptCall, forgetOutput } from "../../src/agents/segments/call-excerpt.ts";
+import { describeFailure, describeSuccess } from "../../src/agents/segments/final-text.ts";
 import type { CallEnd } from "../../src/executor/executor.ts";
 import type { ToolCallRecord } from "../../src/model/record.ts";
 

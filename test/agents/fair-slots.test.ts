@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { FairSlots, type Slot } from "../../src/agents/fair-slots.ts";
+import { FairSlots, type Slot } from "../../src/lib/fair-slots.ts";
 
 const never = new AbortController().signal;
 const settled = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));

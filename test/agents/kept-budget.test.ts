@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { KeptBudget } from "../../src/agents/kept-budget.ts";
+import { ResponseSizeBudget } from "../../src/agents/segments/response-size-budget.ts";
 import type { FileChange, OutputRecord, ToolCallRecord } from "../../src/model/record.ts";
 
 const MIB = 1024 * 1024;
@@ -19,11 +19,11 @@ function makeRecord(outputBytes: number, created: readonly object[] = []): ToolC
 
 test("kept budget - what fits is stored as it is", () => {
   const record = makeRecord(MIB, files);
-  expect(new KeptBudget().fitRecord(record)).toEqual(record);
+  expect(new ResponseSizeBudget().fitRecord(record)).toEqual(record);
 });
 
 test("kept budget - however many calls, all together stay bounded, and what is missing is counted", () => {
-  const budget = new KeptBudget();
+  const budget = new ResponseSizeBudget();
   const kept = Array.from({ length: 200 }, () => budget.fitRecord(makeRecord(MIB, files)));
   expect(JSON.stringify(kept).length).toBeLessThan(13 * MIB);
   const last = kept.at(-1);
@@ -36,7 +36,7 @@ test("kept budget - however many calls, all together stay bounded, and what is m
 });
 
 test("kept budget - a stream that was spilled is not counted as dropped", () => {
-  const budget = new KeptBudget();
+  const budget = new ResponseSizeBudget();
   while (budget.take(MIB));
   const spill = { path: ".paddock/out/x", bytes: 2 * MIB, sha256: "" };
   const record = { ...makeRecord(MIB), stdout: { ...stream("o".repeat(MIB)), total_bytes: 2 * MIB, spill } };

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import type { LiveEvent } from "../../src/agents/live-events.ts";
+import type { LiveEvent } from "../../src/agents/events/live-events.ts";
 import type { App } from "../../src/app.ts";
 import { PaddockError } from "../../src/errors/error.ts";
-import type { Lease } from "../../src/fleet/lease.ts";
+import type { Lease } from "../../src/fleet/leases/lease.ts";
 import type { ResponseRow } from "../../src/model/response.ts";
 import { openTestApp } from "../support/home.ts";
 import { Responses } from "./responses.ts";

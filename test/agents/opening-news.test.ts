@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { LiveEvent } from "../../src/agents/live-events.ts";
-import { OpeningNews } from "../../src/agents/opening-news.ts";
-import type { Core } from "../../src/agents/parts.ts";
+import { SandboxProgress } from "../../src/agents/awake/sandbox-progress.ts";
+import type { AgentServices } from "../../src/agents/core/agent-services.ts";
+import type { LiveEvent } from "../../src/agents/events/live-events.ts";
 import { Responses } from "./responses.ts";
 import { ALICE, until, World } from "./world.ts";
 
@@ -40,7 +40,7 @@ test("live - of several that wait the next one is told; every status comes once 
   const { store, live } = responses;
   const problems: unknown[] = [];
   const telemetry = { record: () => undefined, problem: (_where: string, error: unknown) => problems.push(error) };
-  const news = new OpeningNews({ store, logs: live, telemetry } as unknown as Core, responses.agent.id);
+  const news = new SandboxProgress({ store, logs: live, telemetry } as unknown as AgentServices, responses.agent.id);
   const read = (id: string, after?: string) => live.follow(id, after, new AbortController().signal);
   news.add("sandbox");
   const [first, second] = [await responses.post({ content: [] }), await responses.post({ content: [] })];

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { takeSnapshot } from "../../src/agents/publishing.ts";
+import { takeSnapshot } from "../../src/agents/acts/content-copy.ts";
 import type { App } from "../../src/app.ts";
 import { FilesystemArtifacts } from "../../src/store/artifacts/filesystem.ts";
 import { openTestApp } from "../support/home.ts";

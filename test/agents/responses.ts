@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LiveLogs, type LiveLogsOptions } from "../../src/agents/live-log.ts";
-import { SegmentWriter } from "../../src/agents/segment-writer.ts";
-import { readWork } from "../../src/agents/work.ts";
+import { LiveLogs, type LiveLogsOptions } from "../../src/agents/events/live-log.ts";
+import { readWork } from "../../src/agents/run/compile-input.ts";
+import { SegmentWriter } from "../../src/agents/segments/segment-writer.ts";
 import type { App } from "../../src/app.ts";
 import { toPaddockError } from "../../src/errors/error.ts";
-import type { Lease } from "../../src/fleet/lease.ts";
+import type { Lease } from "../../src/fleet/leases/lease.ts";
 import type { AgentRow } from "../../src/model/agent.ts";
 import type { ResponseRow, Segment } from "../../src/model/response.ts";
 import type { Fence, StateStore } from "../../src/store/state-store.ts";

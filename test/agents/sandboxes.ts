@@ -1,5 +1,5 @@
 import type { App } from "../../src/app.ts";
-import type { Lease } from "../../src/fleet/lease.ts";
+import type { Lease } from "../../src/fleet/leases/lease.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 
 /** A small sandbox whose workspace is `/agent`. */

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readWork } from "../../src/agents/work.ts";
+import { readWork } from "../../src/agents/run/compile-input.ts";
 import type { App } from "../../src/app.ts";
 import { PaddockError } from "../../src/errors/error.ts";
-import type { Lease } from "../../src/fleet/lease.ts";
+import type { Lease } from "../../src/fleet/leases/lease.ts";
 import type { ResponseRow, Segment } from "../../src/model/response.ts";
 import { openTestApp } from "../support/home.ts";
 import { Responses } from "./responses.ts";

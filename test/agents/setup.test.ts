@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runSetup } from "../../src/agents/setup.ts";
+import { runSetup } from "../../src/agents/sandbox/setup.ts";
 import type { App } from "../../src/app.ts";
-import type { Lease } from "../../src/fleet/lease.ts";
+import type { Lease } from "../../src/fleet/leases/lease.ts";
 import type { AgentSettings, SetupReport } from "../../src/model/agent.ts";
 import { openTestApp } from "../support/home.ts";
 import { bash, inAgent } from "./sandboxes.ts";

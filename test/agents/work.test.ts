@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { chooseShape, readWork, sameShape } from "../../src/agents/work.ts";
+import { chooseShape, readWork } from "../../src/agents/run/compile-input.ts";
+import { sameShape } from "../../src/agents/sandbox/shape.ts";
 import { PaddockError } from "../../src/errors/error.ts";
 import { planTask } from "../../src/executor/planner.ts";
 import type { AgentSettings } from "../../src/model/agent.ts";

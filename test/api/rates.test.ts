@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { MAX_OPEN_REQUESTS } from "../../src/api/admission.ts";
+import { MAX_OPEN_REQUESTS } from "../../src/api/http/request-limits.ts";
 import { RawConnection } from "../support/raw-http.ts";
 import { startService, type TestService } from "../support/service.ts";
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { request } from "node:http";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { hashToken, makeToken } from "../../src/access/tokens.ts";
-import type { RouteEntry } from "../../src/api/route-table.ts";
+import type { RouteEntry } from "../../src/api/http/route-table.ts";
 import type { TokenRow } from "../../src/model/principal.ts";
 import { askRaw } from "../support/raw-http.ts";
 import { startService, type TestService } from "../support/service.ts";
@@ -80,7 +80,7 @@ test("api - every route that is not public names a scope", () => {
 });
 
 test("api - a route that does not say who may call it is not registered", async () => {
-  const { makeServer } = await import("../../src/api/make-server.ts");
+  const { makeServer } = await import("../../src/api/http/make-server.ts");
   const server = makeServer({ ...service.app, config: service.app.config.service } as never);
   expect(() => server.get("/open", () => "")).toThrow("/open does not say who may call it");
 });

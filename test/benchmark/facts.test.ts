@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
 import { readFacts } from "../../src/benchmark/facts.ts";
-import { Response } from "../../src/client/shapes.ts";
+import { Response } from "../../src/client/ractor/reply-schemas.ts";
 import type { TaskRequest } from "../../src/model/task.ts";
 import { TaskInput } from "../../src/model/task.ts";
 import { openTestApp } from "../support/home.ts";

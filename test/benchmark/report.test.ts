@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { compareBenchmarks } from "../../src/benchmark/comparison.ts";
-import { renderBenchmarkText } from "../../src/cli/benchmark-view.ts";
+import { renderBenchmarkText } from "../../src/cli/render/benchmark-view.ts";
 import { renderBenchmark } from "../../src/report/benchmark.ts";
 import { FAILED, makeBenchmark, makeSample } from "./support.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { showCommands } from "../../src/cli/guest-output.ts";
+import { showCommands } from "../../src/cli/render/guest-output.ts";
 
 test("guest output - on a terminal colours pass and everything that commands it is shown", () => {
   expect(showCommands("\u001b[1;31mred\u001b[0m\tx\r\n")).toBe("\u001b[1;31mred\u001b[0m\tx\r\n");

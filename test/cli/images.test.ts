@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ListedImage } from "../../src/fleet/images.ts";
+import type { ListedImage } from "../../src/fleet/environments/images.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { renderImage } from "../../src/setup/dockerfile.ts";
 import { loadPlan } from "../../src/setup/plans.ts";

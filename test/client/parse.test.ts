@@ -1,10 +1,17 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { sanitizeName, uniqueName } from "../../src/client/names.ts";
-import { refusal } from "../../src/client/refusal.ts";
+import { refusal } from "../../src/client/ractor/refusal.ts";
+import {
+  Agent,
+  describeBody,
+  isMarker,
+  parseReply,
+  Response,
+  ResponseList,
+} from "../../src/client/ractor/reply-schemas.ts";
+import { findSegmentResult } from "../../src/client/ractor/segments.ts";
 import { RunResult } from "../../src/client/run-spec.ts";
-import { findSegmentResult } from "../../src/client/segments.ts";
-import { Agent, describeBody, isMarker, parseReply, Response, ResponseList } from "../../src/client/shapes.ts";
 import { PaddockError } from "../../src/errors/error.ts";
 import { tryJson } from "../../src/lib/json.ts";
 

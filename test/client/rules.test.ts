@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { findTask, sendTask } from "../../src/client/posting.ts";
-import { awaitResponse } from "../../src/client/waiting.ts";
+import { findTask, sendTask } from "../../src/client/ractor/posting.ts";
+import { awaitResponse } from "../../src/client/ractor/waiting.ts";
 import type { PaddockError } from "../../src/errors/error.ts";
 import { type Quirks, StockServer } from "./stock-server.ts";
 import { openClient, QUICK } from "./support.ts";
@@ -210,7 +210,7 @@ test("client errors - a server that is not there is remote_unavailable", async (
 test("client login - an operator's token serves later requests; a wrong password is unauthorized", async () => {
   await using server = await StockServer.start();
   server.addAgent("demo");
-  const { RactorClient } = await import("../../src/client/ractor-client.ts");
+  const { RactorClient } = await import("../../src/client/ractor/ractor-client.ts");
   await using client = new RactorClient({ url: `${server.url}/api/v0/`, times: QUICK });
   expect(await failure(client.readAgent("demo"))).toMatchObject({ code: "unauthorized" });
   expect(await failure(client.login("admin", "wrong"))).toMatchObject({ code: "unauthorized" });
@@ -219,7 +219,7 @@ test("client login - an operator's token serves later requests; a wrong password
 });
 
 test("client url - what is no plain http or https URL is refused, and never shown with its credentials", async () => {
-  const { RactorClient } = await import("../../src/client/ractor-client.ts");
+  const { RactorClient } = await import("../../src/client/ractor/ractor-client.ts");
   for (const url of ["ftp://host", "host", "http://user:pass@host", "http://host/?x=1"])
     expect(() => new RactorClient({ url })).toThrow(/^the remote must be/);
   expect(() => new RactorClient({ url: "http://host", token: "two\r\nlines" })).toThrow(/^the token must be/);

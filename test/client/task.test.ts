@@ -2,7 +2,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, expect, test } from "vitest";
-import type { TaskEvent } from "../../src/executor/executor.ts";
+import type { TaskEvent } from "../../src/executor/task-event.ts";
 import type { TaskRequest } from "../../src/model/task.ts";
 import { openTestApp } from "../support/home.ts";
 import { StockServer } from "./stock-server.ts";

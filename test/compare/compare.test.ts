@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { renderComparisonText } from "../../src/cli/comparison-view.ts";
+import { renderComparisonText } from "../../src/cli/render/comparison-view.ts";
 import { compareTiers } from "../../src/compare/compare.ts";
 import { makeTier } from "../../src/compare/tier.ts";
-import { MAKER_MARK } from "../../src/fleet/create.ts";
+import { MAKER_MARK } from "../../src/fleet/make/create.ts";
 import { COMPARE_ROWS, Comparison, type RanTier } from "../../src/model/comparison.ts";
 import { renderComparison, renderMarkdown } from "../../src/report/comparison.ts";
 import { listRan, makeComparisonCells } from "../../src/report/comparison-cells.ts";

@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
 import { PaddockError } from "../../src/errors/error.ts";
-import type { TaskEvent } from "../../src/executor/executor.ts";
+import type { TaskEvent } from "../../src/executor/task-event.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { TaskInput } from "../../src/model/task.ts";

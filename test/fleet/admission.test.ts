@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { Admission } from "../../src/fleet/admission.ts";
-import { isExecConfig } from "../../src/fleet/exec-config.ts";
+import { Admission } from "../../src/fleet/leases/admission.ts";
+import { isExecConfig } from "../../src/fleet/workspaces/exec-config.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 
 const GIB = 1024 ** 3;

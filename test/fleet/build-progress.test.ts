@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { describeBuildStep } from "../../src/fleet/build-progress.ts";
+import { describeBuildStep } from "../../src/fleet/environments/build-progress.ts";
 
 test("build progress - a step is one short line, whichever engine says it", () => {
   expect(describeBuildStep("Step 3/17 : RUN set -eu;     echo on")).toBe("3/17 RUN set -eu; echo on");

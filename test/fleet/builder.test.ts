@@ -2,9 +2,9 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } f
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { BubblewrapDriver } from "../../src/drivers/bubblewrap/driver.ts";
-import { makeTemplateBuilder } from "../../src/fleet/builder.ts";
-import { EgressPolicies } from "../../src/fleet/egress.ts";
-import type { TemplateBuilder } from "../../src/fleet/templates.ts";
+import { makeTemplateBuilder } from "../../src/fleet/environments/builder.ts";
+import type { TemplateBuilder } from "../../src/fleet/environments/templates.ts";
+import { EgressPolicies } from "../../src/fleet/make/egress.ts";
 import { loadPlan } from "../../src/setup/plans.ts";
 import { testEnv, testHome } from "../support/home.ts";
 import { lacks } from "../support/needs.ts";

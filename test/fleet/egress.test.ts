@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { EgressPolicies } from "../../src/fleet/egress.ts";
+import { EgressPolicies } from "../../src/fleet/make/egress.ts";
 
 test("egress policies - a registry that takes no connection is told at once, by name", async () => {
   const policies = new EgressPolicies([], {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { packContext } from "../../src/fleet/image-context.ts";
+import { packContext } from "../../src/fleet/environments/image-context.ts";
 
 let scratch = "";
 let umask = 0;

@@ -1,8 +1,8 @@
 import { resolveHome } from "../../src/config/home.ts";
-import { Engine } from "../../src/drivers/docker/engine.ts";
+import { Engine } from "../../src/drivers/docker/engine/engine.ts";
 import { DockerImages } from "../../src/drivers/docker/images.ts";
-import type { ImageParts } from "../../src/fleet/image-build.ts";
-import { ImageStore } from "../../src/fleet/images.ts";
+import type { ImageParts } from "../../src/fleet/environments/image-build.ts";
+import { ImageStore } from "../../src/fleet/environments/images.ts";
 
 /** The images of a data folder, for names whose build needs no sandbox: `base` and `file`. */
 export function openStore(root: string): ImageStore {

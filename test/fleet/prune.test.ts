@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, watch,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TemplateStore } from "../../src/fleet/templates.ts";
+import { TemplateStore } from "../../src/fleet/environments/templates.ts";
 import { identifyProcess } from "../../src/lib/process-identity.ts";
 import { beforeFileCalls } from "../support/file-calls.ts";
 

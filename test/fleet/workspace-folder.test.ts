@@ -13,7 +13,7 @@ import {
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
-import { WorkspaceFolder } from "../../src/fleet/workspace-folder.ts";
+import { WorkspaceFolder } from "../../src/fleet/workspaces/workspace-folder.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { openTestApp } from "../support/home.ts";
 import { expectCleanHost, listLeftovers } from "../support/host-state.ts";

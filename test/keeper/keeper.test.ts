@@ -7,7 +7,7 @@ import type { KeptResult } from "../../src/keeper/protocol.ts";
 import { spawnKeeper } from "../../src/keeper/spawn.ts";
 import { isAlive } from "../../src/lib/process-identity.ts";
 import type { TaskInput } from "../../src/model/task.ts";
-import { encodeControl, FRAME, FrameParser } from "../../src/sandbox/frames.ts";
+import { encodeControl, FRAME, FrameParser } from "../../src/sandbox/channel/frames.ts";
 import { CLI } from "../support/cli.ts";
 import { testHome } from "../support/home.ts";
 import { lacks } from "../support/needs.ts";

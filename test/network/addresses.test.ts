@@ -1,7 +1,7 @@
 import { networkInterfaces } from "node:os";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { findDenial, formatIp, isDeniedAddress, isSameIp, parseIp } from "../../src/network/addresses.ts";
+import { findDenial, formatIp, isDeniedAddress, isSameIp, parseIp } from "../../src/network/address/addresses.ts";
 
 const edges = [
   ...[

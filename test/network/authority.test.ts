@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { canonicaliseName, formatAuthority, parseAuthority } from "../../src/network/authority.ts";
+import { canonicaliseName, formatAuthority, parseAuthority } from "../../src/network/address/authority.ts";
 
 test.each([
   ["Example.COM", "example.com"],

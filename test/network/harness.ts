@@ -5,9 +5,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { compilePolicy, parsePolicy } from "../../src/network/policy.ts";
-import { createEgressProxy, type EgressProxy, type EgressProxyOptions } from "../../src/network/proxy.ts";
-import type { TrustedUpstream } from "../../src/network/trusted.ts";
+import type { TrustedUpstream } from "../../src/network/address/trusted.ts";
+import { compilePolicy, parsePolicy } from "../../src/network/policy/policy.ts";
+import { createEgressProxy, type EgressProxy, type EgressProxyOptions } from "../../src/network/proxy/proxy.ts";
 
 export const CALL = "call_test";
 

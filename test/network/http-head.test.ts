@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { frameRequest, frameResponse, keepEndToEnd } from "../../src/network/http-framing.ts";
-import { findHeadEnd, parseRequestHead, parseResponseHead } from "../../src/network/http-head.ts";
-import { interpretRequest, renderRequest } from "../../src/network/http-request.ts";
+import { frameRequest, frameResponse, keepEndToEnd } from "../../src/network/http/http-framing.ts";
+import { findHeadEnd, parseRequestHead, parseResponseHead } from "../../src/network/http/http-head.ts";
+import { interpretRequest, renderRequest } from "../../src/network/http/http-request.ts";
 import { Refusal } from "../../src/network/refusal.ts";
 
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { PaddockError } from "../../src/errors/error.ts";
-import { compilePolicy, parsePolicy } from "../../src/network/policy.ts";
+import { compilePolicy, parsePolicy } from "../../src/network/policy/policy.ts";
 
 const compile = (text: string | readonly string[]) => compilePolicy(parsePolicy(text));
 const allows = (policy: string, host: string, port: number): boolean => compile(policy).decide({ host, port }).allowed;

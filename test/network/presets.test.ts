@@ -1,8 +1,8 @@
 import { createServer } from "node:http";
 import { expect, test } from "vitest";
-import { fetchText } from "../../src/network/fetch-text.ts";
-import { compilePolicy, parsePolicy } from "../../src/network/policy.ts";
-import { discoverRegistries, loadPresets, type RegistryEdges } from "../../src/network/presets.ts";
+import { fetchText } from "../../src/network/policy/fetch-text.ts";
+import { compilePolicy, parsePolicy } from "../../src/network/policy/policy.ts";
+import { discoverRegistries, loadPresets, type RegistryEdges } from "../../src/network/policy/presets.ts";
 import { listen } from "./harness.ts";
 
 const env = { HOME: "/home/u" };

@@ -6,7 +6,7 @@ import { duplexPair } from "node:stream";
 import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { compilePolicy, parsePolicy } from "../../src/network/policy.ts";
+import { compilePolicy, parsePolicy } from "../../src/network/policy/policy.ts";
 import { ask, CALL, RawClient, startProxy, startServer } from "./harness.ts";
 
 const connectTo = (authority: string): string => `CONNECT ${authority} HTTP/1.1\r\nHost: x\r\n\r\n`;

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { expect, test } from "vitest";
-import type { EgressBudgets } from "../../src/network/budgets.ts";
-import { Throttle } from "../../src/network/budgets.ts";
+import type { EgressBudgets } from "../../src/network/account/budgets.ts";
+import { Throttle } from "../../src/network/account/budgets.ts";
 import { CALL, RawClient, type Rig, startProxy, startServer } from "./harness.ts";
 
 const MIB = 1024 * 1024;

@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { beforeAll, expect, test } from "vitest";
-import type { EgressBudgets } from "../../src/network/budgets.ts";
+import type { EgressBudgets } from "../../src/network/account/budgets.ts";
 import {
   ask,
   CALL,

@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import type { EgressProxy } from "../../src/network/proxy.ts";
-import { Connection } from "../../src/sandbox/connection.ts";
-import { encodeHeader, FRAME } from "../../src/sandbox/frames.ts";
-import { Tunnel } from "../../src/sandbox/tunnel.ts";
+import type { EgressProxy } from "../../src/network/proxy/proxy.ts";
+import { Connection } from "../../src/sandbox/channel/connection.ts";
+import { encodeHeader, FRAME } from "../../src/sandbox/channel/frames.ts";
+import { Tunnel } from "../../src/sandbox/channel/tunnel.ts";
 import { CALL, startProxy, startServer } from "./harness.ts";
 
 /** The proxy behind real tunnels: what is on its way when a side leaves. */

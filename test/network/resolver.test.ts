@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { interleave, resolveName } from "../../src/network/resolver.ts";
+import { interleave, resolveName } from "../../src/network/address/resolver.ts";
 
 const signal = new AbortController().signal;
 

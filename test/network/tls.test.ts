@@ -3,7 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { connect } from "node:tls";
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
-import { type ServerName, ServerNameReader } from "../../src/network/tls.ts";
+import { type ServerName, ServerNameReader } from "../../src/network/proxy/client-hello.ts";
 import { listen, splitAt } from "./harness.ts";
 
 let named: Buffer;

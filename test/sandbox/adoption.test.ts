@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, test } from "vitest";
 import { makeSandboxId } from "../../src/model/ids.ts";
-import { Channel } from "../../src/sandbox/channel.ts";
+import { Channel } from "../../src/sandbox/channel/channel.ts";
 import type { SandboxEnd } from "../../src/sandbox/host.ts";
 import { Sandbox } from "../../src/sandbox/sandbox.ts";
 import { type makeBox, SETTINGS } from "./supervised.ts";

@@ -2,7 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { ByteQueue } from "../../src/sandbox/byte-queue.ts";
+import { ByteQueue } from "../../src/sandbox/channel/byte-queue.ts";
 
 test("byte queue - gives back what it got, in order, however it is cut on the way in and out", () => {
   const sizes = fc.array(fc.oneof(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 10_000, max: 80_000 })), {

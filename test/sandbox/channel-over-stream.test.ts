@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { type Duplex, duplexPair } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Call } from "../../src/sandbox/call.ts";
-import { Channel } from "../../src/sandbox/channel.ts";
-import { readControl } from "../../src/sandbox/control.ts";
-import { encodeControl, encodeHeader, FRAME, type Frame, FrameParser } from "../../src/sandbox/frames.ts";
-import { DONE } from "../../src/sandbox/messages.ts";
+import { Channel } from "../../src/sandbox/channel/channel.ts";
+import { readControl } from "../../src/sandbox/channel/control.ts";
+import { encodeControl, encodeHeader, FRAME, type Frame, FrameParser } from "../../src/sandbox/channel/frames.ts";
+import { DONE } from "../../src/sandbox/channel/messages.ts";
 
 const KEY = "00112233445566778899aabbccddeeff";
 let channel: Channel;

@@ -10,7 +10,7 @@ import {
   type FrameType,
   HEADER_BYTES,
   MAX_PAYLOAD_BYTES,
-} from "../../src/sandbox/frames.ts";
+} from "../../src/sandbox/channel/frames.ts";
 
 const frameType = fc.constantFrom<FrameType>(FRAME.control, FRAME.data, FRAME.stdout, FRAME.stderr);
 const frame = fc.record({ type: frameType, payload: fc.uint8Array({ maxLength: 3000 }) });

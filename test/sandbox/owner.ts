@@ -1,5 +1,5 @@
 import { makeSandboxId } from "../../src/model/ids.ts";
-import { Channel } from "../../src/sandbox/channel.ts";
+import { Channel } from "../../src/sandbox/channel/channel.ts";
 import { Sandbox } from "../../src/sandbox/sandbox.ts";
 import { makeBox, ProcessHost, SETTINGS, startSupervisor } from "./supervised.ts";
 

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type Duplex, duplexPair } from "node:stream";
 import fc from "fast-check";
 import { beforeEach, expect, test } from "vitest";
-import { readControl } from "../../src/sandbox/control.ts";
+import { readControl } from "../../src/sandbox/channel/control.ts";
 import {
   encodeControl,
   encodeHeader,
@@ -10,8 +10,8 @@ import {
   type Frame,
   FrameParser,
   type FrameType,
-} from "../../src/sandbox/frames.ts";
-import { StreamMux } from "../../src/sandbox/stream-mux.ts";
+} from "../../src/sandbox/channel/frames.ts";
+import { StreamMux } from "../../src/sandbox/channel/stream-mux.ts";
 
 const WINDOW = 256 * 1024;
 const PIECE = 64 * 1024;

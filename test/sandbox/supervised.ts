@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { Duplex, type Readable, type Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { makeSandboxId } from "../../src/model/ids.ts";
-import { Channel } from "../../src/sandbox/channel.ts";
+import { Channel } from "../../src/sandbox/channel/channel.ts";
+import type { Tunnel } from "../../src/sandbox/channel/tunnel.ts";
 import type { SandboxEnd, SandboxHost } from "../../src/sandbox/host.ts";
 import { Sandbox, type SandboxSettings } from "../../src/sandbox/sandbox.ts";
 import { SUPERVISOR_TIMES, type SupervisorTimes } from "../../src/sandbox/times.ts";
-import type { Tunnel } from "../../src/sandbox/tunnel.ts";
 
 export type Transport = "socket" | "stdio";
 export const TRANSPORTS: readonly Transport[] = ["socket", "stdio"];

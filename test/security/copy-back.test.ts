@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, 
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
-import { WorkspaceFolder } from "../../src/fleet/workspace-folder.ts";
+import { WorkspaceFolder } from "../../src/fleet/workspaces/workspace-folder.ts";
 import { describeDrivers } from "../support/drivers.ts";
 import { openTestApp } from "../support/home.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Turns } from "../../src/store/state/turns.ts";
+import { Turns } from "../../src/store/state/engine/event-loop-turns.ts";
 
 /** Holds the thread, as a write of the embedded database does. */
 async function hold(ms: number): Promise<void> {

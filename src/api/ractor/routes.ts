@@ -1,13 +1,13 @@
-import type { Server, ServerParts } from "../server-parts.ts";
-import { registerAgentStates } from "./agent-states.ts";
-import { registerAgents } from "./agents.ts";
-import { registerContext } from "./context.ts";
-import { registerEvents } from "./events.ts";
-import { registerFileReads } from "./file-reads.ts";
-import { registerFileWrites } from "./file-writes.ts";
-import { registerResponseReads } from "./response-reads.ts";
-import { registerResponses } from "./responses.ts";
-import { registerSharing } from "./sharing.ts";
+import type { Server, ServerParts } from "../http/server-parts.ts";
+import { registerAgentStates } from "./agents/agent-states.ts";
+import { registerAgents } from "./agents/agents.ts";
+import { registerContext } from "./agents/context.ts";
+import { registerSharing } from "./agents/sharing.ts";
+import { registerFileReads } from "./files/file-reads.ts";
+import { registerFileWrites } from "./files/file-writes.ts";
+import { registerEvents } from "./responses/events.ts";
+import { registerResponseReads } from "./responses/response-reads.ts";
+import { registerResponses } from "./responses/responses.ts";
 
 /** Agents, responses, files and context of the contract, with their whole paths; docs/ractor.md lists what differs and what is added. */
 export function registerRactor(server: Server, parts: ServerParts): void {

@@ -5,10 +5,10 @@ import { parseTiers } from "../../compare/tier.ts";
 import { PaddockError } from "../../errors/error.ts";
 import type { Comparison } from "../../model/comparison.ts";
 import { renderComparison, renderMarkdown } from "../../report/comparison.ts";
-import { renderComparisonText } from "../comparison-view.ts";
-import { catchInterrupts } from "../signals.ts";
-import { printable } from "../table.ts";
-import { ProgressLine, say } from "../terminal.ts";
+import { catchInterrupts } from "../process/signals.ts";
+import { renderComparisonText } from "../render/comparison-view.ts";
+import { printable } from "../render/table.ts";
+import { ProgressLine, say } from "../render/terminal.ts";
 
 const DEFAULT_N = 30;
 const QUICK_N = 5;

@@ -1,9 +1,9 @@
 import { Command } from "commander";
 import { createApp } from "../../app.ts";
 import type { ProbeFinding } from "../../internal.ts";
-import { addDriverOptions } from "../driver-options.ts";
-import { printable } from "../table.ts";
-import { style } from "../terminal.ts";
+import { printable } from "../render/table.ts";
+import { style } from "../render/terminal.ts";
+import { addDriverOptions } from "../request/driver-options.ts";
 
 const MARKS = { ok: "ok", warning: "warning", failed: "FAILED" } as const;
 const STYLES = { ok: "green", warning: "yellow", failed: "red" } as const;

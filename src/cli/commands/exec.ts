@@ -6,11 +6,11 @@ import { PaddockError } from "../../errors/error.ts";
 import { KeeperCall } from "../../keeper/client.ts";
 import { reachKept } from "../../keeper/orphans.ts";
 import { ExecDone } from "../../keeper/protocol.ts";
-import { entryPoint } from "../entry.ts";
-import { signalExitCode } from "../exit-code.ts";
-import { outputLost } from "../output-loss.ts";
-import { say, writeOut } from "../terminal.ts";
-import { parseDuration } from "../units.ts";
+import { entryPoint } from "../process/entry.ts";
+import { signalExitCode } from "../process/exit-code.ts";
+import { outputLost } from "../render/output-loss.ts";
+import { say, writeOut } from "../render/terminal.ts";
+import { parseDuration } from "../render/units.ts";
 
 interface ExecOptions {
   readonly cwd?: string;

@@ -4,10 +4,10 @@ import { PaddockError } from "../../errors/error.ts";
 import type { ImageStore } from "../../internal.ts";
 import { NODE_TYPES, type NodeType, parseNodeType } from "../../model/node-type.ts";
 import { formatBytes, formatMs } from "../../report/format.ts";
-import { addDriverOptions } from "../driver-options.ts";
-import { catchInterrupts } from "../signals.ts";
-import { printable, renderTable } from "../table.ts";
-import { ProgressLine, say } from "../terminal.ts";
+import { catchInterrupts } from "../process/signals.ts";
+import { printable, renderTable } from "../render/table.ts";
+import { ProgressLine, say } from "../render/terminal.ts";
+import { addDriverOptions } from "../request/driver-options.ts";
 
 type Name = NodeType | "base";
 

@@ -10,10 +10,10 @@ import { listOrphans, reachKept } from "../../keeper/orphans.ts";
 import type { KeeperCard } from "../../keeper/protocol.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import { formatBytes } from "../../report/format.ts";
-import { entryPoint } from "../entry.ts";
-import { GuestOutput } from "../guest-output.ts";
-import { printable, renderTable } from "../table.ts";
-import { say } from "../terminal.ts";
+import { entryPoint } from "../process/entry.ts";
+import { GuestOutput } from "../render/guest-output.ts";
+import { printable, renderTable } from "../render/table.ts";
+import { say } from "../render/terminal.ts";
 
 /** What a keeper says of its sandbox; only the card where it does not answer. */
 interface Status {

@@ -17,14 +17,14 @@ import type { KeptResult } from "../../keeper/protocol.ts";
 import { spawnKeeper } from "../../keeper/spawn.ts";
 import type { TaskResult } from "../../model/result.ts";
 import type { TaskInput } from "../../model/task.ts";
-import { addDriverOptions } from "../driver-options.ts";
-import { entryPoint } from "../entry.ts";
-import { artifactsExitCode, exitCodeOf } from "../exit-code.ts";
-import { addRemoteOptions, type RemoteFlags, readRemote } from "../remote-options.ts";
-import { RunView } from "../run-view.ts";
-import { catchInterrupts } from "../signals.ts";
-import { readTask, type TaskOptions } from "../task-input.ts";
-import { parseDuration } from "../units.ts";
+import { entryPoint } from "../process/entry.ts";
+import { artifactsExitCode, exitCodeOf } from "../process/exit-code.ts";
+import { catchInterrupts } from "../process/signals.ts";
+import { RunView } from "../render/run-view.ts";
+import { parseDuration } from "../render/units.ts";
+import { addDriverOptions } from "../request/driver-options.ts";
+import { addRemoteOptions, type RemoteFlags, readRemote } from "../request/remote-options.ts";
+import { readTask, type TaskOptions } from "../request/task-input.ts";
 
 interface RunOptions extends TaskOptions, RemoteFlags {
   readonly workspace?: string;

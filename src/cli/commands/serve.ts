@@ -2,9 +2,9 @@ import { Command, InvalidArgumentError } from "commander";
 import { createApp } from "../../app.ts";
 import type { ServiceConfig } from "../../config/service.ts";
 import type { Service } from "../../service.ts";
-import { addDriverOptions } from "../driver-options.ts";
-import { catchStops } from "../server-signals.ts";
-import { say, style } from "../terminal.ts";
+import { catchStops } from "../process/server-signals.ts";
+import { say, style } from "../render/terminal.ts";
+import { addDriverOptions } from "../request/driver-options.ts";
 
 interface ServeOptions {
   readonly host?: string;

@@ -3,9 +3,9 @@ import { createApp } from "../../app.ts";
 import { PaddockError } from "../../errors/error.ts";
 import { NODE_TYPES, type NodeType, parseNodeType } from "../../model/node-type.ts";
 import { formatBytes, formatMs } from "../../report/format.ts";
-import { catchInterrupts } from "../signals.ts";
-import { printable, renderTable } from "../table.ts";
-import { ProgressLine, say } from "../terminal.ts";
+import { catchInterrupts } from "../process/signals.ts";
+import { printable, renderTable } from "../render/table.ts";
+import { ProgressLine, say } from "../render/terminal.ts";
 
 export function templatesCommand(): Command {
   const command = new Command("templates").description(

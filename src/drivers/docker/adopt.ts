@@ -4,9 +4,9 @@ import type { SandboxId } from "../../model/ids.ts";
 import type { AdoptedSandbox } from "../driver.ts";
 import type { AdoptedHold } from "../host/holder.ts";
 import { type AdoptionPayload, describeIsolation, removeHeld } from "./create.ts";
-import type { ContainerFacts } from "./engine.ts";
+import type { ContainerFacts } from "./engine/engine.ts";
+import { LABEL } from "./engine/labels.ts";
 import { findLocalEvidence } from "./evidence.ts";
-import { LABEL } from "./labels.ts";
 import { DockerSandbox, removeWholly } from "./sandbox.ts";
 import type { Setup } from "./setup.ts";
 

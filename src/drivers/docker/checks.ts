@@ -2,8 +2,8 @@ import { PaddockError, toPaddockError } from "../../errors/error.ts";
 import type { Owe } from "../../lib/owe.ts";
 import type { Driver, ProbeFinding } from "../driver.ts";
 import { tryWholeSandbox } from "../host/trial.ts";
-import type { Engine } from "./engine.ts";
-import type { EngineFacts } from "./facts.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { EngineFacts } from "./engine/facts.ts";
 import { type ChosenRuntime, readFlag, readGvisorVersion } from "./runtime.ts";
 import { BASE_IMAGE, type Setup } from "./setup.ts";
 

@@ -15,7 +15,7 @@ import type {
 import { adoptSandbox } from "./adopt.ts";
 import { assertUsable, checkSetup, explainOpening } from "./checks.ts";
 import { makeSandbox } from "./create.ts";
-import { Engine } from "./engine.ts";
+import { Engine } from "./engine/engine.ts";
 import { DockerImages } from "./images.ts";
 import type { DockerSandbox } from "./sandbox.ts";
 import { type DockerOptions, openSetup, type Setup } from "./setup.ts";

@@ -5,7 +5,7 @@ import { identifyProcess, isAlive, type ProcessIdentity } from "../../lib/proces
 import type { UsageSample } from "../driver.ts";
 import { findGroups } from "../host/cgroup-layout.ts";
 import { UsageReader } from "../host/cgroup-usage.ts";
-import type { ContainerFacts } from "./engine.ts";
+import type { ContainerFacts } from "./engine/engine.ts";
 
 /** What this machine itself shows of a container, so that the engine's word need not be taken. */
 export interface LocalEvidence {

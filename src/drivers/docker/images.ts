@@ -5,9 +5,9 @@ import { PaddockError } from "../../errors/error.ts";
 import { parseUntrustedJson } from "../../lib/json.ts";
 import { NODE_TYPES } from "../../model/node-type.ts";
 import type { ImageBuild, ImageEngine, ImageFacts, ImageName } from "../driver.ts";
-import type { Engine } from "./engine.ts";
-import { toEngineError } from "./engine-error.ts";
-import { LABEL } from "./labels.ts";
+import type { Engine } from "./engine/engine.ts";
+import { toEngineError } from "./engine/engine-error.ts";
+import { LABEL } from "./engine/labels.ts";
 
 const LAST_LINES = 20;
 const MAX_LINE_CHARACTERS = 2000;

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine } from "./engine/engine.ts";
 import { podmanSeesOurFiles } from "./podman.ts";
 
 const PROOF_MS = 10_000;

@@ -14,7 +14,7 @@ import {
   SOCKET_TARGET,
   SUPERVISOR_TARGET,
 } from "../host/inside.ts";
-import { LABEL, type Labels } from "./labels.ts";
+import { LABEL, type Labels } from "./engine/labels.ts";
 import { ETC } from "./remote-etc.ts";
 
 /** What a runtime needs on top of a sandbox's own limits: gVisor's kernel runs inside the container's cgroup and is counted there. */

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
 import { removeFolder } from "../../lib/remove-folder.ts";
 import { installFiles } from "../host/install.ts";
-import type { Engine } from "./engine.ts";
-import type { EngineFacts } from "./facts.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { EngineFacts } from "./engine/facts.ts";
 import type { ContainerBody } from "./options.ts";
 
 // Where Podman's form of Docker's API means something else (tried with 4.3).

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { basename } from "node:path";
 import { promisify } from "node:util";
 import { PaddockError } from "../../errors/error.ts";
-import type { EngineFacts, EngineRuntime } from "./facts.ts";
+import type { EngineFacts, EngineRuntime } from "./engine/facts.ts";
 import type { RuntimeOverhead } from "./options.ts";
 
 const run = promisify(execFile);

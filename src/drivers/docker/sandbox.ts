@@ -7,8 +7,8 @@ import { parseUntrustedJson } from "../../lib/json.ts";
 import { isAlive, isHeldUp } from "../../lib/process-identity.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import type { DriverSandbox, SandboxEnd, UsageSample } from "../driver.ts";
-import type { ContainerStdio } from "./demux.ts";
-import type { ContainerFacts, Engine } from "./engine.ts";
+import type { ContainerStdio } from "./engine/demux.ts";
+import type { ContainerFacts, Engine } from "./engine/engine.ts";
 import { killLocally, type LocalEvidence, readStats } from "./evidence.ts";
 
 /** After an engine's kill has not ended the container for so long, its first process is killed from here. */

@@ -3,14 +3,14 @@ import { PaddockError } from "../../errors/error.ts";
 import { Holder, type WorkspaceStorage } from "../host/holder.ts";
 import { installCaBundle, installNode, installProgram } from "../host/install.ts";
 import { DEFAULT_PYTHON, findNodeTools, SUPERVISOR_SOURCE } from "../host/tools.ts";
-import type { Engine } from "./engine.ts";
-import type { EngineFacts } from "./facts.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { EngineFacts } from "./engine/facts.ts";
+import { LABEL } from "./engine/labels.ts";
 import { readFleetId } from "./fleet-id.ts";
-import { LABEL } from "./labels.ts";
 import { seesOurFiles } from "./locality.ts";
 import { assertRuntimeIsDefault, assertTakesProfile, installProfile } from "./podman.ts";
 import { type ChosenRuntime, chooseRuntime, readGvisorVersion } from "./runtime.ts";
-import { makeGvisorProfile, makeSeccompProfile } from "./seccomp-json.ts";
+import { makeGvisorProfile, makeSeccompProfile } from "./seccomp/profile.ts";
 
 export interface DockerOptions {
   readonly home: Home;

@@ -1,7 +1,7 @@
 import type { ReapReport } from "../driver.ts";
 import type { Holder } from "../host/holder.ts";
-import type { Engine, ListedObject } from "./engine.ts";
-import { LABEL } from "./labels.ts";
+import type { Engine, ListedObject } from "./engine/engine.ts";
+import { LABEL } from "./engine/labels.ts";
 
 interface Sweep {
   /** Younger objects are left alone: an engine whose answer never came may just have made them. */

@@ -2,8 +2,8 @@ import type { Insertable, Selectable, Updateable } from "kysely";
 import type { OperatorRow, TokenRow } from "../../model/principal.ts";
 import type { AccessStore } from "../state-store.ts";
 import { makeNameKey, writeNullableJson } from "./agent-rows.ts";
-import type { Database, StateContext } from "./context.ts";
-import type { OperatorsTable, TokensTable } from "./tables.ts";
+import type { Database, StateContext } from "./engine/context.ts";
+import type { OperatorsTable, TokensTable } from "./engine/tables.ts";
 
 export const makeAccessRows = (state: StateContext): AccessStore => ({
   ...makeTokens(state),

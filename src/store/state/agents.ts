@@ -4,10 +4,10 @@ import { PaddockError } from "../../errors/error.ts";
 import type { AgentRow, AgentSummary } from "../../model/agent.ts";
 import type { AgentQuery, AgentStore } from "../state-store.ts";
 import { makeNameKey, readAgent, readSummary, SUMMARY_COLUMNS, sizeOf, writeAgent, writePatch } from "./agent-rows.ts";
-import type { Database, StateContext } from "./context.ts";
+import type { Database, StateContext } from "./engine/context.ts";
+import type { Tables } from "./engine/tables.ts";
 import { makeGoneError, takeKey } from "./keys.ts";
 import { writeResponse } from "./response-rows.ts";
-import type { Tables } from "./tables.ts";
 
 export type AgentRows = Omit<AgentStore, "replacePublished" | "findPublishedFile">;
 

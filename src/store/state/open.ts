@@ -2,17 +2,17 @@ import { sql } from "kysely";
 import type { StateStore } from "../state-store.ts";
 import { makeAccessRows } from "./access.ts";
 import { makeAgentRows } from "./agents.ts";
-import { makeContext, type StateContext } from "./context.ts";
-import type { StateDialect } from "./dialect.ts";
-import { makePostgresDialect } from "./postgres.ts";
+import { makeContext, type StateContext } from "./engine/context.ts";
+import type { StateDialect } from "./engine/dialect.ts";
+import { makePostgresDialect } from "./engine/postgres.ts";
+import { migrate } from "./engine/schema.ts";
+import { makeSqliteDialect } from "./engine/sqlite.ts";
 import { makePrune } from "./prune.ts";
 import { makePublished } from "./published.ts";
 import { makeQueue } from "./queue.ts";
 import { makeReigns } from "./reigns.ts";
 import { makeResponseReads } from "./response-reads.ts";
 import { makeResponseWrites } from "./responses.ts";
-import { migrate } from "./schema.ts";
-import { makeSqliteDialect } from "./sqlite.ts";
 
 export interface StateOptions {
   /** For the embedded database (`home.state`); made when it is missing. */

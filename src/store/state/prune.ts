@@ -1,8 +1,8 @@
 import { type Kysely, sql } from "kysely";
 import type { StateStore } from "../state-store.ts";
-import type { StateContext } from "./context.ts";
+import type { StateContext } from "./engine/context.ts";
+import type { Tables } from "./engine/tables.ts";
 import { KEY_LIFE_MS } from "./keys.ts";
-import type { Tables } from "./tables.ts";
 
 const DEAD_TOKEN_MS = 7 * 24 * 60 * 60 * 1000;
 /** Other writers wait while one round runs. */

@@ -4,7 +4,7 @@ import type { AgentRow } from "../../model/agent.ts";
 import type { AgentStore, NewPublication } from "../state-store.ts";
 import { makeNameKey, readAgent, writeJson, writePublication } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
-import type { Database, StateContext } from "./context.ts";
+import type { Database, StateContext } from "./engine/context.ts";
 
 const ROWS_PER_STATEMENT = 500;
 

@@ -5,7 +5,7 @@ import type { ResponseRow } from "../../model/response.ts";
 import type { ResponseStore } from "../state-store.ts";
 import { readAgent } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
-import type { Database, StateContext } from "./context.ts";
+import type { Database, StateContext } from "./engine/context.ts";
 import { makeGoneError, takeKey } from "./keys.ts";
 import { assertReign } from "./reigns.ts";
 import { readResponse, writeResponse } from "./response-rows.ts";

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
 import type { ResponseStore, StateStore } from "../state-store.ts";
-import type { Database, StateContext } from "./context.ts";
+import type { Database, StateContext } from "./engine/context.ts";
 import { readResponse } from "./response-rows.ts";
 
 /** No reign has this number: a claim that carries it matches no fence. */

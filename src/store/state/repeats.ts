@@ -1,5 +1,5 @@
 import type { Fence } from "../state-store.ts";
-import type { Database, StateContext } from "./context.ts";
+import type { Database, StateContext } from "./engine/context.ts";
 import type { EncodedEnd } from "./response-rows.ts";
 import type { EncodedSegments } from "./segments.ts";
 

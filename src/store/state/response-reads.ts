@@ -2,9 +2,9 @@ import type { Selectable } from "kysely";
 import type { AgentId } from "../../model/ids.ts";
 import type { Segment } from "../../model/response.ts";
 import type { ResponseStore, ResponseWithSegments } from "../state-store.ts";
-import type { Database, StateContext } from "./context.ts";
+import type { Database, StateContext } from "./engine/context.ts";
+import type { ResponsesTable } from "./engine/tables.ts";
 import { readResponse } from "./response-rows.ts";
-import type { ResponsesTable } from "./tables.ts";
 
 type Reads = Pick<
   ResponseStore,

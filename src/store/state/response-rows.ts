@@ -4,8 +4,8 @@ import type { AgentId, TaskId } from "../../model/ids.ts";
 import type { ResponseRow } from "../../model/response.ts";
 import type { NewResponse, ResponseEnd } from "../state-store.ts";
 import { writeJson } from "./agent-rows.ts";
+import type { ResponsesTable } from "./engine/tables.ts";
 import type { EncodedSegments } from "./segments.ts";
-import type { ResponsesTable } from "./tables.ts";
 
 /** An end as it is stored. */
 export interface EncodedEnd {

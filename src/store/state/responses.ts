@@ -4,7 +4,7 @@ import type { ResponseRow } from "../../model/response.ts";
 import type { Fence, ResponseEnd, ResponseStore } from "../state-store.ts";
 import { writeJson } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
-import type { Database, StateContext } from "./context.ts";
+import type { Database, StateContext } from "./engine/context.ts";
 import { countClaimed, hasEndedSo, isStored, matchClaim } from "./repeats.ts";
 import { type EncodedEnd, readResponse, writeResponse } from "./response-rows.ts";
 import { countWrite, type EncodedSegments, encodeSegments, insertSegments } from "./segments.ts";

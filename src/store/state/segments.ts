@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Segment } from "../../model/response.ts";
 import { writeJson } from "./agent-rows.ts";
-import type { Database } from "./context.ts";
+import type { Database } from "./engine/context.ts";
 
 /** Both databases bound the parameters of a statement. */
 const ROWS_PER_STATEMENT = 1000;

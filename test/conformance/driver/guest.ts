@@ -1,4 +1,4 @@
-import type { EgressProxy } from "../../../src/network/proxy.ts";
+import type { EgressProxy } from "../../../src/network/proxy/proxy.ts";
 import type { SandboxHost } from "../../../src/sandbox/host.ts";
 import type { ProcessOptions, ProcessResult } from "../../../src/sandbox/process.ts";
 import type { Sandbox } from "../../../src/sandbox/sandbox.ts";

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type ServerResponse } from "node:ht
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Engine } from "../../../src/drivers/docker/engine.ts";
+import { Engine } from "../../../src/drivers/docker/engine/engine.ts";
 
 const ID = "a".repeat(64);
 const STATE = { Running: true, ExitCode: 0, StartedAt: "2026-01-01T00:00:00Z", Pid: 7 };

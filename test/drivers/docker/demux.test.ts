@@ -3,7 +3,7 @@ import { Duplex, PassThrough } from "node:stream";
 import { setImmediate as tick } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ContainerStdio, FrameCutter } from "../../../src/drivers/docker/demux.ts";
+import { ContainerStdio, FrameCutter } from "../../../src/drivers/docker/engine/demux.ts";
 
 function frame(stream: number, payload: Buffer | string): Buffer {
   const body = Buffer.from(payload);

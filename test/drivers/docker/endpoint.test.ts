@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { listEndpoints } from "../../../src/drivers/docker/endpoint.ts";
-import { Engine } from "../../../src/drivers/docker/engine.ts";
-import { makeNoEngineError, toEngineError } from "../../../src/drivers/docker/engine-error.ts";
+import { listEndpoints } from "../../../src/drivers/docker/engine/endpoint.ts";
+import { Engine } from "../../../src/drivers/docker/engine/engine.ts";
+import { makeNoEngineError, toEngineError } from "../../../src/drivers/docker/engine/engine-error.ts";
 
 let home = "";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { resolveHome } from "../../../src/config/home.ts";
 import { nameContainer } from "../../../src/drivers/docker/create.ts";
-import type { Engine } from "../../../src/drivers/docker/engine.ts";
+import type { Engine } from "../../../src/drivers/docker/engine/engine.ts";
 import { readFleetId } from "../../../src/drivers/docker/fleet-id.ts";
 import { makeSandboxId, type SandboxId } from "../../../src/model/ids.ts";
 import { oweNothing } from "../../conformance/driver/owe-nothing.ts";

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { DockerDriver } from "../../../src/drivers/docker/driver.ts";
-import { LABEL } from "../../../src/drivers/docker/labels.ts";
+import { LABEL } from "../../../src/drivers/docker/engine/labels.ts";
 import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
 import { lacksEngine } from "../../support/engine.ts";
 import { ensureImage } from "../../support/images.ts";

@@ -4,7 +4,7 @@ import {
   makeGvisorProfile,
   makeSeccompProfile,
   type SeccompProfile,
-} from "../../../src/drivers/docker/seccomp-json.ts";
+} from "../../../src/drivers/docker/seccomp/profile.ts";
 import { compileSeccomp } from "../../../src/drivers/seccomp/bpf.ts";
 import { SECCOMP_RULES } from "../../../src/drivers/seccomp/rules.ts";
 import { type SeccompArch, SYSCALL_NUMBERS } from "../../../src/drivers/seccomp/syscalls.ts";

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { makeSandboxId, type SandboxId } from "../../../../src/model/ids.ts";
 import { DEFAULT_LIMITS } from "../../../../src/model/limits.ts";
-import { Channel } from "../../../../src/sandbox/channel.ts";
+import { Channel } from "../../../../src/sandbox/channel/channel.ts";
 import { Sandbox } from "../../../../src/sandbox/sandbox.ts";
 import { type Bed, makeBareSettings } from "../bed.ts";
 import type { Checks } from "../check.ts";

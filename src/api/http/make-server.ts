@@ -1,0 +1,96 @@
+import { readFileSync } from "node:fs";
+import type { Socket } from "node:net";
+import Fastify, { type FastifyReply } from "fastify";
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import { authenticateRequests } from "./authenticate.ts";
+import { limitRequestTime } from "./deadlines.ts";
+import { handleErrors, isContractPath } from "./errors.ts";
+import { checkHosts } from "./hosts.ts";
+import { readJsonBodies } from "./json-body.ts";
+import { Admission } from "./request-limits.ts";
+import { makeRequestId, recordRequests } from "./request-log.ts";
+import type { Server, ServerParts } from "./server-parts.ts";
+import { answerUnknownPaths } from "./unknown-paths.ts";
+
+const MIB = 1024 * 1024;
+/** No request arrives slower than this, whatever its route allows. */
+const LONGEST_UPLOAD_MS = 600_000;
+const MAX_HEADERS = 100;
+const MAX_CONNECTIONS = 8192;
+
+/** How long callers may take; other values are for tests. */
+export interface ServerTimes {
+  readonly headersMs: number;
+  /** A whole request, unless its route says otherwise. */
+  readonly requestMs: number;
+}
+const SERVER_TIMES: ServerTimes = { headersMs: 10_000, requestMs: 30_000 };
+
+/** A server with every limit and check and no route yet. The order of the checks is the order here. */
+export function makeServer(
+  parts: ServerParts,
+  { headersMs, requestMs }: ServerTimes = SERVER_TIMES,
+  allowsAnyOrigin = false,
+): Server {
+  const server = Fastify({
+    logger: false,
+    genReqId: makeRequestId,
+    requestIdHeader: false,
+    bodyLimit: MIB,
+    return503OnClosing: false,
+    forceCloseConnections: "idle",
+    keepAliveTimeout: 75_000,
+    requestTimeout: LONGEST_UPLOAD_MS,
+    http: {
+      headersTimeout: headersMs,
+      connectionsCheckingInterval: Math.min(1000, headersMs),
+      maxHeaderSize: 16 * 1024,
+    },
+    routerOptions: { maxParamLength: 4096 },
+    clientErrorHandler: (_error, socket) => refuseGarbage(socket),
+    frameworkErrors: (error, _request, reply: FastifyReply) => void reply.code(error.statusCode ?? 400).send(),
+  }).withTypeProvider<ZodTypeProvider>();
+  server.server.maxHeadersCount = MAX_HEADERS;
+  server.server.maxConnections = limitConnections();
+  server.setValidatorCompiler(validatorCompiler);
+  server.setSerializerCompiler(serializerCompiler);
+  readJsonBodies(server);
+  handleErrors(server, parts.telemetry);
+  recordRequests(server, parts.telemetry);
+  setHeaders(server, parts);
+  limitRequestTime(server, requestMs);
+  checkHosts(server, parts.config, allowsAnyOrigin);
+  authenticateRequests(server, parts, new Admission(parts.config));
+  server.decorate("routeTable", answerUnknownPaths(server));
+  return server;
+}
+
+/** A caller that does not speak HTTP, or too slowly, learns only that. */
+function refuseGarbage(socket: Socket): void {
+  if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+  else socket.destroy();
+}
+
+function setHeaders(server: Server, { isDraining }: ServerParts): void {
+  server.addHook("onRoute", (route) => {
+    if (isContractPath(route.url)) route.bodyLimit ??= 2 * MIB;
+  });
+  server.addHook("onRequest", (request, reply, done) => {
+    reply.header("x-content-type-options", "nosniff");
+    if (isContractPath(request.url)) reply.header("cache-control", "no-store");
+    done();
+  });
+  server.addHook("onSend", async (request, reply) => {
+    if (isDraining() || (reply.statusCode >= 400 && hasMuchLeft(request.raw))) reply.header("connection", "close");
+  });
+}
+
+/** What was refused before it was read is not read after all. */
+const hasMuchLeft = ({ complete, headers }: { readonly complete: boolean; readonly headers: NodeJS.Dict<unknown> }) =>
+  !complete && (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 65_536);
+
+/** At most half of the descriptors that the process may open: the rest is for sandboxes, files and the database. */
+function limitConnections(): number {
+  const [, files] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+  return Math.max(64, Math.min(MAX_CONNECTIONS, Math.floor(Number(files ?? MAX_CONNECTIONS) / 2)));
+}

@@ -1,0 +1,50 @@
+import { PassThrough, type Readable } from "node:stream";
+import { PaddockError } from "../../../errors/error.ts";
+import type { SandboxFiles } from "../../../sandbox/files.ts";
+import { awaitRoom } from "../../http/streams.ts";
+
+const MIB = 1024 * 1024;
+export const MAX_READ_BYTES = 25 * MIB;
+export const MAX_WRITE_BYTES = 100 * MIB;
+/** A reader that is slower than this holds one of the sandbox's connections for too long. */
+const READ_MS = 120_000;
+
+/**
+ * A file's first `size` bytes, read no faster than they are taken. The stream breaks when the file has become shorter, so that nobody takes a part
+ * for the whole.
+ */
+export function streamFile(files: SandboxFiles, path: string, size: number): Readable {
+  const out = new PassThrough();
+  // Fastify listens, too, but only from the moment that it sends.
+  out.on("error", () => undefined);
+  const timer = setTimeout(() => out.destroy(new PaddockError("timeout", "the file was read too slowly")), READ_MS);
+  timer.unref();
+  out.once("close", () => clearTimeout(timer));
+  const sink = async (chunk: Buffer): Promise<void> => {
+    // A call cannot be broken off without its connection: what nobody wants any more is dropped.
+    if (!out.destroyed && !out.write(chunk)) await awaitRoom(out);
+  };
+  const finish = (bytes: number): void => {
+    if (bytes === size) out.end();
+    else out.destroy(new PaddockError("file_error", "the file changed while it was read"));
+  };
+  if (size === 0) out.end();
+  else
+    files.readTo(path, sink, { length: size }).then(
+      ({ bytes }) => finish(bytes),
+      (error: Error) => out.destroy(error),
+    );
+  return out;
+}
+
+/** Passes a body on and throws `too_large` as soon as it has more than 100 MiB. */
+export async function* limitBody(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > MAX_WRITE_BYTES) throw tooLarge();
+    yield chunk;
+  }
+}
+
+export const tooLarge = (): PaddockError => new PaddockError("too_large", "file too large (more than 100MB)");

@@ -1,0 +1,15 @@
+import { toPaddockError } from "../../errors/error.ts";
+import { printable } from "./table.ts";
+import { say, style } from "./terminal.ts";
+
+/** Shows an error with its hint and returns the exit code its row names. */
+export function reportFailure(thrown: unknown, json: boolean): number {
+  const error = toPaddockError(thrown);
+  if (json) process.stdout.write(`${JSON.stringify({ error: error.toJSON() })}\n`);
+  else {
+    say(`${style(["red", "bold"], `error ${error.code}`)}: ${printable(error.message)}`);
+    say(`${style("dim", "hint:")} ${error.hint}`);
+    if (error.code === "internal" && error.stack) say(style("dim", error.stack));
+  }
+  return error.row.exitCode;
+}

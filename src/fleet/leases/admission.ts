@@ -1,0 +1,87 @@
+import { readFileSync } from "node:fs";
+import { totalmem } from "node:os";
+import { PaddockError } from "../../errors/error.ts";
+import type { Limits, Requests } from "../../model/limits.ts";
+
+export interface AdmissionOptions {
+  /** The sum of memory limits may exceed the machine by this factor. */
+  readonly overcommit: number;
+  /** Bytes the machine offers; default: its memory less a reserve of a tenth. */
+  readonly memoryBytes?: number;
+  /** Processes the machine offers to sandboxes. */
+  readonly pids?: number;
+  /** Descriptors this process may open; default: its limit (`ulimit -n`). */
+  readonly descriptors?: number;
+}
+
+/** A sandbox's connections (64, docs/protocol.md), handshakes, upstream sockets of its proxy and counters. */
+const DESCRIPTORS_PER_SANDBOX = 140;
+const OWN_DESCRIPTORS = 128;
+
+/** Counts what live sandboxes of this process request; limits are checked against a stated over-commit. */
+export class Admission {
+  readonly #memoryBytes: number;
+  readonly #pids: number;
+  readonly #overcommit: number;
+  readonly #descriptors: number;
+  #requestedMemory = 0;
+  #requestedPids = 0;
+  #limitMemory = 0;
+  #sandboxes = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#memoryBytes = options.memoryBytes ?? totalmem() * 0.9;
+    this.#pids = options.pids ?? 16_384;
+    this.#overcommit = options.overcommit;
+    this.#descriptors = (options.descriptors ?? descriptorLimit()) - OWN_DESCRIPTORS;
+  }
+
+  /** Admits one sandbox or throws `capacity` (context `isHopeless` when it would not fit an empty machine either); the returned function gives its share back (once). */
+  admit(requests: Requests, limits: Limits): () => void {
+    const memory = this.#requestedMemory + requests.memoryBytes;
+    const pids = this.#requestedPids + requests.pids;
+    const limitMemory = this.#limitMemory + limits.memoryBytes;
+    const descriptors = (this.#sandboxes + 1) * DESCRIPTORS_PER_SANDBOX;
+    if (limits.memoryBytes > this.#memoryBytes * this.#overcommit)
+      throw new PaddockError("capacity", "the memory limit alone is more than this machine gives to all sandboxes", {
+        hint: "Ask for less; waiting does not help.",
+        context: { isHopeless: true },
+      });
+    if (descriptors > this.#descriptors) throw full("descriptors", descriptors, this.#descriptors);
+    if (memory > this.#memoryBytes) throw full("requested memory", memory, this.#memoryBytes);
+    if (pids > this.#pids) throw full("requested processes", pids, this.#pids);
+    if (limitMemory > this.#memoryBytes * this.#overcommit)
+      throw full("memory limits", limitMemory, this.#memoryBytes * this.#overcommit);
+    return this.count(requests, limits);
+  }
+
+  /** Counts a sandbox that lives already; those that want to be made have to make do with the rest. */
+  count(requests: Requests, limits: Limits): () => void {
+    this.#requestedMemory += requests.memoryBytes;
+    this.#requestedPids += requests.pids;
+    this.#limitMemory += limits.memoryBytes;
+    this.#sandboxes += 1;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#requestedMemory -= requests.memoryBytes;
+      this.#requestedPids -= requests.pids;
+      this.#limitMemory -= limits.memoryBytes;
+      this.#sandboxes -= 1;
+    };
+  }
+}
+
+function full(what: string, wanted: number, available: number): PaddockError {
+  return new PaddockError(
+    "capacity",
+    `the ${what} of all sandboxes would be ${Math.round(wanted)} of ${Math.round(available)}`,
+  );
+}
+
+/** Soft limit of open files of this process; Node raises it to the hard limit at start. */
+function descriptorLimit(): number {
+  const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "utf8"));
+  return Number(line?.[1] ?? Number.POSITIVE_INFINITY) || Number.POSITIVE_INFINITY;
+}
