@@ -1,9 +1,19 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type Home, resolveHome } from "../../../src/config/home.ts";
@@ -13,6 +23,7 @@ import type { DriverSandbox, SandboxSpec } from "../../../src/drivers/driver.ts"
 import { makeSandboxId } from "../../../src/model/ids.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/model/limits.ts";
 import { oweNothing } from "../../conformance/driver/owe-nothing.ts";
+import { listNames, readText } from "../../conformance/driver/scan.ts";
 
 export const isRoot = process.getuid?.() === 0;
 export const AGENT = fileURLToPath(new URL("./agent", import.meta.url));
@@ -145,22 +156,17 @@ export function openHarness(options: Partial<BubblewrapOptions> = {}): Harness {
 
 /** Host pids of the processes in a sandbox's cgroup. */
 export function listMembers(id: string): number[] {
-  const pids = new Set<number>();
-  for (const folder of listGroups(id)) {
-    for (const line of readFileSync(join(folder, "cgroup.procs"), "utf8").split("\n"))
-      if (line !== "") pids.add(Number(line));
-  }
-  return [...pids];
+  const lines = listGroups(id).flatMap((folder) => readText(join(folder, "cgroup.procs")).split("\n"));
+  return [...new Set(lines.filter((line) => line !== "").map(Number))];
 }
 
-/** Cgroup folders whose name begins so, wherever they are. */
+/** Cgroup folders whose name begins so, wherever they are. Those of other suites come and go meanwhile. */
 export function listGroups(prefix: string): string[] {
   const found: string[] = [];
   const walk = (folder: string): void => {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (!entry.isDirectory()) continue;
-      const path = join(folder, entry.name);
-      if (entry.name.startsWith(prefix)) found.push(path);
+    for (const path of listNames(folder).map((name) => join(folder, name))) {
+      if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
+      if (basename(path).startsWith(prefix)) found.push(path);
       else walk(path);
     }
   };
