@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { IS_SOAK } from "../support/soak.ts";
 
 const run = promisify(execFile);
@@ -28,12 +28,11 @@ async function runSuite(suite: string, transport: string): Promise<void> {
   expect(stderr).toMatch(/\nRan [1-9]\d* tests? in [\d.]+s\n\nOK/);
 }
 
-for (const transport of ["socket", "stdio"])
-  for (const suite of transport === "socket" || IS_SOAK ? SUITES : OVER_STREAMS)
-    test(`the supervisor as pid 1 passes ${suite}.py over ${transport}`, { timeout: 180_000 }, async () => {
-      await runSuite(suite, transport);
-    });
+/** They wait more than they work, so they run beside each other (maxConcurrency of vitest.config.ts). */
+describe.concurrent("the supervisor as pid 1", { timeout: 300_000 }, () => {
+  for (const transport of ["socket", "stdio"])
+    for (const suite of transport === "socket" || IS_SOAK ? SUITES : OVER_STREAMS)
+      test(`the supervisor as pid 1 passes ${suite}.py over ${transport}`, () => runSuite(suite, transport));
 
-test("the supervisor as pid 1 passes test_stream.py", { timeout: 180_000 }, async () => {
-  await runSuite("test_stream", "stdio");
+  test("the supervisor as pid 1 passes test_stream.py", () => runSuite("test_stream", "stdio"));
 });
