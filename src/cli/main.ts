@@ -1,21 +1,26 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { benchCommand } from "./commands/bench.ts";
-import { compareCommand } from "./commands/compare.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { execCommand } from "./commands/exec.ts";
-import { imagesCommand } from "./commands/images.ts";
-import { keeperCommand } from "./commands/keeper.ts";
-import { killCommand, logsCommand, psCommand } from "./commands/kept.ts";
-import { runCommand } from "./commands/run.ts";
-import { serveCommand } from "./commands/serve.ts";
-import { setupCommand } from "./commands/setup.ts";
-import { templatesCommand } from "./commands/templates.ts";
 import { reportFailure } from "./render/failure.ts";
 import { outputLost, watchOutput } from "./render/output-loss.ts";
 import { chooseDriver } from "./request/driver-options.ts";
 
 const EXIT_USAGE = 64;
+
+/** In the order of the help. A command's modules are loaded when it is asked for. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import("./commands/run.ts")).runCommand(),
+  serve: async () => (await import("./commands/serve.ts")).serveCommand(),
+  exec: async () => (await import("./commands/exec.ts")).execCommand(),
+  ps: async () => (await import("./commands/kept.ts")).psCommand(),
+  kill: async () => (await import("./commands/kept.ts")).killCommand(),
+  logs: async () => (await import("./commands/kept.ts")).logsCommand(),
+  doctor: async () => (await import("./commands/doctor.ts")).doctorCommand(),
+  compare: async () => (await import("./commands/compare.ts")).compareCommand(),
+  bench: async () => (await import("./commands/bench.ts")).benchCommand(),
+  setup: async () => (await import("./commands/setup.ts")).setupCommand(),
+  templates: async () => (await import("./commands/templates.ts")).templatesCommand(),
+  images: async () => (await import("./commands/images.ts")).imagesCommand(),
+};
 
 let json = false;
 const program = new Command("paddock")
@@ -29,23 +34,9 @@ const program = new Command("paddock")
     chooseDriver(command);
   });
 
-for (const make of [
-  runCommand,
-  serveCommand,
-  execCommand,
-  psCommand,
-  killCommand,
-  logsCommand,
-  doctorCommand,
-  compareCommand,
-  benchCommand,
-  setupCommand,
-  templatesCommand,
-  imagesCommand,
-]) {
-  program.addCommand(make());
-}
-program.addCommand(keeperCommand(), { hidden: true });
+const name = process.argv[2] ?? "";
+if (name === "keeper") program.addCommand((await import("./commands/keeper.ts")).keeperCommand(), { hidden: true });
+else for (const make of chooseCommands(name)) program.addCommand(await make());
 shareSettings(program);
 watchOutput();
 
@@ -55,6 +46,12 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
   else if (!outputLost.aborted) process.exitCode = reportFailure(error, json);
+}
+
+/** The command of this name; all of them for the help, and to suggest one for a name that is none. */
+function chooseCommands(name: string): readonly (() => Promise<Command>)[] {
+  const named = Object.entries(COMMANDS).filter(([known]) => known === name);
+  return (named.length > 0 ? named : Object.entries(COMMANDS)).map(([, make]) => make);
 }
 
 /** Commands that were made on their own do not inherit how errors are shown and that they never exit by themselves. */
