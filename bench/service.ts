@@ -8,7 +8,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderTable } from "../src/cli/render/table.ts";
 import { summarise } from "../src/compare/stats.ts";
-import { describeMachine, readLoad } from "../src/lib/machine.ts";
+import { describeMachine, readLoad } from "../src/model/machine.ts";
 import { type Burst, measureBurst } from "./service/burst.ts";
 import { Client } from "./service/client.ts";
 import { measureAgents, measureLatency, type Row } from "./service/latency.ts";

@@ -7,10 +7,10 @@ import { createApp } from "../src/app.ts";
 import { renderTable } from "../src/cli/render/table.ts";
 import type { WorkspaceSource } from "../src/drivers/driver.ts";
 import type { Lease } from "../src/fleet/fleet.ts";
-import { describeMachine, readLoad } from "../src/lib/machine.ts";
 import { percentile } from "../src/lib/percentile.ts";
 import { makeVolumeId } from "../src/model/ids.ts";
 import { DEFAULT_LIMITS } from "../src/model/limits.ts";
+import { describeMachine, readLoad } from "../src/model/machine.ts";
 
 const HOME = "/var/tmp/paddock-bench";
 const WARM_UP = 5;

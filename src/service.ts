@@ -11,7 +11,7 @@ import type { App } from "./app.ts";
 import { PaddockError } from "./errors/error.ts";
 import { LockFile } from "./lib/lock-file.ts";
 import { makeOpenFolder } from "./lib/open-folder.ts";
-import { PRODUCT_VERSION } from "./lib/version.ts";
+import { PRODUCT_VERSION } from "./model/version.ts";
 import { Closing } from "./service/closing.ts";
 import { checkClaim } from "./service/database-claim.ts";
 import { listen } from "./service/listen.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, test } from "vitest";
-import { STEPS, type Step } from "../src/lib/steps.ts";
+import { STEPS, type Step } from "../src/model/steps.ts";
 import { CrashSite } from "./support/crash.ts";
 import { lacksEngine } from "./support/engine.ts";
 import { ensureImage } from "./support/images.ts";

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { PaddockError } from "../errors/error.ts";
-import type { AgentRow, PublishPermissions } from "../model/agent.ts";
+import { noAgent } from "../errors/not-found.ts";
+import { type AgentRow, type PublishPermissions, SOFT_LIMIT_TOKENS } from "../model/agent.ts";
 import { makeTaskId } from "../model/ids.ts";
 import type { Principal } from "../model/principal.ts";
 import { isTerminalStatus, type ResponseRow } from "../model/response.ts";
@@ -14,7 +15,7 @@ import { Pruning } from "./acts/prune.ts";
 import { publish, unpublish } from "./acts/publish.ts";
 import { recoverAgents } from "./acts/recover.ts";
 import { removeAgent } from "./acts/remove-agent.ts";
-import { clearContext, SOFT_LIMIT_TOKENS } from "./acts/token-window.ts";
+import { clearContext } from "./acts/token-window.ts";
 import type {
   AgentDetails,
   Agents,
@@ -238,7 +239,6 @@ export class AgentService implements Agents {
   }
 }
 
-const noAgent = (): PaddockError => new PaddockError("not_found", "Agent not found");
 const cannotWake = ({ state }: AgentRow): PaddockError =>
   new PaddockError("wrong_state", `Cannot wake agent in ${state} state - only sleeping agents can be woken`);
 const alreadySleeping = (): PaddockError => new PaddockError("wrong_state", "Agent is already sleeping");

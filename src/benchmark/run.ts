@@ -1,8 +1,8 @@
 import { type ClientTimes, RactorClient } from "../client/ractor/ractor-client.ts";
 import { removeAgent } from "../client/ractor/remote-agent.ts";
 import { PaddockError, toPaddockError } from "../errors/error.ts";
-import { describeMachine, readLoad } from "../lib/machine.ts";
 import { BENCHMARK_SCHEMA, type Benchmark, type BenchmarkAgent, type BenchmarkSample } from "../model/benchmark.ts";
+import { describeMachine, readLoad } from "../model/machine.ts";
 import { nameAgent, openAgent, warmUp } from "./agent.ts";
 import { runChain } from "./chain.ts";
 import { summariseRecipes } from "./summary.ts";

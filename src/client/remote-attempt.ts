@@ -1,5 +1,6 @@
 import { PaddockError, toPaddockError } from "../errors/error.ts";
 import { tryJson } from "../lib/json.ts";
+import { NO_OUTPUT } from "../model/record.ts";
 import type { RemoteRecord } from "../model/remote.ts";
 import { textOutput } from "../tools/outcome.ts";
 import type { ToolOutcome } from "../tools/tool.ts";
@@ -18,7 +19,6 @@ import { RunResult } from "./run-spec.ts";
 
 /** How often a model is asked for one attempt. The runner runs it once, however often. */
 const MAX_ASKS = 3;
-const NO_OUTPUT = textOutput("", 1);
 
 export interface RemoteAttemptInput extends StepInput {
   readonly client: RactorClient;

@@ -1,6 +1,6 @@
 import { PaddockError, toPaddockError } from "../errors/error.ts";
-import { describeMachine, readLoad } from "../lib/machine.ts";
 import type { Comparison, UnavailableTier } from "../model/comparison.ts";
+import { describeMachine, readLoad } from "../model/machine.ts";
 import { describeTier, describeUnavailable } from "./facts.ts";
 import type { PlainEngine } from "./plain.ts";
 import { makeApiEngine } from "./plain-api.ts";

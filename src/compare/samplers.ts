@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Lease } from "../internal.ts";
+import { MIB } from "../model/units.ts";
 import { timeCall } from "./call.ts";
 import { measureResidentBytes } from "./memory.ts";
 import { type PlainContainer, TRUE, timePlain } from "./plain.ts";
@@ -7,7 +8,6 @@ import type { Sampler } from "./samples.ts";
 import type { Subject } from "./subject.ts";
 import { timeTransfer } from "./transfer.ts";
 
-const MIB = 1024 ** 2;
 const IDLE_MS = 2000;
 /** Time for the supervisor to have its next spare Node ready. */
 const SPARE_MS = 500;

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { MIB } from "../model/units.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 
-const MIB = 1024 ** 2;
 const SIZE = 64 * MIB;
 const PATH = "transfer.bin";
 /** One piece for all transfers: what our process holds must not grow with what it moves. */

@@ -1,7 +1,14 @@
 import type { SandboxId, TaskId, ToolCallId } from "../model/ids.ts";
 import type { Isolation } from "../model/isolation.ts";
 import type { NodeType } from "../model/node-type.ts";
-import type { EgressRecord, FileChange, OutputRecord, Phases, RecordedError, ToolCallRecord } from "../model/record.ts";
+import {
+  type EgressRecord,
+  type FileChange,
+  NO_OUTPUT,
+  type Phases,
+  type RecordedError,
+  type ToolCallRecord,
+} from "../model/record.ts";
 import type { DiffEntry } from "../sandbox/channel/messages.ts";
 import type { Tool } from "../tools/tool.ts";
 import type { Attempt } from "./attempt.ts";
@@ -27,8 +34,6 @@ export interface RecordParts {
   /** A failure before the first attempt (no sandbox). */
   readonly error?: RecordedError;
 }
-
-const NO_OUTPUT: OutputRecord = { text: "", total_bytes: 0, dropped_bytes: 0 };
 
 export function makeRecord(parts: RecordParts): ToolCallRecord {
   const last = parts.attempts.at(-1);

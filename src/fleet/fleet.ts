@@ -7,6 +7,7 @@ import { removeFolder } from "../lib/remove-folder.ts";
 import { ENV_DIR, WORKSPACE } from "../model/guest-paths.ts";
 import type { SandboxId, VolumeId } from "../model/ids.ts";
 import { DEFAULT_REQUESTS, type Limits } from "../model/limits.ts";
+import { GIB, MIB } from "../model/units.ts";
 import type { EgressPolicy } from "../network/policy/policy.ts";
 import type { Sandbox, SandboxSettings } from "../sandbox/sandbox.ts";
 import { makeTemplateBuilder } from "./environments/builder.ts";
@@ -304,13 +305,13 @@ export class Fleet implements AsyncDisposable {
 }
 
 const PORTER_LIMITS: Limits = {
-  memoryBytes: 512 * 1024 ** 2,
+  memoryBytes: 512 * MIB,
   cpus: 2,
   pids: 32,
-  workspaceBytes: 1024 ** 4,
-  tmpBytes: 64 * 1024 ** 2,
+  workspaceBytes: 1024 * GIB,
+  tmpBytes: 64 * MIB,
   openFiles: 1024,
-  outputBytes: 1024 ** 2,
+  outputBytes: MIB,
   spillBytes: 0,
   callTimeoutMs: 600_000,
   taskTimeoutMs: 600_000,

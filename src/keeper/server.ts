@@ -1,4 +1,4 @@
-import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,6 +9,7 @@ import type { StoreRequest } from "../executor/task-artifacts.ts";
 import type { TaskEvent } from "../executor/task-event.ts";
 import type { Lease } from "../fleet/fleet.ts";
 import type { CopyBack, WorkspaceFolder } from "../fleet/workspaces/workspace-folder.ts";
+import { replaceFile } from "../lib/atomic-file.ts";
 import { identifyProcess } from "../lib/process-identity.ts";
 import { TaskInput } from "../model/task.ts";
 import { Connection } from "../sandbox/channel/connection.ts";
@@ -68,9 +69,7 @@ export class KeeperServer {
     await promise;
     chmodSync(path, 0o600);
     this.#card = makeCard(this.#lease, term);
-    const draft = join(this.#folder, ".keeper.json");
-    writeFileSync(draft, JSON.stringify(this.#card), { mode: 0o600 });
-    renameSync(draft, join(this.#folder, CARD));
+    replaceFile(join(this.#folder, CARD), JSON.stringify(this.#card));
     setTimeout(
       () => this.#end.resolve("its time was over"),
       Math.max(0, Date.parse(term.expires) - Date.now()),

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { createFile } from "./atomic-file.ts";
+import { ifThere } from "./if-there.ts";
 import { identifyProcess, isAlive, type ProcessIdentity } from "./process-identity.ts";
 
 const POLL_MS = 200;
@@ -54,20 +56,7 @@ export class LockFile implements Disposable {
   }
 }
 
-/** Appears at once with its content: written beside, then linked. */
-function tryCreate(path: string): boolean {
-  const draft = `${path}.${process.pid}.${performance.now()}`;
-  writeFileSync(draft, JSON.stringify(identifyProcess(process.pid)), { mode: 0o600 });
-  try {
-    linkSync(draft, path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
-  } finally {
-    rmSync(draft, { force: true });
-  }
-}
+const tryCreate = (path: string): boolean => createFile(path, JSON.stringify(identifyProcess(process.pid)));
 
 /** The end of the way from a lock file over dead holders' successors. */
 interface Last {
@@ -82,7 +71,7 @@ interface Last {
 function findLast(path: string): Last | undefined {
   let last: Last | undefined;
   for (let file = path; last?.living === undefined; file = last.successor) {
-    const text = readIfThere(file);
+    const text = ifThere(() => readFileSync(file, "utf8"));
     if (text === undefined) return last;
     const successor = `${path}.after.${createHash("sha256").update(text).digest("hex").slice(0, 32)}`;
     last = { files: [...(last?.files ?? []), file], living: findLiving(text), successor };
@@ -110,14 +99,5 @@ function findLiving(text: string): ProcessIdentity | undefined {
     return isAlive(holder) ? holder : undefined;
   } catch {
     return undefined;
-  }
-}
-
-function readIfThere(file: string): string | undefined {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { lstat, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isMissing } from "./if-there.ts";
 
 const ATTEMPTS = 50;
 const RETRY_MS = 10;
@@ -23,6 +24,6 @@ async function tryRemove(path: string): Promise<Error | undefined> {
     await lstat(path);
     return new Error(`${path} is still there`);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : (error as Error);
+    return isMissing(error) ? undefined : (error as Error);
   }
 }

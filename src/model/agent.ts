@@ -3,6 +3,9 @@ import type { NodeType } from "./node-type.ts";
 import type { RecordedError } from "./record.ts";
 import type { LimitsInput } from "./task.ts";
 
+/** An agent whose context is at least this long takes no more work until it is cleared. */
+export const SOFT_LIMIT_TOKENS = 128_000;
+
 /**
  * `init`: its sandbox is being made or its setup code runs. `idle`: ready. `busy`: a task was taken and has not ended.
  * `slept`: it has no sandbox, only its workspace.

@@ -1,5 +1,4 @@
-const KIB = 1024;
-const MIB = 1024 * KIB;
+import { MIB } from "./units.ts";
 
 /** Limits of one sandbox and of the calls in it. All are fields of the spec; docs/limits.md says how each is enforced. */
 export interface Limits {

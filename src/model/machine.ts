@@ -1,3 +1,4 @@
+import { cpus, loadavg, release, totalmem } from "node:os";
 import { z } from "zod";
 
 /** The machine that figures were measured on. */
@@ -12,3 +13,19 @@ export const Machine = z.strictObject({
 });
 
 export type Machine = z.infer<typeof Machine>;
+
+/** This machine. `loadBefore` is the one-minute load average at the start. */
+export function describeMachine(loadBefore: number): Machine {
+  return {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memory_bytes: totalmem(),
+    kernel: release(),
+    node: process.version,
+    load: [loadBefore, readLoad()],
+  };
+}
+
+export function readLoad(): number {
+  return loadavg()[0] ?? 0;
+}

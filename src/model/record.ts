@@ -42,6 +42,8 @@ export interface OutputRecord {
   readonly spill?: { readonly path: string; readonly bytes: number; readonly sha256: string };
 }
 
+export const NO_OUTPUT: OutputRecord = { text: "", total_bytes: 0, dropped_bytes: 0 };
+
 export interface EgressRecord {
   readonly host: string;
   readonly port: number;

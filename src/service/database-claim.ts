@@ -1,8 +1,10 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { App } from "../app.ts";
 import { PaddockError } from "../errors/error.ts";
+import { replaceFile } from "../lib/atomic-file.ts";
+import { ifThere } from "../lib/if-there.ts";
 import { tryJson } from "../lib/json.ts";
 import type { StateStore } from "../store/state-store.ts";
 
@@ -35,7 +37,8 @@ export async function checkClaim({ folder, store, fleet, nodeId, accepted }: Cla
   const present: Claim = { kind: store.kind, database_id: await store.readId(), node_id: nodeId };
   const known = readClaim(path);
   const keep = (): void => {
-    if (JSON.stringify(known) !== JSON.stringify(present)) writeClaim(path, present);
+    if (JSON.stringify(known) !== JSON.stringify(present))
+      replaceFile(path, `${JSON.stringify(present)}\n`, { isDurable: true });
   };
   if (accepted === present.database_id) return keep;
   if (accepted !== undefined)
@@ -90,29 +93,11 @@ const giveUp = ({ database_id: id }: Claim): string =>
   `To delete the workspaces of all agents that this database does not know, for good: paddock serve --accept-database ${id}`;
 
 function readClaim(path: string): Claim | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+  const text = ifThere(() => readFileSync(path, "utf8"));
+  if (text === undefined) return undefined;
   const read = Claim.safeParse(tryJson(text));
   if (read.success) return read.data;
   throw new PaddockError("invalid_config", `${path} does not say which database the data folder belongs to`, {
     hint: "Restore the file from a backup, or remove it: then a start is refused only when its database knows no agents of this folder.",
   });
-}
-
-/** Appears with its content or not at all, and stays. */
-function writeClaim(path: string, claim: Claim): void {
-  const draft = `${path}.draft`;
-  writeFileSync(draft, `${JSON.stringify(claim)}\n`, { mode: 0o600, flush: true });
-  renameSync(draft, path);
-  const folder = openSync(dirname(path), "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
 }

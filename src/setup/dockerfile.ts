@@ -1,12 +1,13 @@
 import { PaddockError } from "../errors/error.ts";
+import { ENV_DIR, NODE_DIR } from "../model/guest-paths.ts";
 import type { PlanCheck, SetupPlan } from "./plan.ts";
 import { hashCanonical } from "./plan-hash.ts";
 import { quoteWords } from "./quote.ts";
-import { DEFAULT_ENV_DIR, renderSetup } from "./setup-code.ts";
+import { renderSetup } from "./setup-code.ts";
 
 /** Nobody, by number: an image need not have a name for it. */
 const USER = "65534:65534";
-const PATH_TAIL = ["/opt/paddock/node/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+const PATH_TAIL = [`${NODE_DIR}/bin`, "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 
 /** Files of the build context beside the tree of the environment. */
 export interface RenderedImage {
@@ -23,7 +24,7 @@ export interface RenderedImage {
  * content of `$ENV_DIR`: then the build needs no network. Throws `invalid_config` for a variable that a Dockerfile cannot hold.
  */
 export function renderImage(plan: SetupPlan): RenderedImage {
-  const setup = renderSetup(plan, { envDir: DEFAULT_ENV_DIR });
+  const setup = renderSetup(plan, { envDir: ENV_DIR });
   const planHash = hashCanonical(plan);
   const lines = [
     `# Made from setup-templates/${plan.nodeType}/plan.json by src/setup/dockerfile.ts: change the plan, not this file (docs/images.md).`,
@@ -33,11 +34,11 @@ export function renderImage(plan: SetupPlan): RenderedImage {
     `ENV ${renderEnv(plan)}`,
     "USER 0:0",
     "# env.tar is unpacked; setup.sh then finds its work done. Without env.tar it downloads.",
-    `ADD setup.sh env.tar* ${DEFAULT_ENV_DIR}/`,
+    `ADD setup.sh env.tar* ${ENV_DIR}/`,
     ...renderRun([
-      `PIP_NO_CACHE_DIR=1 npm_config_cache=/tmp/npm HOME=/tmp bash ${DEFAULT_ENV_DIR}/setup.sh`,
+      `PIP_NO_CACHE_DIR=1 npm_config_cache=/tmp/npm HOME=/tmp bash ${ENV_DIR}/setup.sh`,
       "rm -rf /tmp/* /tmp/.??*",
-      `grep -q '"plan":"${setup.hash}"' ${DEFAULT_ENV_DIR}/ready.json`,
+      `grep -q '"plan":"${setup.hash}"' ${ENV_DIR}/ready.json`,
       'test -z "$(find / -xdev -type f -perm /6000)"',
     ]),
     `USER ${USER}`,
@@ -48,15 +49,15 @@ export function renderImage(plan: SetupPlan): RenderedImage {
 
 function renderEnv(plan: SetupPlan): string {
   const path = [
-    ...(plan.python ? [`${DEFAULT_ENV_DIR}/venv/bin`] : []),
-    ...(plan.javascript ? [`${DEFAULT_ENV_DIR}/node/node_modules/.bin`] : []),
+    ...(plan.python ? [`${ENV_DIR}/venv/bin`] : []),
+    ...(plan.javascript ? [`${ENV_DIR}/node/node_modules/.bin`] : []),
     ...PATH_TAIL,
   ];
   const variables: Readonly<Record<string, string>> = {
-    ENV_DIR: DEFAULT_ENV_DIR,
+    ENV_DIR,
     PATH: path.join(":"),
-    ...(plan.python ? { VIRTUAL_ENV: `${DEFAULT_ENV_DIR}/venv` } : {}),
-    ...(plan.javascript ? { NODE_PATH: `${DEFAULT_ENV_DIR}/node/node_modules` } : {}),
+    ...(plan.python ? { VIRTUAL_ENV: `${ENV_DIR}/venv` } : {}),
+    ...(plan.javascript ? { NODE_PATH: `${ENV_DIR}/node/node_modules` } : {}),
     ...plan.env,
   };
   return Object.entries(variables)
@@ -82,10 +83,10 @@ function renderChecks(plan: SetupPlan): string[] {
   const steps = [
     "export HOME=$(mktemp -d) NODE_DISABLE_COMPILE_CACHE=1",
     ...(python.length > 0
-      ? [`MPLCONFIGDIR="$HOME" ${DEFAULT_ENV_DIR}/venv/bin/python -I -B -c 'import ${python.join(", ")}'`]
+      ? [`MPLCONFIGDIR="$HOME" ${ENV_DIR}/venv/bin/python -I -B -c 'import ${python.join(", ")}'`]
       : []),
     ...(javascript.length > 0
-      ? [`(cd ${DEFAULT_ENV_DIR}/node && node --input-type=module -e '${imports}' -- ${quoteWords(javascript)})`]
+      ? [`(cd ${ENV_DIR}/node && node --input-type=module -e '${imports}' -- ${quoteWords(javascript)})`]
       : []),
     'rm -rf "$HOME"',
     'test -z "$(ls -A /tmp)"',

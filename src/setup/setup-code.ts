@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
+import { ENV_DIR, PYTHON } from "../model/guest-paths.ts";
 import type { PlanCheck, SetupPlan } from "./plan.ts";
 import { GENERATOR_VERSION, hashCanonical } from "./plan-hash.ts";
 import { quoteBash, quoteWords } from "./quote.ts";
-
-export const DEFAULT_ENV_DIR = "/opt/paddock/env";
 
 export interface SetupCodeOptions {
   /** Where the environment goes when `ENV_DIR` is not set at run time. */
@@ -58,8 +57,8 @@ function renderSettings(plan: SetupPlan, options: SetupCodeOptions, steps: reado
   const env = Object.entries(plan.env).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return [
     `plan_name=${quoteBash(plan.name)}`,
-    `default_env_dir=${quoteBash(options.envDir ?? DEFAULT_ENV_DIR)}`,
-    `default_python=${quoteBash(options.python ?? "/usr/bin/python3")}`,
+    `default_env_dir=${quoteBash(options.envDir ?? ENV_DIR)}`,
+    `default_python=${quoteBash(options.python ?? PYTHON)}`,
     `uses_python=${plan.python ? "yes" : "no"}`,
     `uses_javascript=${plan.javascript ? "yes" : "no"}`,
     `plan_env=(${quoteWords(env.map(([name, value]) => `${name}=${value}`))})`,

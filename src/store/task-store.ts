@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { PaddockError } from "../errors/error.ts";
+import { ifThere } from "../lib/if-there.ts";
 import { parseUntrustedJson } from "../lib/json.ts";
 import { makeOpenFolder } from "../lib/open-folder.ts";
 import { identifyProcess, isAlive, type ProcessIdentity } from "../lib/process-identity.ts";
@@ -185,16 +186,6 @@ export class TaskJournal implements Journal {
 function writeWhole(fd: number, bytes: Buffer, position: number | null): void {
   for (let done = 0; done < bytes.length; )
     done += writeSync(fd, bytes, done, bytes.length - done, position === null ? null : position + done);
-}
-
-/** Undefined when the file is gone. */
-function ifThere<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
 }
 
 /** Looks at the end of the file only: what lies before it is as long as guests make it. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { PaddockError } from "../errors/error.ts";
+import { ifFound } from "../errors/not-found.ts";
 import { pathField } from "./fields.ts";
 import { doneOutcome, withinDeadline } from "./outcome.ts";
 import { defineTool } from "./tool.ts";
@@ -21,10 +21,8 @@ export const deleteFile = defineTool({
   run: (request, context) =>
     withinDeadline(context, async () => {
       const options = { callId: context.callId, recursive: request.recursive ?? false };
-      const removed = await context.sandbox.files.remove(request.path, options).catch((error: unknown) => {
-        if (request.missing_ok && error instanceof PaddockError && error.code === "not_found") return 0;
-        throw error;
-      });
+      const removal = context.sandbox.files.remove(request.path, options);
+      const removed = request.missing_ok ? ((await ifFound(removal)) ?? 0) : await removal;
       return doneOutcome({ value: { path: request.path, removed } });
     }),
 });

@@ -1,12 +1,12 @@
 import { posix } from "node:path";
 import { z } from "zod";
+import { NO_OUTPUT } from "../model/record.ts";
+import { MIB } from "../model/units.ts";
 import { pathField } from "./fields.ts";
 import { failureFacts, runHttpClient } from "./http-client.ts";
 import { boundTimeout, headersField, httpTimeoutField, httpUrl, showUrl, withoutFragment } from "./http-fields.ts";
-import { NO_OUTPUT } from "./outcome.ts";
 import { defineTool } from "./tool.ts";
 
-const MIB = 1024 * 1024;
 const MAX_NAME_LENGTH = 128;
 
 const input = z.strictObject({

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseUntrustedJson } from "../lib/json.ts";
+import { tryJson } from "../lib/json.ts";
 import { isRetryableStatus } from "./http-reply.ts";
 import { processOutcome, runOptions } from "./outcome.ts";
 import { programArgv } from "./programs.ts";
@@ -88,7 +88,7 @@ export async function runHttpClient(
   context.mark("run");
   const outcome = processOutcome(result);
   if (outcome.ended !== "exit") return { outcome };
-  const answer = HttpAnswer.safeParse(tryParse(outcome.stdout.text));
+  const answer = HttpAnswer.safeParse(tryJson(outcome.stdout.text));
   return answer.success ? { outcome, answer: answer.data } : { outcome };
 }
 
@@ -99,12 +99,4 @@ export function failureFacts(answer: HttpAnswer): Pick<ToolOutcome, "verdict" | 
   if (kind === "denied") return { verdict: "denied" };
   if (kind === "disk") return { verdict: "disk" };
   return { retryable: kind === "http" ? isRetryableStatus(answer.status ?? 0) : RETRYABLE.has(kind) };
-}
-
-function tryParse(text: string): unknown {
-  try {
-    return parseUntrustedJson(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { parseUntrustedJson } from "../lib/json.ts";
-import { NO_OUTPUT, textOutput } from "./outcome.ts";
+import { NO_OUTPUT } from "../model/record.ts";
+import { textOutput } from "./outcome.ts";
 import type { ToolContext, ToolOutcome } from "./tool.ts";
 
 /** An answer that came, from upstream or from a server inside. Untrusted. */

@@ -1,13 +1,14 @@
 import { z } from "zod";
+import { NO_OUTPUT } from "../model/record.ts";
+import { MIB } from "../model/units.ts";
 import { encodingField } from "./fields.ts";
 import { failureFacts, type HttpAnswer, runHttpClient } from "./http-client.ts";
 import { boundTimeout, headersField, httpTimeoutField, parseHttpUrl, showUrl, withoutFragment } from "./http-fields.ts";
 import { exchangeOverPort } from "./http-port.ts";
 import { type HttpReply, replyOutcome } from "./http-reply.ts";
-import { failedOutcome, NO_OUTPUT, withinDeadline } from "./outcome.ts";
+import { failedOutcome, withinDeadline } from "./outcome.ts";
 import { defineTool, type ToolContext, type ToolOutcome } from "./tool.ts";
 
-const MIB = 1024 * 1024;
 const ONCE: ReadonlySet<string> = new Set(["POST", "PATCH"]);
 /** curl's exit codes, as the client inside uses them. */
 const EXIT_CODES = { refused: 7, timeout: 28, reset: 56, protocol: 56 } as const;

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import { z } from "zod";
-import { parseUntrustedJson } from "../lib/json.ts";
+import { tryJson } from "../lib/json.ts";
 import type { InstalledDependency } from "../model/record.ts";
 import { cwdField } from "./fields.ts";
 import { findInstallerFailure } from "./installer-failure.ts";
@@ -75,14 +75,6 @@ async function readResult(
   const bytes = await context.sandbox.files.read(path, { callId: context.callId, maxBytes: MAX_RESULT_BYTES });
   await context.sandbox.files.remove(path, { callId: context.callId });
   // The workspace is the guest's: what does not fit counts as no report.
-  const parsed = Result.safeParse(tryParse(bytes.toString("utf8")));
+  const parsed = Result.safeParse(tryJson(bytes.toString("utf8")));
   return parsed.success ? parsed.data.dependencies.map(({ name, version }) => ({ manager, name, version })) : [];
-}
-
-function tryParse(text: string): unknown {
-  try {
-    return parseUntrustedJson(text);
-  } catch {
-    return undefined;
-  }
 }

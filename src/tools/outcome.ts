@@ -1,11 +1,9 @@
 import { BoundedOutput } from "../lib/bounded-output.ts";
 import { Deadline, raceSignal } from "../lib/deadline.ts";
-import type { OutputRecord } from "../model/record.ts";
+import { NO_OUTPUT, type OutputRecord } from "../model/record.ts";
 import type { ProcessReport } from "../sandbox/channel/messages.ts";
-import type { CodeResult, ProcessResult, RunOptions, RunResult } from "../sandbox/process.ts";
+import type { CodeResult, RunOptions, RunResult } from "../sandbox/process.ts";
 import type { ToolContext, ToolOutcome } from "./tool.ts";
-
-export const NO_OUTPUT: OutputRecord = { text: "", total_bytes: 0, dropped_bytes: 0 };
 
 /** Text as an output record, cut to head and tail at `limitBytes`. */
 export function textOutput(text: string, limitBytes: number): OutputRecord {
@@ -33,14 +31,10 @@ export function failedOutcome(exitCode: number, message: string, facts: Partial<
   return { ...doneOutcome({}), exitCode, stderr: textOutput(`${message}\n`, 64 * 1024), ...facts };
 }
 
-export function processOutcome(result: ProcessResult): ToolOutcome {
-  return runOutcome(result);
-}
-
 export function codeOutcome(result: CodeResult): ToolOutcome {
   const { report } = result;
   return {
-    ...runOutcome(result),
+    ...processOutcome(result),
     rich: result.rich,
     ...(report?.value == null ? {} : { value: report.value }),
     ...(report?.error == null ? {} : { guestError: report.error }),
@@ -48,7 +42,7 @@ export function codeOutcome(result: CodeResult): ToolOutcome {
   };
 }
 
-function runOutcome(result: RunResult<ProcessReport>): ToolOutcome {
+export function processOutcome(result: RunResult<ProcessReport>): ToolOutcome {
   return {
     ended: result.ended,
     stdout: result.stdout,

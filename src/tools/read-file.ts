@@ -1,10 +1,9 @@
 import { z } from "zod";
+import { MIB } from "../model/units.ts";
 import { pathField } from "./fields.ts";
 import { doneOutcome, withinDeadline } from "./outcome.ts";
 import { decodeText } from "./text.ts";
 import { defineTool } from "./tool.ts";
-
-const MIB = 1024 * 1024;
 
 const input = z.strictObject({
   path: pathField.describe("File to read, relative to the workspace or absolute."),

@@ -1,14 +1,13 @@
 import { posix } from "node:path";
 import { z } from "zod";
+import { NO_OUTPUT } from "../model/record.ts";
+import { MIB } from "../model/units.ts";
 import { nameFromUrl } from "./download-file.ts";
 import { pathField } from "./fields.ts";
 import { runHttpClient } from "./http-client.ts";
 import { boundTimeout } from "./http-fields.ts";
-import { NO_OUTPUT } from "./outcome.ts";
 import { bucketField, keyField, showObject, signObject, transferFailure, transferTimeoutField } from "./s3-object.ts";
 import { defineTool } from "./tool.ts";
-
-const MIB = 1024 * 1024;
 
 const input = z.strictObject({
   key: keyField.describe("Key of the object."),

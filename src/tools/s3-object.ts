@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
+import { NO_OUTPUT } from "../model/record.ts";
 import { timeoutField } from "./fields.ts";
 import type { HttpAnswer } from "./http-client.ts";
 import { failureFacts } from "./http-client.ts";
-import { failedOutcome, NO_OUTPUT, textOutput } from "./outcome.ts";
+import { failedOutcome, textOutput } from "./outcome.ts";
 import type { ObjectAccess, ToolContext, ToolOutcome } from "./tool.ts";
 
 /** What `s3_get` and `s3_put` share. */

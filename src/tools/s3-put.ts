@@ -1,9 +1,10 @@
 import { z } from "zod";
-import { parseUntrustedJson } from "../lib/json.ts";
+import { tryJson } from "../lib/json.ts";
+import { NO_OUTPUT } from "../model/record.ts";
 import { pathField } from "./fields.ts";
 import { runHttpClient } from "./http-client.ts";
 import { boundTimeout } from "./http-fields.ts";
-import { failedOutcome, NO_OUTPUT, processOutcome, runOptions } from "./outcome.ts";
+import { failedOutcome, processOutcome, runOptions } from "./outcome.ts";
 import { programArgv } from "./programs.ts";
 import { bucketField, keyField, showObject, signObject, transferFailure, transferTimeoutField } from "./s3-object.ts";
 import { defineTool, type ToolContext, type ToolOutcome } from "./tool.ts";
@@ -72,17 +73,9 @@ async function measureFile(
   const run = { ...options, argv: programArgv("upload.py"), outputBytes: 64 * 1024, liveBytes: null };
   const outcome = processOutcome(await context.sandbox.runProcess(run, JSON.stringify(path)));
   if (outcome.ended !== "exit") return outcome;
-  const answer = Measured.safeParse(tryParse(outcome.stdout.text));
+  const answer = Measured.safeParse(tryJson(outcome.stdout.text));
   if (!answer.success)
     return { ...outcome, exitCode: outcome.exitCode === 0 ? READ_ERROR : (outcome.exitCode ?? READ_ERROR) };
   if ("failure" in answer.data) return failedOutcome(READ_ERROR, `read: ${path}: ${answer.data.failure}`);
   return answer.data;
-}
-
-function tryParse(text: string): unknown {
-  try {
-    return parseUntrustedJson(text);
-  } catch {
-    return undefined;
-  }
 }

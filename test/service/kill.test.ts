@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { summarise } from "../../src/compare/stats.ts";
-import { STEPS } from "../../src/lib/steps.ts";
+import { STEPS } from "../../src/model/steps.ts";
 import { awaitEmpty, livingRemains } from "../conformance/driver/scan.ts";
 import { makeRandom } from "../support/random.ts";
 import { makeServiceRoot } from "../support/service.ts";

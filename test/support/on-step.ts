@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import type { Step, StepTaken } from "../../src/lib/steps.ts";
+import type { Step, StepTaken } from "../../src/model/steps.ts";
 
 /** Acts in the middle of the named step of every sandbox of this process. */
 export function onStep(step: Step, act: (sandboxId: string) => void): Disposable {

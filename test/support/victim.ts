@@ -2,16 +2,16 @@ import { subscribe } from "node:diagnostics_channel";
 import { writeSync } from "node:fs";
 import { createApp } from "../../src/app.ts";
 import { createPaddock, type SandboxOptions, type TaskRequest } from "../../src/index.ts";
-import type { StepTaken } from "../../src/lib/steps.ts";
 import type { VolumeId } from "../../src/model/ids.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
+import type { StepTaken } from "../../src/model/steps.ts";
 import { listNames, readText } from "../conformance/driver/scan.ts";
 
 /**
  * A library process for tests that kill it. It says the ids of its sandboxes.
  *   work              a call that sleeps in one sandbox, and another sandbox: to be killed in the middle of it
  *   churn             makes and removes sandboxes until it is killed
- *   step NAME [HOW]   runs a task and kills itself right after the named step (src/lib/steps.ts); HOW is `launcher`: kills its launcher just
+ *   step NAME [HOW]   runs a task and kills itself right after the named step (src/model/steps.ts); HOW is `launcher`: kills its launcher just
  *                     before, or `survive`: with a sandbox that outlives it for a millisecond
  *   volume NAME HOW ID
  *                     the same with the second of two sandboxes over a volume, where the first has written the step's name to `turns`

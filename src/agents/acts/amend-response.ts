@@ -1,4 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
+import { noResponse } from "../../errors/not-found.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import { isTerminalStatus, type ResponseRow } from "../../model/response.ts";
 import type { ResponseWithSegments } from "../../store/state-store.ts";
@@ -94,6 +95,5 @@ async function assertStatus(
   if (row.status !== status) throw hasEnded(row);
 }
 
-const noResponse = (): PaddockError => new PaddockError("not_found", "Response not found");
 const hasEnded = ({ status }: ResponseRow): PaddockError =>
   new PaddockError("task_ended", `the response has ended as ${status}`);

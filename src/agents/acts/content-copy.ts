@@ -1,4 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
+import { ifFound } from "../../errors/not-found.ts";
 import { ChunkPipe } from "../../lib/chunk-pipe.ts";
 import type { SandboxFiles } from "../../sandbox/files.ts";
 import type { ArtifactStore } from "../../store/artifact-store.ts";
@@ -45,12 +46,7 @@ async function listContent(files: SandboxFiles): Promise<readonly string[]> {
 }
 
 async function isFolder(files: SandboxFiles): Promise<boolean> {
-  try {
-    return (await files.stat(FOLDER)).type === "dir";
-  } catch (error) {
-    if (error instanceof PaddockError && error.code === "not_found") return false;
-    throw error;
-  }
+  return (await ifFound(files.stat(FOLDER)))?.type === "dir";
 }
 
 class Snapshot {

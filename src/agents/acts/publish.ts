@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { PaddockError } from "../../errors/error.ts";
+import { noAgent } from "../../errors/not-found.ts";
 import type { AgentRow, PublishPermissions } from "../../model/agent.ts";
 import type { AgentId } from "../../model/ids.ts";
 import type { Principal } from "../../model/principal.ts";
@@ -56,8 +57,6 @@ export async function withdraw(core: AgentServices, id: AgentId): Promise<AgentR
   await removeArtifacts(core, done?.unused ?? []);
   return done?.agent;
 }
-
-const noAgent = (): PaddockError => new PaddockError("not_found", "Agent not found");
 
 /** What cannot be removed now is not served all the same. */
 async function removeArtifacts({ artifacts, telemetry }: AgentServices, keys: readonly string[]): Promise<void> {

@@ -1,12 +1,9 @@
-import { PaddockError } from "../../errors/error.ts";
+import { noAgent } from "../../errors/not-found.ts";
 import { formatTime } from "../../lib/timestamp.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import type { Segment } from "../../model/response.ts";
 import type { AgentServices } from "../core/agent-services.ts";
 import { writeMarker } from "../core/markers.ts";
-
-/** An agent whose context is at least this long takes no more work until it is cleared. */
-export const SOFT_LIMIT_TOKENS = 128_000;
 
 /** There is no model here to sum up with: compacting clears, and says so. */
 export async function clearContext(
@@ -16,7 +13,7 @@ export async function clearContext(
 ): Promise<AgentRow> {
   const now = Date.now();
   const cleared = await store.updateAgent(agent.id, { contextCutoffAt: now, lastContextLength: 0 });
-  if (cleared === undefined) throw new PaddockError("not_found", "Agent not found");
+  if (cleared === undefined) throw noAgent();
   await writeMarker(store, cleared, ...describeCut(kind, formatTime(now)));
   return cleared;
 }

@@ -1,4 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
+import { noAgent } from "../../errors/not-found.ts";
 import { compileLimits } from "../../executor/compile.ts";
 import type { Lease } from "../../fleet/leases/lease.ts";
 import { raceSignal } from "../../lib/deadline.ts";
@@ -157,7 +158,7 @@ export class LiveAgent implements AgentHandle {
   async awaitLease(signal: AbortSignal): Promise<Lease> {
     for (;;) {
       const { next } = this.#changed;
-      if (this.isGone) throw new PaddockError("not_found", "Agent not found");
+      if (this.isGone) throw noAgent();
       if (!this.isAwake) throw new PaddockError("agent_sleeping", "Agent is sleeping");
       if (this.place.lease !== undefined) return this.place.lease;
       await raceSignal(next, signal);

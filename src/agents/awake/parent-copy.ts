@@ -1,4 +1,5 @@
 import { PaddockError, toPaddockError } from "../../errors/error.ts";
+import { noAgent } from "../../errors/not-found.ts";
 import { raceSignal } from "../../lib/deadline.ts";
 import type { AgentRow, MissingCopy } from "../../model/agent.ts";
 import type { AgentServices } from "../core/agent-services.ts";
@@ -59,7 +60,7 @@ async function copyParent(
   await core.fleet.volumes.remove(agent.volumeId);
   await using porter = await openPorter(core, roster, agent, false, signal);
   const parent = await core.store.getAgent(copy.parentId);
-  if (parent === undefined) throw new PaddockError("not_found", "Agent not found");
+  if (parent === undefined) throw noAgent();
   assertMayCopy(parent, copy);
   const copying = readWorkspace(core, roster, parent, signal, (files) =>
     copyWorkspace(files, porter.sandbox.files, copy),

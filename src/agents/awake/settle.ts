@@ -1,4 +1,4 @@
-import { PaddockError } from "../../errors/error.ts";
+import { noAgent } from "../../errors/not-found.ts";
 import { recordChange } from "../core/agent-services.ts";
 import { makeWoke, type WakeReason, writeMarker } from "../core/markers.ts";
 import { retryWrite } from "../core/retry-write.ts";
@@ -11,7 +11,7 @@ export async function wakeUp(live: AgentHandle, reason: WakeReason, by: string):
   const now = Date.now();
   const patch = { state: "init", wokeAt: now, lastActivityAt: now } as const;
   const woken = await core.store.updateAgent(live.agent.id, patch);
-  if (woken === undefined || live.isGone) throw new PaddockError("not_found", "Agent not found");
+  if (woken === undefined || live.isGone) throw noAgent();
   live.refresh(woken);
   live.isAwake = true;
   live.wantsSandbox = true;

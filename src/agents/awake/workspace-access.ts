@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { PaddockError } from "../../errors/error.ts";
+import { noAgent } from "../../errors/not-found.ts";
 import { compileLimits } from "../../executor/compile.ts";
 import type { Lease } from "../../fleet/leases/lease.ts";
 import type { Slot } from "../../lib/fair-slots.ts";
@@ -50,7 +51,7 @@ async function readAsleep<T>(
 ): Promise<T> {
   // A volume that is made for an agent that was deleted meanwhile would be nobody's.
   const present = await core.store.getAgent(live.agent.id);
-  if (live.isGone || present === undefined) throw new PaddockError("not_found", "Agent not found");
+  if (live.isGone || present === undefined) throw noAgent();
   if (live.isAwake) throw new PaddockError("sandbox_lost", "the agent woke meanwhile");
   live.refresh(present);
   if (!(await live.complete())) throw new PaddockError("sandbox_lost", "the copy of the workspace was interrupted");

@@ -1,4 +1,4 @@
-import { PaddockError } from "../../errors/error.ts";
+import { ifFound } from "../../errors/not-found.ts";
 import { pipeTree } from "../../fleet/workspaces/pipe-tree.ts";
 import type { SandboxFiles } from "../../sandbox/files.ts";
 
@@ -34,10 +34,5 @@ export async function copyWorkspace(
 }
 
 async function typeAt(files: SandboxFiles, path: string): Promise<string | undefined> {
-  try {
-    return (await files.stat(path)).type;
-  } catch (error) {
-    if (error instanceof PaddockError && error.code === "not_found") return undefined;
-    throw error;
-  }
+  return (await ifFound(files.stat(path)))?.type;
 }

@@ -1,4 +1,4 @@
-import { PaddockError } from "../../errors/error.ts";
+import { ifFound } from "../../errors/not-found.ts";
 import type { AgentSettings } from "../../model/agent.ts";
 import type { SandboxFiles } from "../../sandbox/files.ts";
 import { quoteBash } from "../../setup/quote.ts";
@@ -28,13 +28,7 @@ export function renderEnv(env: Readonly<Record<string, string>>): string {
 
 /** Something lies there, be it a link that leads nowhere. */
 export async function exists(files: SandboxFiles, path: string): Promise<boolean> {
-  try {
-    await files.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof PaddockError && error.code === "not_found") return false;
-    throw error;
-  }
+  return (await ifFound(files.stat(path))) !== undefined;
 }
 
 /** Whole or not at all, however this ends. */

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import Fastify, { type FastifyReply } from "fastify";
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import { MIB } from "../../model/units.ts";
 import { authenticateRequests } from "./authenticate.ts";
 import { limitRequestTime } from "./deadlines.ts";
 import { handleErrors, isContractPath } from "./errors.ts";
@@ -12,7 +13,6 @@ import { makeRequestId, recordRequests } from "./request-log.ts";
 import type { Server, ServerParts } from "./server-parts.ts";
 import { answerUnknownPaths } from "./unknown-paths.ts";
 
-const MIB = 1024 * 1024;
 /** No request arrives slower than this, whatever its route allows. */
 const LONGEST_UPLOAD_MS = 600_000;
 const MAX_HEADERS = 100;

@@ -16,17 +16,3 @@ export function sendStream(reply: StreamReply, stream: Readable): never {
   // Fastify sends what a handler returns; a stream goes out as it is.
   return stream as unknown as never;
 }
-
-/** Resolves when the stream takes more, or will never again. */
-export function awaitRoom(stream: NodeJS.WritableStream & { readonly destroyed: boolean }): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const done = (): void => {
-    stream.off("drain", done);
-    stream.off("close", done);
-    resolve();
-  };
-  stream.on("drain", done);
-  stream.on("close", done);
-  if (stream.destroyed) done();
-  return promise;
-}

@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { PaddockError } from "../../errors/error.ts";
+import { ifFound } from "../../errors/not-found.ts";
 import type { PublishedFile } from "../../store/state-store.ts";
 import type { Server, ServerParts } from "../http/server-parts.ts";
 import { guessContentType } from "./content-types.ts";
@@ -91,10 +92,6 @@ async function readContent(
   { artifactKey }: PublishedFile,
   missing: string | undefined,
 ): Promise<AsyncIterable<Uint8Array> | undefined> {
-  try {
-    return (await artifacts.get(artifactKey)).content;
-  } catch (error) {
-    if (error instanceof PaddockError && error.code === "not_found" && artifactKey !== missing) return undefined;
-    throw error;
-  }
+  const reading = artifacts.get(artifactKey);
+  return (await (artifactKey === missing ? reading : ifFound(reading)))?.content;
 }

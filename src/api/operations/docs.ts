@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import swagger from "@fastify/swagger";
 import { createJsonSchemaTransform } from "fastify-type-provider-zod";
-import { PRODUCT_VERSION } from "../../lib/version.ts";
+import { PRODUCT_VERSION } from "../../model/version.ts";
 import type { Server, ServerParts } from "../http/server-parts.ts";
 import { type OpenApi, PAGE_STYLE, renderPage } from "./docs-page.ts";
 

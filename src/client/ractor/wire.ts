@@ -3,8 +3,8 @@ import { Agent, buildConnector, request } from "undici";
 import { PaddockError } from "../../errors/error.ts";
 import { Deadline } from "../../lib/deadline.ts";
 import type { WireRequest } from "../../model/remote.ts";
+import { MIB } from "../../model/units.ts";
 
-const MIB = 1024 * 1024;
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_MAX_BYTES = 32 * MIB;
 

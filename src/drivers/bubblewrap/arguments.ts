@@ -1,18 +1,10 @@
+import { CA_FILE, NODE_DIR, SOCKET_DIR, SUPERVISOR_DIR } from "../../model/guest-paths.ts";
+import { MIB } from "../../model/units.ts";
 import type { Mount } from "../driver.ts";
-import {
-  assertTargets,
-  CA_BUNDLE_TARGET,
-  type DataFile,
-  makeEnvironment,
-  NODE_TARGET,
-  SHARED_MEMORY_BYTES,
-  SOCKET_TARGET,
-  SUPERVISOR_TARGET,
-} from "../host/inside.ts";
+import { assertTargets, type DataFile, makeEnvironment, SHARED_MEMORY_BYTES } from "../host/inside.ts";
 import { FD } from "../host/launch.ts";
 import type { Base, RootEntry } from "./base.ts";
 
-const MIB = 1024 * 1024;
 const ROOT_BYTES = 8 * MIB;
 const EMPTY_BYTES = 4096;
 
@@ -90,7 +82,7 @@ function showEtc({ base, dataFiles, caBundle }: BubblewrapPlan): string[] {
     ]),
     ...base.etc.flatMap((path) => ["--ro-bind", path, path]),
     ...(base.localtime === null ? [] : ["--symlink", base.localtime, "/etc/localtime"]),
-    ...(caBundle === undefined ? [] : ["--ro-bind", caBundle, CA_BUNDLE_TARGET]),
+    ...(caBundle === undefined ? [] : ["--ro-bind", caBundle, CA_FILE]),
   ];
 }
 
@@ -115,11 +107,11 @@ function showMount({ source, target, writable }: Mount): string[] {
 /** Read-only mounts come before writable ones, so that nothing is ever created below what a guest could have prepared. */
 function showPlatform({ supervisor, node, mounts, socketDir }: BubblewrapPlan): string[] {
   return [
-    ...(supervisor === undefined ? [] : ["--ro-bind", supervisor, SUPERVISOR_TARGET]),
-    ...(node === undefined ? [] : ["--ro-bind", node, NODE_TARGET]),
+    ...(supervisor === undefined ? [] : ["--ro-bind", supervisor, SUPERVISOR_DIR]),
+    ...(node === undefined ? [] : ["--ro-bind", node, NODE_DIR]),
     "--ro-bind",
     socketDir,
-    SOCKET_TARGET,
+    SOCKET_DIR,
     ...mounts.filter(({ writable }) => !writable).flatMap(showMount),
     ...mounts.filter(({ writable }) => writable).flatMap(showMount),
   ];

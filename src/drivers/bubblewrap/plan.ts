@@ -1,16 +1,16 @@
 import { release } from "node:os";
+import { SUPERVISOR_DIR } from "../../model/guest-paths.ts";
 import type { Isolation } from "../../model/isolation.ts";
 import type { Limits } from "../../model/limits.ts";
+import { MIB } from "../../model/units.ts";
 import type { SandboxSpec } from "../driver.ts";
 import { makeGroups } from "../host/cgroup-layout.ts";
-import { makeHostname, makeProcessLimits, makeStartLine, SUPERVISOR_TARGET } from "../host/inside.ts";
+import { makeHostname, makeProcessLimits, makeStartLine } from "../host/inside.ts";
 import type { LaunchPlan } from "../host/launch.ts";
 import type { ResolvedWorkspace } from "../host/workspace.ts";
 import { makeBubblewrapArguments, type WorkspaceBind } from "./arguments.ts";
 import { makeDataFiles } from "./base.ts";
 import type { Setup } from "./setup.ts";
-
-const MIB = 1024 * 1024;
 
 /** Processes of bubblewrap itself that a limit per user counts. */
 const BUBBLEWRAP_TASKS = 2;
@@ -55,7 +55,7 @@ export function makeLaunchPlan(
       tmpBytes: spec.limits.tmpBytes,
       workspace: bindWorkspace(spec, setup, workspace),
     }),
-    command: command ?? [setup.python, "-I", "-S", "-B", `${SUPERVISOR_TARGET}/__main__.py`],
+    command: command ?? [setup.python, "-I", "-S", "-B", `${SUPERVISOR_DIR}/__main__.py`],
     stdin: makeStartLine(spec.key),
     data: dataFiles.map(({ content }) => content),
     identity: workspace.identity,

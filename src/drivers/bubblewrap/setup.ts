@@ -1,4 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
+import { PYTHON } from "../../model/guest-paths.ts";
 import type { LimitsMode } from "../../model/isolation.ts";
 import type { ProbeFinding } from "../driver.ts";
 import type { GroupLayout } from "../host/cgroup-layout.ts";
@@ -6,7 +7,7 @@ import { chooseRetention, configureLauncher, type Retention } from "../host/conf
 import { installCaBundle, installNode, installProgram, prepareHome, sweepOldCopies } from "../host/install.ts";
 import { LauncherProcess } from "../host/launcher-process.ts";
 import { chooseStorage, type HostStorage, ownIdentity } from "../host/storage.ts";
-import { DEFAULT_PYTHON, findNodeTools, LAUNCHER_SOURCE, SUPERVISOR_SOURCE } from "../host/tools.ts";
+import { findNodeTools, LAUNCHER_SOURCE, SUPERVISOR_SOURCE } from "../host/tools.ts";
 import { compileSeccomp } from "../seccomp/bpf.ts";
 import { type Base, describeBase } from "./base.ts";
 import {
@@ -89,7 +90,7 @@ async function completeSetup(
 ): Promise<Setup> {
   const { home, caBundle } = options;
   const tools = options.nodeTools === undefined ? findNodeTools() : options.nodeTools;
-  const python = options.python ?? DEFAULT_PYTHON;
+  const python = options.python ?? PYTHON;
   const [base, supervisor, node, bundle] = await Promise.all([
     describeBase(),
     installProgram(home.bin, "supervisor", options.supervisor ?? SUPERVISOR_SOURCE, python),
@@ -116,7 +117,7 @@ async function completeSetup(
 /** Probes each mechanism by using it; when none has failed, returns what sandboxes are made with and a running launcher. */
 export async function inspectHost(options: BubblewrapOptions, onEnded: OnEnded): Promise<Inspection> {
   const path = options.bubblewrap ?? DEFAULT_BUBBLEWRAP;
-  const python = options.python ?? DEFAULT_PYTHON;
+  const python = options.python ?? PYTHON;
   const isRoot = ownIdentity().uid === 0;
   await prepareHome(options.home);
   const seccomp = compileFilter(options);

@@ -2,12 +2,13 @@ import { join } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
 import { isTimeout } from "../../lib/deadline.ts";
 import { type Owe, removeOrOwe } from "../../lib/owe.ts";
-import { announceStep } from "../../lib/steps.ts";
+import { PYTHON, SUPERVISOR_DIR } from "../../model/guest-paths.ts";
 import type { SandboxId } from "../../model/ids.ts";
 import type { Isolation } from "../../model/isolation.ts";
+import { announceStep } from "../../model/steps.ts";
 import type { SandboxSpec } from "../driver.ts";
 import type { Held } from "../host/holder.ts";
-import { makeStartLine, SUPERVISOR_TARGET } from "../host/inside.ts";
+import { makeStartLine } from "../host/inside.ts";
 import { findLeft } from "../host/launcher-process.ts";
 import { ContainerStdio } from "./engine/demux.ts";
 import type { ContainerFacts } from "./engine/engine.ts";
@@ -20,8 +21,7 @@ import { assertNeedsNoHostFolder, ETC, listEtcFiles, packEtc } from "./remote-et
 import { DockerSandbox, removeWholly } from "./sandbox.ts";
 import { type ResolvedImage, resolveImage, type Setup } from "./setup.ts";
 
-const PYTHON = "/usr/bin/python3";
-const COMMAND = [PYTHON, "-I", "-S", "-B", `${SUPERVISOR_TARGET}/__main__.py`];
+const COMMAND = [PYTHON, "-I", "-S", "-B", `${SUPERVISOR_DIR}/__main__.py`];
 /** Requests to the engine are never cut off: what it makes after we left would be nobody's. Between them the caller's signal is looked at. */
 const UNCUT = new AbortController().signal;
 

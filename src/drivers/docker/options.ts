@@ -1,18 +1,15 @@
 import type Docker from "dockerode";
+import { CA_FILE, NODE_DIR, SOCKET_DIR, SUPERVISOR_DIR } from "../../model/guest-paths.ts";
 import type { Mount, SandboxSpec } from "../driver.ts";
 import type { Held } from "../host/holder.ts";
 import {
   assertTargets,
-  CA_BUNDLE_TARGET,
   MASKED_FILES,
   MASKED_FOLDERS,
   makeEnvironment,
   makeHostname,
   makeProcessLimits,
-  NODE_TARGET,
   SHARED_MEMORY_BYTES,
-  SOCKET_TARGET,
-  SUPERVISOR_TARGET,
 } from "../host/inside.ts";
 import { LABEL, type Labels } from "./engine/labels.ts";
 import { ETC } from "./remote-etc.ts";
@@ -126,10 +123,10 @@ function listMounts(plan: ContainerPlan): Docker.MountSettings[] {
   return [
     ...mountEtc(plan),
     ...Object.entries(files).flatMap(([target, source]) => show(source, target)),
-    ...show(supervisor, SUPERVISOR_TARGET),
-    ...show(node, NODE_TARGET),
-    ...show(caBundle, CA_BUNDLE_TARGET),
-    ...show(usesSocket ? spec.socketDir : undefined, SOCKET_TARGET),
+    ...show(supervisor, SUPERVISOR_DIR),
+    ...show(node, NODE_DIR),
+    ...show(caBundle, CA_FILE),
+    ...show(usesSocket ? spec.socketDir : undefined, SOCKET_DIR),
     ...spec.mounts.filter(({ writable }) => !writable).map(extra),
     ...spec.mounts.filter(({ writable }) => writable).map(extra),
     ...mountWorkspace(plan),

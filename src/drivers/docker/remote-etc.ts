@@ -3,8 +3,9 @@ import { posix } from "node:path";
 import { Readable } from "node:stream";
 import { pack } from "tar-fs";
 import { PaddockError } from "../../errors/error.ts";
+import { CA_FILE } from "../../model/guest-paths.ts";
 import type { SandboxSpec } from "../driver.ts";
-import { CA_BUNDLE_TARGET, type DataFile, makeUserFiles } from "../host/inside.ts";
+import { type DataFile, makeUserFiles } from "../host/inside.ts";
 
 const EPOCH = new Date(0);
 export const ETC = "/etc";
@@ -31,7 +32,7 @@ export async function listEtcFiles(
   const content = await readFile(caBundle, "utf8").catch((cause: unknown) => {
     throw new PaddockError("invalid_config", `the CA bundle ${caBundle} cannot be read`, { cause });
   });
-  return [...users, { path: CA_BUNDLE_TARGET, content }];
+  return [...users, { path: CA_FILE, content }];
 }
 
 /** The files as a tar to unpack in /etc: root's, readable by all. */

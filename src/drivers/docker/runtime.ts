@@ -2,12 +2,12 @@ import { execFile } from "node:child_process";
 import { basename } from "node:path";
 import { promisify } from "node:util";
 import { PaddockError } from "../../errors/error.ts";
+import { MIB } from "../../model/units.ts";
 import type { EngineFacts, EngineRuntime } from "./engine/facts.ts";
 import type { RuntimeOverhead } from "./options.ts";
 
 const run = promisify(execFile);
 
-const MIB = 1024 * 1024;
 const NO_OVERHEAD: RuntimeOverhead = { memoryBytes: 0, pids: 0, threadsPerTask: 1 };
 /**
  * gVisor's kernel lives in the container's cgroup: 23 MiB and 35 threads at rest, two threads and more per task of the guest. It counts the guest's

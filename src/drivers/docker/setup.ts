@@ -1,8 +1,9 @@
 import type { Home } from "../../config/home.ts";
 import { PaddockError } from "../../errors/error.ts";
+import { PYTHON } from "../../model/guest-paths.ts";
 import { Holder, type WorkspaceStorage } from "../host/holder.ts";
 import { installCaBundle, installNode, installProgram } from "../host/install.ts";
-import { DEFAULT_PYTHON, findNodeTools, SUPERVISOR_SOURCE } from "../host/tools.ts";
+import { findNodeTools, SUPERVISOR_SOURCE } from "../host/tools.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { EngineFacts } from "./engine/facts.ts";
 import { LABEL } from "./engine/labels.ts";
@@ -128,7 +129,7 @@ async function installTools({ options, isLocal }: Setup, image: string): Promise
   const { bin } = options.home;
   const { binary, npm } = findNodeTools();
   const [supervisor, node] = await Promise.all([
-    installProgram(bin, "supervisor", SUPERVISOR_SOURCE, options.python ?? DEFAULT_PYTHON),
+    installProgram(bin, "supervisor", SUPERVISOR_SOURCE, options.python ?? PYTHON),
     installNode(bin, binary, npm),
   ]);
   return { supervisor, node };

@@ -1,5 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { PaddockError } from "../../errors/error.ts";
+import { PYTHON } from "../../model/guest-paths.ts";
 import { isSandboxId, type SandboxId } from "../../model/ids.ts";
 import type { ProbeFinding, ReapReport, Volumes } from "../driver.ts";
 import { chooseRetention, configureLauncher, reapWith } from "./configure.ts";
@@ -15,7 +16,7 @@ import type {
 import { installProgram, keepCopies, prepareHome, sweepOldCopies } from "./install.ts";
 import { LauncherProcess, type Reply } from "./launcher-process.ts";
 import { chooseStorage, type HostStorage } from "./storage.ts";
-import { DEFAULT_PYTHON, LAUNCHER_SOURCE } from "./tools.ts";
+import { LAUNCHER_SOURCE } from "./tools.ts";
 import { HostVolumes, whileInUse } from "./volumes.ts";
 import { resolveWorkspace } from "./workspace.ts";
 
@@ -184,7 +185,7 @@ export class Holder implements AsyncDisposable {
   }
 }
 
-async function startLauncher({ home, python = DEFAULT_PYTHON }: HolderOptions): Promise<LauncherProcess> {
+async function startLauncher({ home, python = PYTHON }: HolderOptions): Promise<LauncherProcess> {
   const folder = await installProgram(home.bin, "launcher", LAUNCHER_SOURCE, python);
   return LauncherProcess.start(python, folder, () => undefined);
 }

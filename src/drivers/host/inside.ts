@@ -1,17 +1,12 @@
 import { isAbsolute, normalize } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
+import { NODE_DIR, SOCKET_DIR, SUPERVISOR_DIR, WORKSPACE } from "../../model/guest-paths.ts";
 import type { Limits } from "../../model/limits.ts";
+import { KIB, MIB } from "../../model/units.ts";
 import type { Mount } from "../driver.ts";
 
 // What a sandbox looks like from inside, whichever driver makes it.
 
-export const SUPERVISOR_TARGET = "/opt/paddock/supervisor";
-export const NODE_TARGET = "/opt/paddock/node";
-export const SOCKET_TARGET = "/run/paddock";
-export const CA_BUNDLE_TARGET = "/etc/paddock/ca.pem";
-
-const KIB = 1024;
-const MIB = 1024 * KIB;
 export const SHARED_MEMORY_BYTES = 64 * MIB;
 
 /** Names in /proc that tell about the host or steer it. */
@@ -35,8 +30,8 @@ export const MASKED_FOLDERS = ["acpi", "asound", "scsi"];
 /** Folders that a workspace or another mount may neither cover nor lie in. */
 const RESERVED = [
   ...["/bin", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/usr"],
-  SUPERVISOR_TARGET,
-  NODE_TARGET,
+  SUPERVISOR_DIR,
+  NODE_DIR,
 ];
 
 const isWithin = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
@@ -49,7 +44,7 @@ export function assertTargets(mounts: readonly Mount[], workspacePath: string): 
     const isReserved = RESERVED.some((folder) => isWithin(target, folder) || isWithin(folder, target));
     if (!isProper || isReserved || target === "/tmp") {
       throw new PaddockError("create_failed", `nothing can be mounted at ${target} in a sandbox`, {
-        hint: "Use a folder of its own, such as /workspace.",
+        hint: `Use a folder of its own, such as ${WORKSPACE}.`,
       });
     }
   }
@@ -65,12 +60,12 @@ export function assertTargets(mounts: readonly Mount[], workspacePath: string): 
 export const makeHostname = (id: string): string => `sbx-${id.slice(-8)}`;
 
 export function makeEnvironment(workspacePath: string): Readonly<Record<string, string>> {
-  return { PATH: `${NODE_TARGET}/bin:/usr/bin:/bin:/usr/sbin:/sbin`, HOME: workspacePath, LANG: "C.UTF-8" };
+  return { PATH: `${NODE_DIR}/bin:/usr/bin:/bin:/usr/sbin:/sbin`, HOME: workspacePath, LANG: "C.UTF-8" };
 }
 
 /** What the supervisor reads on its descriptor 0 where it dials a socket. */
 export function makeStartLine(key: string): string {
-  return `${JSON.stringify({ key, socket: `${SOCKET_TARGET}/host.sock` })}\n`;
+  return `${JSON.stringify({ key, socket: `${SOCKET_DIR}/host.sock` })}\n`;
 }
 
 /** Resource limits of each process, soft and hard, by the kernel's names. */

@@ -7,7 +7,6 @@ export interface NodeTools {
   readonly npm: string;
 }
 
-export const DEFAULT_PYTHON = "/usr/bin/python3";
 export const LAUNCHER_SOURCE = fileURLToPath(new URL("launcher", import.meta.url));
 export const SUPERVISOR_SOURCE = fileURLToPath(new URL("../../../images/supervisor", import.meta.url));
 

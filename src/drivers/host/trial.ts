@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Home } from "../../config/home.ts";
 import { type Owe, removeOrOwe } from "../../lib/owe.ts";
 import { removeFolder } from "../../lib/remove-folder.ts";
+import { WORKSPACE } from "../../model/guest-paths.ts";
 import { makeSandboxId } from "../../model/ids.ts";
 import { DEFAULT_LIMITS } from "../../model/limits.ts";
 import type { Driver, ProbeFinding } from "../driver.ts";
@@ -23,7 +24,7 @@ export async function tryWholeSandbox(driver: Driver, home: Home, owe: Owe): Pro
     await mkdir(socketDir);
     server.listen(join(socketDir, "host.sock"));
     await once(server, "listening");
-    const spec = { id, workspacePath: "/workspace", workspace: { kind: "new" }, limits: DEFAULT_LIMITS } as const;
+    const spec = { id, workspacePath: WORKSPACE, workspace: { kind: "new" }, limits: DEFAULT_LIMITS } as const;
     const channel = { mounts: [], socketDir, key: randomBytes(16).toString("hex") };
     const sandbox = await driver.create({ ...spec, ...channel }, AbortSignal.timeout(TRIAL_TIMEOUT_MS), owe);
     const madeMs = Math.round(performance.now() - beganAt);

@@ -1,25 +1,25 @@
 import { chownSync } from "node:fs";
 import { PaddockError } from "../../errors/error.ts";
 import { removeOrOwe } from "../../lib/owe.ts";
-import { ENV_DIR } from "../../model/guest-paths.ts";
+import { CACHE_DIR, ENV_DIR } from "../../model/guest-paths.ts";
 import { makeToolCallId, type SandboxId, type ToolCallId } from "../../model/ids.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../model/limits.ts";
 import type { EgressRecord } from "../../model/record.ts";
+import { GIB } from "../../model/units.ts";
 import type { Sandbox, SandboxSettings } from "../../sandbox/sandbox.ts";
 import { type CreateParts, createSandbox } from "../make/create.ts";
 import type { EgressPolicies } from "../make/egress.ts";
 import { makeSettings } from "./sandbox-settings.ts";
 import type { BuildRequest, TemplateBuilder, TreeHash } from "./templates.ts";
 
-const CACHE_DIR = "/opt/paddock/cache";
 const REGISTRIES = "pypi,npm";
 const BUILD_LIMITS: Limits = {
   ...DEFAULT_LIMITS,
-  memoryBytes: 2 * 1024 ** 3,
+  memoryBytes: 2 * GIB,
   cpus: 2,
   pids: 512,
-  tmpBytes: 1024 ** 3,
-  workspaceBytes: 8 * 1024 ** 3,
+  tmpBytes: GIB,
+  workspaceBytes: 8 * GIB,
   callTimeoutMs: 20 * 60_000,
 };
 
@@ -148,7 +148,7 @@ async function inPorter<T>(
 ): Promise<T> {
   await using proxy = parts.policies.makeProxy(await parts.policies.compile("none"));
   const porter = await createSandbox(parts, {
-    limits: { ...DEFAULT_LIMITS, memoryBytes: 1024 ** 3, cpus: 2 },
+    limits: { ...DEFAULT_LIMITS, memoryBytes: GIB, cpus: 2 },
     workspace: { kind: "folder", path: folder, uid: parts.treeUid, gid: parts.treeGid, readOnly: true },
     workspacePath: ENV_DIR,
     mounts: [],

@@ -6,6 +6,7 @@ import type { ImageEngine, ImageFacts, ImageName } from "../../drivers/driver.ts
 import { PaddockError } from "../../errors/error.ts";
 import { makeOpenFolder } from "../../lib/open-folder.ts";
 import { removeFolder } from "../../lib/remove-folder.ts";
+import { GIB } from "../../model/units.ts";
 import type { RenderedImage } from "../../setup/dockerfile.ts";
 import type { SetupPlan } from "../../setup/plan.ts";
 import { hashCanonical } from "../../setup/plan-hash.ts";
@@ -17,7 +18,7 @@ import type { ImageEntry, LockedName } from "./image-lock.ts";
 import { readVersions, type TemplateBuilder } from "./templates.ts";
 
 /** A tree of more than this is refused while it is spooled. */
-const MAX_TREE_BYTES = 8 * 1024 ** 3;
+const MAX_TREE_BYTES = 8 * GIB;
 
 export interface ImageParts {
   readonly home: Home;

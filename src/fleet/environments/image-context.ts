@@ -7,6 +7,7 @@ import type { Home } from "../../config/home.ts";
 import { installNode, installProgram } from "../../drivers/host/install.ts";
 import { PaddockError } from "../../errors/error.ts";
 import { makeOpenFolder } from "../../lib/open-folder.ts";
+import { PYTHON } from "../../model/guest-paths.ts";
 import { type RenderedImage, renderImage } from "../../setup/dockerfile.ts";
 import type { SetupPlan } from "../../setup/plan.ts";
 
@@ -28,7 +29,6 @@ export interface BaseContext {
 }
 
 const IMAGES = new URL("../../../images/", import.meta.url);
-const PYTHON = "/usr/bin/python3";
 /** Equal content gives an equal context, whenever it was copied. */
 const EPOCH = new Date(0);
 

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { Home } from "../../config/home.ts";
 import type { ImageName } from "../../drivers/driver.ts";
 import { PaddockError } from "../../errors/error.ts";
+import { replaceFile } from "../../lib/atomic-file.ts";
 
 /** Entries of one name: an engine that was used before keeps its image usable. */
 const MAX_PER_NAME = 4;
@@ -69,8 +70,6 @@ export class ImageLock {
   }
 
   #write(images: readonly ImageEntry[]): void {
-    const draft = `${this.#path}.${process.pid}.draft`;
-    writeFileSync(draft, `${JSON.stringify({ version: 1, images }, null, 2)}\n`, { mode: 0o600 });
-    renameSync(draft, this.#path);
+    replaceFile(this.#path, `${JSON.stringify({ version: 1, images }, null, 2)}\n`);
   }
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Home } from "../../config/home.ts";
 import { makeOpenFolder } from "../../lib/open-folder.ts";
+import { PYTHON } from "../../model/guest-paths.ts";
 import type { Interpreter } from "../../setup/plan-hash.ts";
 
 const run = promisify(execFile);
@@ -19,7 +20,7 @@ export async function describeInterpreters(home: Home): Promise<readonly Interpr
   const file = join(home.bin, "interpreters.json");
   const known = readKnown(file);
   const described = await Promise.all([
-    describe("/usr/bin/python3", known, async (path) =>
+    describe(PYTHON, known, async (path) =>
       (await run(path, ["-I", "-c", "import sys; print(sys.version)"])).stdout.trim(),
     ),
     describe(process.execPath, known, async () => process.version),

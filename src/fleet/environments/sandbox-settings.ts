@@ -1,13 +1,8 @@
-import { ENV_DIR } from "../../model/guest-paths.ts";
+import { CA_FILE, ENV_DIR, NODE_DIR, PYTHON } from "../../model/guest-paths.ts";
 import type { Limits } from "../../model/limits.ts";
 import type { NodeType } from "../../model/node-type.ts";
 import type { SandboxSettings } from "../../sandbox/sandbox.ts";
 import type { Template } from "./environments.ts";
-
-export const NODE_BIN = "/opt/paddock/node/bin/node";
-const SYSTEM_PYTHON = "/usr/bin/python3";
-/** Where the driver shows the operator's CA bundle. */
-const CA_FILE = "/etc/paddock/ca.pem";
 
 const CA_VARIABLES = [
   "SSL_CERT_FILE",
@@ -35,13 +30,13 @@ export interface NodeOptions {
 /** What a sandbox of a node type is told about itself. */
 export function makeSettings(options: NodeOptions): SandboxSettings {
   const { nodeType, template, workspacePath } = options;
-  const python = template?.hasPython ? [`${ENV_DIR}/venv/bin/python`, "-I"] : [SYSTEM_PYTHON, "-I"];
+  const python = template?.hasPython ? [`${ENV_DIR}/venv/bin/python`, "-I"] : [PYTHON, "-I"];
   return {
     hostname: options.sandboxId.slice(4, 16),
     workspacePath,
     env: { ...baseEnvironment(options, workspacePath), ...template?.env, ...options.env },
     python: { argv: python, preload: template?.pythonPreload ?? [], warm: nodeType === "python" },
-    javascript: { argv: [NODE_BIN], warm: nodeType === "javascript" },
+    javascript: { argv: [`${NODE_DIR}/bin/node`], warm: nodeType === "javascript" },
     spillBytes: options.limits.spillBytes,
   };
 }
@@ -53,7 +48,7 @@ function baseEnvironment(options: NodeOptions, workspacePath: string): Record<st
     `${workspacePath}/node_modules/.bin`,
     ...(template?.hasPython ? [`${ENV_DIR}/venv/bin`] : []),
     ...(template?.hasJavascript ? [`${ENV_DIR}/node/node_modules/.bin`] : []),
-    "/opt/paddock/node/bin",
+    `${NODE_DIR}/bin`,
     "/usr/bin",
     "/bin",
     "/usr/sbin",

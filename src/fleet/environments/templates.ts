@@ -8,6 +8,7 @@ import { makeOpenFolder } from "../../lib/open-folder.ts";
 import { removeFolder } from "../../lib/remove-folder.ts";
 import { ENV_DIR } from "../../model/guest-paths.ts";
 import type { NodeType } from "../../model/node-type.ts";
+import { PROTOCOL_VERSION } from "../../sandbox/channel/frames.ts";
 import type { SetupPlan } from "../../setup/plan.ts";
 import { hashTemplate, type Interpreter } from "../../setup/plan-hash.ts";
 import { loadPlan } from "../../setup/plans.ts";
@@ -16,7 +17,6 @@ import { renderSetup } from "../../setup/setup-code.ts";
 import { TEMPLATE_MANIFEST, TEMPLATE_MARK } from "../make/create.ts";
 import type { EnsureOptions, Environment, Environments, Template } from "./environments.ts";
 
-const PROTOCOL_VERSION = 1;
 /** Where a prune puts the manifest while it looks whether a sandbox uses the template. */
 const WITHDRAWN = "withdrawn.json";
 

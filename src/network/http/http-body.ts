@@ -1,4 +1,5 @@
 import type { Writable } from "node:stream";
+import { awaitDrain } from "../../lib/stream.ts";
 import type { ByteReader } from "./byte-reader.ts";
 import { ChunkedDecoder, ChunkedError, encodeChunk, LAST_CHUNK } from "./chunked.ts";
 import type { Framing } from "./http-framing.ts";
@@ -92,11 +93,6 @@ export async function writeBytes(stream: Writable, bytes: Buffer | string): Prom
   if (stream.destroyed || stream.writableEnded) return false;
   joinWrites(stream);
   if (stream.write(bytes)) return true;
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const onDrain = (): void => resolve(true);
-  const onClose = (): void => resolve(false);
-  stream.once("drain", onDrain).once("close", onClose);
-  const isOpen = await promise;
-  stream.off("drain", onDrain).off("close", onClose);
-  return isOpen;
+  await awaitDrain(stream);
+  return !stream.destroyed;
 }

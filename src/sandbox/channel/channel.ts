@@ -7,7 +7,7 @@ import { PaddockError } from "../../errors/error.ts";
 import { PatientTimer } from "../../lib/patient-timer.ts";
 import { Connection } from "./connection.ts";
 import { readControl } from "./control.ts";
-import { breach, FRAME } from "./frames.ts";
+import { breach, FRAME, PROTOCOL_VERSION } from "./frames.ts";
 import { clearDeadSocket } from "./listening-socket.ts";
 import { StreamMux } from "./stream-mux.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -214,11 +214,11 @@ export class Channel implements AsyncDisposable {
       (error) => (settled ? this.#break(error) : fail("garbage instead of a proof")),
     );
     this.#all.add(connection);
-    connection.sendControl({ op: "challenge", protocol: 1, nonce });
+    connection.sendControl({ op: "challenge", protocol: PROTOCOL_VERSION, nonce });
   }
 
   #proves(proof: z.infer<typeof Proof>, nonce: string): boolean {
-    const text = `paddock/1\n${nonce}\n${proof.role}\n${proof.call ?? ""}`;
+    const text = `paddock/${PROTOCOL_VERSION}\n${nonce}\n${proof.role}\n${proof.call ?? ""}`;
     const expected = createHmac("sha256", this.#key).update(text).digest();
     return timingSafeEqual(expected, Buffer.from(proof.mac, "hex"));
   }

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { awaitDrain } from "../../lib/stream.ts";
 import { FrameBudget } from "./frame-budget.ts";
 import { encodeControl, encodeHeader, FRAME, type Frame, FrameParser, type FrameType } from "./frames.ts";
 
@@ -68,13 +69,7 @@ export class Connection {
   }
 
   async drained(): Promise<void> {
-    if (this.#closed || !this.#socket.writableNeedDrain) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#socket.once("drain", resolve);
-    this.#socket.once("close", resolve);
-    await promise;
-    this.#socket.off("drain", resolve);
-    this.#socket.off("close", resolve);
+    if (!this.#closed && this.#socket.writableNeedDrain) await awaitDrain(this.#socket);
   }
 
   pause(): void {

@@ -12,6 +12,9 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
+/** Of docs/protocol.md; templates are made for one. */
+export const PROTOCOL_VERSION = 1;
+
 export const HEADER_BYTES = 9;
 export const MAX_PAYLOAD_BYTES = 1024 * 1024;
 export const MAX_CONTROL_BYTES = 64 * 1024;

@@ -1,9 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
-
-export const codeOf = (error: unknown): string | undefined =>
-  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-
-export const isMissing = (error: unknown): boolean => codeOf(error) === "ENOENT";
+import { codeOf } from "../../lib/if-there.ts";
 
 /** A failure of the file system as an error of the store. */
 export function fileFailure(error: unknown, what: string): PaddockError {

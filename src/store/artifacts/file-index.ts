@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing } from "./file-errors.ts";
+import { isMissing } from "../../lib/if-there.ts";
 
 /** A file name has at most 255 bytes; longer ones are cut and told apart by their hash. */
 const MAX_NAME_BYTES = 200;

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { PaddockError } from "../../errors/error.ts";
+import { codeOf, isMissing } from "../../lib/if-there.ts";
 import type {
   ArtifactContent,
   ArtifactInfo,
@@ -15,7 +16,7 @@ import type {
   StoredArtifact,
 } from "../artifact-store.ts";
 import { cancelled, MeteredContent } from "./content.ts";
-import { codeOf, fileFailure, isMissing } from "./file-errors.ts";
+import { fileFailure } from "./file-errors.ts";
 import { entryPath, findEntries } from "./file-index.ts";
 import { assertKey, assertMetadata, assertPrefix, compareKeys, pageLimit } from "./key.ts";
 

@@ -1,6 +1,7 @@
 import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
 import type { S3Config } from "../../config/artifacts.ts";
 import { PaddockError } from "../../errors/error.ts";
+import { ifFound } from "../../errors/not-found.ts";
 import type {
   ArtifactContent,
   ArtifactInfo,
@@ -147,13 +148,7 @@ export class S3Artifacts implements ArtifactStore {
   }
 
   async #exists(key: string, signal: AbortSignal | undefined): Promise<boolean> {
-    try {
-      await this.head(key, signal === undefined ? {} : { signal });
-      return true;
-    } catch (thrown) {
-      if (thrown instanceof PaddockError && thrown.code === "not_found") return false;
-      throw thrown;
-    }
+    return (await ifFound(this.head(key, signal === undefined ? {} : { signal }))) !== undefined;
   }
 
   async #assertBucket(signal: AbortSignal | undefined): Promise<void> {

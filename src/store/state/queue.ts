@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
+import { noAgent } from "../../errors/not-found.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import type { ResponseRow } from "../../model/response.ts";
 import type { ResponseStore } from "../state-store.ts";
@@ -21,7 +22,7 @@ export function makeQueue(state: StateContext): Queue {
         const known = await takeKey(transaction, options.key, response.id, now);
         const agent = await lockAgent(transaction, state, agentId);
         if (known !== undefined) return { ...(await readMade(transaction, known, agent)), isNew: false };
-        if (agent === undefined) throw new PaddockError("not_found", "Agent not found");
+        if (agent === undefined) throw noAgent();
         if (options.refuseBusy && agent.state === "busy") throw new PaddockError("agent_busy", "Agent is busy");
         await assertRoom(transaction, state, { agentId, principal: response.createdBy, ...options });
         const busy = await markPosted(transaction, agent, now);

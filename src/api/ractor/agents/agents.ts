@@ -1,6 +1,7 @@
 import type { NewAgent } from "../../../agents/agents.ts";
 import { fitLimits, readSettings } from "../../../agents/settings.ts";
 import { PaddockError } from "../../../errors/error.ts";
+import { noAgent } from "../../../errors/not-found.ts";
 import type { Limits } from "../../../model/limits.ts";
 import type { Principal } from "../../../model/principal.ts";
 import type { AgentPatch } from "../../../store/state-store.ts";
@@ -53,7 +54,7 @@ export function registerAgents(server: Server, parts: ServerParts): void {
   server.put(AGENT, { schema: put, config: write, onRequest: requireJson }, async (request) => {
     const agent = await findOwned(parts, request, "You can only update your own agents");
     const updated = await parts.store.updateAgent(agent.id, compilePatch(request.body));
-    if (updated === undefined) throw new PaddockError("not_found", "Agent not found");
+    if (updated === undefined) throw noAgent();
     return viewAgent(updated);
   });
 

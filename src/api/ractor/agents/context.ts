@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { PaddockError } from "../../../errors/error.ts";
-import type { AgentRow } from "../../../model/agent.ts";
+import { noAgent } from "../../../errors/not-found.ts";
+import { type AgentRow, SOFT_LIMIT_TOKENS } from "../../../model/agent.ts";
 import { allowEmptyBody, requireJson } from "../../http/bodies.ts";
 import type { Server, ServerParts } from "../../http/server-parts.ts";
 import { showOptionalTime } from "../../http/times.ts";
@@ -9,7 +9,6 @@ import { AGENT } from "../request/paths.ts";
 import { AgentPath } from "../request/query-schemas.ts";
 import { UsageBody } from "./agent-schemas.ts";
 
-const SOFT_LIMIT_TOKENS = 128_000;
 const tags = ["context"];
 const params = AgentPath;
 const write = { access: "write" } as const;
@@ -45,7 +44,7 @@ export function registerContext(server: Server, parts: ServerParts): void {
   server.post(`${AGENT}/context/usage`, { schema: report, config: write, onRequest: requireJson }, async (request) => {
     const agent = await findOwned(parts, request);
     const updated = await parts.store.updateAgent(agent.id, { lastContextLength: request.body.tokens });
-    if (updated === undefined) throw new PaddockError("not_found", "Agent not found");
+    if (updated === undefined) throw noAgent();
     return { success: true as const, last_context_length: updated.lastContextLength };
   });
 }

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../../../errors/codes.ts";
 import { PaddockError } from "../../../errors/error.ts";
+import { noAgent } from "../../../errors/not-found.ts";
 import { Deadline, raceSignal } from "../../../lib/deadline.ts";
 import type { AgentRow } from "../../../model/agent.ts";
 import type { SandboxFiles } from "../../../sandbox/files.ts";
@@ -53,8 +54,7 @@ export async function nameFailure(parts: ServerParts, agent: AgentRow, error: un
 
 /** A sandbox that ends under a call does so because its agent sleeps, is deleted, or gets another one for its next task. */
 async function nameLoss({ agents, store }: ServerParts, agent: AgentRow, cause: PaddockError): Promise<PaddockError> {
-  if ((await store.getAgent(agent.id)) === undefined)
-    return new PaddockError("not_found", "Agent not found", { cause });
+  if ((await store.getAgent(agent.id)) === undefined) return noAgent(cause);
   try {
     await agents.files(agent, AbortSignal.abort());
   } catch (state) {

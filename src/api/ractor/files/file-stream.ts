@@ -1,9 +1,9 @@
 import { PassThrough, type Readable } from "node:stream";
 import { PaddockError } from "../../../errors/error.ts";
+import { awaitDrain } from "../../../lib/stream.ts";
+import { MIB } from "../../../model/units.ts";
 import type { SandboxFiles } from "../../../sandbox/files.ts";
-import { awaitRoom } from "../../http/streams.ts";
 
-const MIB = 1024 * 1024;
 export const MAX_READ_BYTES = 25 * MIB;
 export const MAX_WRITE_BYTES = 100 * MIB;
 /** A reader that is slower than this holds one of the sandbox's connections for too long. */
@@ -22,7 +22,7 @@ export function streamFile(files: SandboxFiles, path: string, size: number): Rea
   out.once("close", () => clearTimeout(timer));
   const sink = async (chunk: Buffer): Promise<void> => {
     // A call cannot be broken off without its connection: what nobody wants any more is dropped.
-    if (!out.destroyed && !out.write(chunk)) await awaitRoom(out);
+    if (!out.destroyed && !out.write(chunk)) await awaitDrain(out);
   };
   const finish = (bytes: number): void => {
     if (bytes === size) out.end();

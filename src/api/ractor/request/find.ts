@@ -1,4 +1,5 @@
 import { PaddockError } from "../../../errors/error.ts";
+import { noAgent, noResponse } from "../../../errors/not-found.ts";
 import type { AgentRow } from "../../../model/agent.ts";
 import type { Principal } from "../../../model/principal.ts";
 import type { ResponseRow } from "../../../model/response.ts";
@@ -15,7 +16,7 @@ const RESPONSE_ID = /^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
 
 export async function findAgent({ store }: ServerParts, name: string): Promise<AgentRow> {
   const agent = AGENT_NAME.test(name) ? await store.findAgent(name) : undefined;
-  if (agent === undefined) throw new PaddockError("not_found", "Agent not found");
+  if (agent === undefined) throw noAgent();
   return agent;
 }
 
@@ -60,5 +61,3 @@ export async function findResponseOfAny(parts: ServerParts, id: string, principa
   assertVisible(agent, principal);
   return row;
 }
-
-export const noResponse = (): PaddockError => new PaddockError("not_found", "Response not found");

@@ -1,13 +1,14 @@
 import { Readable } from "node:stream";
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
+import { noResponse } from "../../../errors/not-found.ts";
 import { Deadline } from "../../../lib/deadline.ts";
 import { isTerminalStatus, type ResponseRow } from "../../../model/response.ts";
 import type { ResponseWithSegments } from "../../../store/state-store.ts";
 import { watchClient } from "../../http/connection.ts";
 import type { Server, ServerParts } from "../../http/server-parts.ts";
 import { sendStream } from "../../http/streams.ts";
-import { findResponse, findResponseOfAny, findVisible, noResponse } from "../request/find.ts";
+import { findResponse, findResponseOfAny, findVisible } from "../request/find.ts";
 import { RESPONSES } from "../request/paths.ts";
 import { AgentPath, ResponseCountQuery, ResponseListQuery, ResponsePath, WaitQuery } from "../request/query-schemas.ts";
 import { firstRows, writeRows } from "./response-list.ts";
