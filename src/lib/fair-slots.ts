@@ -1,3 +1,5 @@
+import { KeyedCount } from "./keyed-count.ts";
+
 /** A place among the tasks that run at the same time. */
 export interface Slot extends Disposable {
   /** Gives the place up while `work` runs and waits for another one then. Rejects with what `work` rejects or with the signal's reason; the place is gone then. */
@@ -13,7 +15,7 @@ interface Waiting {
 export class FairSlots {
   #free: number;
   readonly #most: number;
-  readonly #held = new Map<string, number>();
+  readonly #held = new KeyedCount();
   /** In the order in which principals are served next. While a slot is free, only principals wait that hold as many as they may. */
   readonly #queues = new Map<string, Waiting[]>();
 
@@ -38,16 +40,12 @@ export class FairSlots {
   }
 
   #mayHave(principal: string): boolean {
-    return this.#heldBy(principal) < this.#most;
-  }
-
-  #heldBy(principal: string): number {
-    return this.#held.get(principal) ?? 0;
+    return this.#held.of(principal) < this.#most;
   }
 
   #makeSlot(principal: string): Slot {
     this.#free -= 1;
-    this.#held.set(principal, this.#heldBy(principal) + 1);
+    this.#held.add(principal);
     let isHeld = true;
     const release = (): void => {
       if (isHeld) this.#release(principal);
@@ -66,9 +64,7 @@ export class FairSlots {
 
   #release(principal: string): void {
     this.#free += 1;
-    const left = this.#heldBy(principal) - 1;
-    if (left > 0) this.#held.set(principal, left);
-    else this.#held.delete(principal);
+    this.#held.remove(principal);
     this.#serve();
   }
 

@@ -1,18 +1,17 @@
+import { TokenBucket } from "../lib/token-bucket.ts";
+
 /** Lets one through per interval and tells it how many there were since the last one, itself included. */
 export class RateLimit {
-  readonly #everyMs: number;
+  readonly #bucket: TokenBucket;
   #count = 0;
-  #nextAt = 0;
 
   constructor(everyMs: number) {
-    this.#everyMs = everyMs;
+    this.#bucket = new TokenBucket(1000 / everyMs, 1);
   }
 
   run(act: (count: number) => void): void {
     this.#count++;
-    const now = performance.now();
-    if (now < this.#nextAt) return;
-    this.#nextAt = now + this.#everyMs;
+    if (this.#bucket.take() > 0) return;
     const count = this.#count;
     this.#count = 0;
     act(count);

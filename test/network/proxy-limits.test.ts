@@ -3,7 +3,6 @@ import { createServer, type ServerResponse } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { expect, test } from "vitest";
 import type { EgressBudgets } from "../../src/network/account/budgets.ts";
-import { Throttle } from "../../src/network/account/budgets.ts";
 import { CALL, RawClient, type Rig, startProxy, startServer } from "./harness.ts";
 
 const MIB = 1024 * 1024;
@@ -38,14 +37,6 @@ test("connections beyond the burst wait for their turn", async () => {
   const start = performance.now();
   for (let i = 0; i < 5; i++) (await open()).socket.destroy();
   expect(performance.now() - start).toBeGreaterThan(120);
-});
-
-test("a throttle hands out its burst at once and then one turn per interval", () => {
-  let now = 0;
-  const throttle = new Throttle(20, 3, () => now);
-  expect([1, 2, 3, 4, 5].map(() => throttle.take())).toEqual([0, 0, 0, 50, 100]);
-  now = 1000;
-  expect([1, 2, 3, 4].map(() => throttle.take())).toEqual([0, 0, 0, 50]);
 });
 
 test("an idle connection is closed, before a request silently and in a tunnel on both sides", async () => {

@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { ServiceConfig } from "../../config/service.ts";
 import { PaddockError } from "../../errors/error.ts";
-import { TokenBuckets } from "../../lib/token-buckets.ts";
+import { KeyedCount } from "../../lib/keyed-count.ts";
+import { TokenBuckets } from "../../lib/token-bucket.ts";
 import type { Principal } from "../../model/principal.ts";
 
 /** Requests of one principal that may be open at the same time, streams and waiting ones included. */
@@ -16,7 +17,7 @@ export class Admission {
   readonly #principals: TokenBuckets;
   readonly #addresses: TokenBuckets;
   readonly #logins = new TokenBuckets(LOGINS_PER_SECOND, LOGIN_BURST);
-  readonly #open = new Map<string, number>();
+  readonly #open = new KeyedCount();
 
   constructor({ ratePerSecond, rateBurst }: Pick<ServiceConfig, "ratePerSecond" | "rateBurst">) {
     this.#principals = new TokenBuckets(ratePerSecond, rateBurst);
@@ -35,16 +36,10 @@ export class Admission {
   admitPrincipal(principal: Principal, reply: FastifyReply): void {
     const key = `${principal.type} ${principal.name}`;
     assertTaken(this.#principals.take(key));
-    const open = this.#open.get(key) ?? 0;
-    if (open >= MAX_OPEN_REQUESTS) throw new PaddockError("rate_limited", "Too many requests at the same time");
-    this.#open.set(key, open + 1);
-    reply.raw.once("close", () => this.#close(key));
-  }
-
-  #close(key: string): void {
-    const open = (this.#open.get(key) ?? 1) - 1;
-    if (open === 0) this.#open.delete(key);
-    else this.#open.set(key, open);
+    if (this.#open.of(key) >= MAX_OPEN_REQUESTS)
+      throw new PaddockError("rate_limited", "Too many requests at the same time");
+    this.#open.add(key);
+    reply.raw.once("close", () => this.#open.remove(key));
   }
 }
 

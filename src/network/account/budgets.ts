@@ -29,34 +29,3 @@ export const DEFAULT_BUDGETS: EgressBudgets = {
   txBytes: Number.POSITIVE_INFINITY,
   rxBytes: Number.POSITIVE_INFINITY,
 };
-
-/** Spreads events to a rate after a burst, by handing out delays. */
-export class Throttle {
-  readonly #perSecond: number;
-  readonly #burst: number;
-  readonly #clock: () => number;
-  #tokens: number;
-  #at: number;
-
-  constructor(perSecond: number, burst: number, clock: () => number) {
-    this.#perSecond = perSecond;
-    this.#burst = burst;
-    this.#clock = clock;
-    this.#tokens = burst;
-    this.#at = clock();
-  }
-
-  /** Milliseconds to wait before the event may happen. */
-  take(): number {
-    const now = this.#clock();
-    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#at) * this.#perSecond) / 1000);
-    this.#at = now;
-    this.#tokens -= 1;
-    return this.#tokens >= 0 ? 0 : (-this.#tokens * 1000) / this.#perSecond;
-  }
-
-  /** Undoes a `take` whose event did not happen. */
-  giveBack(): void {
-    this.#tokens = Math.min(this.#burst, this.#tokens + 1);
-  }
-}

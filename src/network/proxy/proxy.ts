@@ -1,7 +1,8 @@
 import type { Duplex } from "node:stream";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { TokenBucket } from "../../lib/token-bucket.ts";
 import { EgressLedger } from "../account/accounting.ts";
-import { DEFAULT_BUDGETS, type EgressBudgets, Throttle } from "../account/budgets.ts";
+import { DEFAULT_BUDGETS, type EgressBudgets } from "../account/budgets.ts";
 import { type Dial, dialAddress } from "../address/dial.ts";
 import { type Resolve, resolveName } from "../address/resolver.ts";
 import type { EgressPolicy } from "../policy/policy.ts";
@@ -65,7 +66,7 @@ class SandboxEgress implements EgressProxy {
       policy,
       edges: { resolve: resolver, dial, resolveTimeoutMs, dialTimeoutMs },
       budgets,
-      throttle: new Throttle(budgets.connectionsPerSecond, budgets.connectionBurst, clock),
+      throttle: new TokenBucket(budgets.connectionsPerSecond, budgets.connectionBurst, clock),
       clock,
       spend: (tx, rx) => this.#spend(tx, rx),
     };

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { EgressBudgets, Throttle } from "../account/budgets.ts";
+import type { TokenBucket } from "../../lib/token-bucket.ts";
+import type { EgressBudgets } from "../account/budgets.ts";
 import type { CallAccount } from "../account/call-account.ts";
 import type { Authority } from "../address/authority.ts";
 import type { TrustedUpstream } from "../address/trusted.ts";
@@ -17,7 +18,7 @@ export interface SessionShared {
   readonly policy: EgressPolicy;
   readonly edges: UpstreamEdges;
   readonly budgets: EgressBudgets;
-  readonly throttle: Throttle;
+  readonly throttle: TokenBucket;
   readonly clock: () => number;
   /** Counts bytes against the budgets; the reason once they are used up. */
   spend(tx: number, rx: number): string | undefined;
@@ -88,7 +89,7 @@ export class GuestSession {
 
   /** Waits for its turn among the sandbox's new connections. */
   async awaitTurn(): Promise<void> {
-    const waitMs = this.shared.throttle.take();
+    const waitMs = this.shared.throttle.book();
     if (waitMs > 0) await delay(waitMs, undefined, { signal: this.signal }).catch(() => {});
     // A guest that hangs up while it waits must not push back the connections of later calls.
     if (waitMs > 0 && this.signal.aborted) this.shared.throttle.giveBack();

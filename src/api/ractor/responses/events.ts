@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Agents } from "../../../agents/agents.ts";
 import type { LiveEvent } from "../../../agents/events/live-events.ts";
 import { PaddockError } from "../../../errors/error.ts";
+import { KeyedCount } from "../../../lib/keyed-count.ts";
 import { raceTick, TICK, watchClient } from "../../http/connection.ts";
 import type { Server, ServerParts } from "../../http/server-parts.ts";
 import { sendStream } from "../../http/streams.ts";
@@ -15,7 +16,7 @@ const KEEP_ALIVE_MS = 15_000;
 const EVENT_ID = /^\d{1,9}\.\d{1,15}$/;
 
 export function registerEvents(server: Server, parts: ServerParts): void {
-  const slots = new StreamSlots();
+  const open = new KeyedCount();
   const summary = "Follow a response: server-sent events";
   const body = z.string().describe("text/event-stream; see docs/responses.md");
   const schema = {
@@ -33,37 +34,22 @@ export function registerEvents(server: Server, parts: ServerParts): void {
     const last = request.headers["last-event-id"] ?? request.query.last_event_id;
     const after = typeof last === "string" && EVENT_ID.test(last) ? last : undefined;
     const gone = watchClient(reply);
-    const release = slots.take(request.principal.name);
-    const events = Readable.from(writeEvents(parts.agents, id, after, gone), {
-      objectMode: false,
-      highWaterMark: 65_536,
-    });
-    events.once("close", release);
-    reply.type("text/event-stream; charset=utf-8");
-    reply.header("cache-control", "no-store").header("x-accel-buffering", "no");
-    return sendStream(reply, events);
-  });
-}
-
-/** How many streams each principal has open. */
-class StreamSlots {
-  readonly #open = new Map<string, number>();
-
-  /** Throws `rate_limited`. What it returns gives the place back. */
-  take(principal: string): () => void {
-    const open = this.#open.get(principal) ?? 0;
-    if (open >= MAX_STREAMS)
+    const { name } = request.principal;
+    if (open.of(name) >= MAX_STREAMS)
       throw new PaddockError(
         "rate_limited",
         `${MAX_STREAMS} event streams are open, and more are not given to one principal`,
       );
-    this.#open.set(principal, open + 1);
-    return () => {
-      const left = (this.#open.get(principal) ?? 1) - 1;
-      if (left > 0) this.#open.set(principal, left);
-      else this.#open.delete(principal);
-    };
-  }
+    open.add(name);
+    const events = Readable.from(writeEvents(parts.agents, id, after, gone), {
+      objectMode: false,
+      highWaterMark: 65_536,
+    });
+    events.once("close", () => open.remove(name));
+    reply.type("text/event-stream; charset=utf-8");
+    reply.header("cache-control", "no-store").header("x-accel-buffering", "no");
+    return sendStream(reply, events);
+  });
 }
 
 async function* writeEvents(
