@@ -8,7 +8,7 @@ import { timeCall } from "../src/compare/call.ts";
 import { measureResidentBytes } from "../src/compare/memory.ts";
 import { timePlain } from "../src/compare/plain.ts";
 import { summarise } from "../src/compare/stats.ts";
-import type { Lease } from "../src/internal.ts";
+import type { Lease } from "../src/fleet/fleet.ts";
 import type { Measured } from "../src/model/comparison.ts";
 import { makeToolCallId } from "../src/model/ids.ts";
 import { DEFAULT_LIMITS } from "../src/model/limits.ts";

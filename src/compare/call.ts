@@ -1,6 +1,8 @@
 import { PaddockError } from "../errors/error.ts";
-import { findTool, type Lease, runToolCall } from "../internal.ts";
+import { runToolCall } from "../executor/tool-call.ts";
+import type { Lease } from "../fleet/fleet.ts";
 import { makeTaskId } from "../model/ids.ts";
+import { findTool } from "../tools/registry.ts";
 
 const REMAINING_MS = 60_000;
 

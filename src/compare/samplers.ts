@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Lease } from "../internal.ts";
+import type { Lease } from "../fleet/fleet.ts";
 import { MIB } from "../model/units.ts";
 import { timeCall } from "./call.ts";
 import { measureResidentBytes } from "./memory.ts";

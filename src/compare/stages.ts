@@ -1,5 +1,5 @@
 import { toPaddockError } from "../errors/error.ts";
-import type { Lease } from "../internal.ts";
+import type { Lease } from "../fleet/fleet.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { PlainContainer, PlainEngine } from "./plain.ts";
 import {

@@ -1,6 +1,6 @@
 import { type App, createApp } from "../app.ts";
 import { toPaddockError } from "../errors/error.ts";
-import type { Lease } from "../internal.ts";
+import type { Lease } from "../fleet/fleet.ts";
 import { DEFAULT_LIMITS } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { PlainContainer, PlainEngine } from "./plain.ts";

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { createApp } from "../../app.ts";
-import type { ProbeFinding } from "../../internal.ts";
+import type { ProbeFinding } from "../../index.ts";
 import { printable } from "../render/table.ts";
 import { style } from "../render/terminal.ts";
 import { addDriverOptions } from "../request/driver-options.ts";

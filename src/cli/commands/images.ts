@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { type App, createApp } from "../../app.ts";
 import { PaddockError } from "../../errors/error.ts";
-import type { ImageStore } from "../../internal.ts";
+import type { ImageStore } from "../../fleet/environments/images.ts";
 import { NODE_TYPES, type NodeType, parseNodeType } from "../../model/node-type.ts";
 import { formatBytes, formatMs } from "../../report/format.ts";
 import { catchInterrupts } from "../process/signals.ts";

@@ -2,21 +2,18 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { type App, closeLostTasks, createApp } from "../../app.ts";
+import { runRemotely } from "../../client/remote-executor.ts";
 import { loadConfig } from "../../config/config.ts";
 import { PaddockError } from "../../errors/error.ts";
-import {
-  type RemoteOptions,
-  type RunTaskOptions,
-  runRemotely,
-  type TaskEvent,
-  TaskStore,
-  WorkspaceFolder,
-} from "../../internal.ts";
+import type { RunTaskOptions } from "../../executor/executor.ts";
+import { WorkspaceFolder } from "../../fleet/workspaces/workspace-folder.ts";
+import type { RemoteOptions, TaskEvent } from "../../index.ts";
 import { KeeperCall } from "../../keeper/client.ts";
 import type { KeptResult } from "../../keeper/protocol.ts";
 import { spawnKeeper } from "../../keeper/spawn.ts";
 import type { TaskResult } from "../../model/result.ts";
 import type { TaskInput } from "../../model/task.ts";
+import { TaskStore } from "../../store/task-store.ts";
 import { entryPoint } from "../process/entry.ts";
 import { artifactsExitCode, exitCodeOf } from "../process/exit-code.ts";
 import { catchInterrupts } from "../process/signals.ts";

@@ -1,7 +1,8 @@
 import { Command } from "commander";
 import { PaddockError } from "../../errors/error.ts";
-import { generateSetupCode, loadPlan } from "../../internal.ts";
 import { NODE_TYPES, parseNodeType } from "../../model/node-type.ts";
+import { loadPlan } from "../../setup/plans.ts";
+import { generateSetupCode } from "../../setup/setup-code.ts";
 
 export function setupCommand(): Command {
   return new Command("setup")

@@ -1,5 +1,6 @@
 import { ERROR_CODES } from "../../errors/codes.ts";
-import type { CopyBack, TaskEvent } from "../../internal.ts";
+import type { CopyBack } from "../../fleet/workspaces/workspace-folder.ts";
+import type { TaskEvent } from "../../index.ts";
 import type { TaskResult } from "../../model/result.ts";
 import { printArtifacts } from "./artifacts-view.ts";
 import { GuestOutput } from "./guest-output.ts";

@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import { PaddockError } from "../../errors/error.ts";
-import type { RemoteOptions } from "../../internal.ts";
+import type { RemoteOptions } from "../../index.ts";
 import { parseDuration } from "../render/units.ts";
 
 export interface RemoteFlags {

@@ -1,5 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
-import { checkInput } from "../../internal.ts";
+import { checkInput } from "../../executor/input-check.ts";
 import { TaskInput } from "../../model/task.ts";
 import { parseDuration, parseNumber, parseSize } from "../render/units.ts";
 import { readSource, type SourceOptions } from "./task-source.ts";

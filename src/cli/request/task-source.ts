@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, extname } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
-import { defaultLanguage } from "../../internal.ts";
+import { defaultLanguage } from "../../executor/fenced-code.ts";
 import { parseNodeType } from "../../model/node-type.ts";
 
 export interface SourceOptions {
