@@ -5,6 +5,8 @@ cd "$(dirname "$0")/.." || exit 1
 bash scripts/setup.sh --test || exit
 PATH=$PWD/node_modules/.bin:$PWD/node_modules/node/bin:$PATH
 
+ruff=node_modules/.cache/python-checks/bin/ruff
+
 failed=()
 
 # check NAME COMMAND...: the command's output is shown only when it fails.
@@ -31,6 +33,8 @@ list_files() {
 
 check_shell() { list_files '*.sh' .ci/run | xargs -0 -r shellcheck; }
 
+check_python_style() { "$ruff" format --check --quiet && "$ruff" check; }
+
 check_python() {
   list_files '*.py' | xargs -0 -r "${PADDOCK_PYTHON:-/usr/bin/python3}" -I -W error -c '
 import sys
@@ -47,11 +51,12 @@ check 'import rules (deps.json)' node scripts/check-imports.ts
 check 'unused code (knip)' knip --no-progress --no-config-hints
 check 'shell (shellcheck)' check_shell
 check 'Python compiles' check_python
+check 'Python format and lint (ruff)' check_python_style
 check 'documents agree with code' node scripts/check-docs.ts
 check 'lockfile is complete' node scripts/fill-lockfile.mjs --check
 
 if [ "${#failed[@]}" -gt 0 ]; then
-  printf '%d of 9 checks failed:' "${#failed[@]}"
+  printf '%d of 10 checks failed:' "${#failed[@]}"
   printf ' %s;' "${failed[@]}"
   printf '\n'
   exit 1

@@ -19,6 +19,7 @@ PATH=$(printf '%s' "$PATH" | tr : '\n' | grep -v '/node_modules/\.bin$' | paste 
 readonly EXIT_USAGE=64 EXIT_UNAVAILABLE=69
 readonly MIN_NODE=20 MIN_PYTHON=3.11
 readonly CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
+readonly PYTHON_CHECKS=node_modules/.cache/python-checks
 python=${PADDOCK_PYTHON:-/usr/bin/python3}
 
 # command:package, or a path, which may have stars, in place of the command; of packages joined by | the first one that the system knows
@@ -188,6 +189,21 @@ make_tests_ready() {
   bash scripts/gvisor.sh --find >/dev/null 2>&1 || bash scripts/gvisor.sh >/dev/null || say 'the tests run without gVisor'
 }
 
+python_checks_are_current() {
+  [ -f "$PYTHON_CHECKS/installed.txt" ] && [ "$(<"$PYTHON_CHECKS/installed.txt")" = "$(<scripts/python-checks.txt)" ]
+}
+
+# ruff and mypy, which `npm run check` cannot do without and the tests can.
+install_python_checks() {
+  if python_checks_are_current; then return 0; fi
+  say 'installing ruff and mypy'
+  {
+    "$python" -m venv --clear "$PYTHON_CHECKS" &&
+      "$PYTHON_CHECKS/bin/pip" install --quiet --no-deps --only-binary :all: -r scripts/python-checks.txt &&
+      printf '%s\n' "$(<scripts/python-checks.txt)" >"$PYTHON_CHECKS/installed.txt"
+  } >&2 || say 'ruff and mypy are missing, so npm run check will fail: check that pip reaches its index'
+}
+
 warn_about_namespaces() {
   local switch=/proc/sys/kernel/apparmor_restrict_unprivileged_userns
   if [ "$(id -u)" -ne 0 ] && [ "$(cat "$switch" 2>/dev/null)" = 1 ]; then
@@ -227,7 +243,7 @@ main() {
     --test)
       tools+=("${test_tools[@]}")
       if [ "$(id -u)" -eq 0 ]; then tools+=("${engine_tools[@]}"); fi
-      more+=(make_tests_ready)
+      more+=(make_tests_ready install_python_checks)
       ;;
     --docker) more+=(make_docker_ready) ;;
     --gvisor) more+=(make_gvisor_ready) ;;

@@ -1,8 +1,9 @@
 """Runs one staged call on a foreign server and writes down what happened.
 
-Run as `python3 -I -B run_call.py BASE CALL ATTEMPT`. BASE/calls/CALL.json says what to do, BASE/results/CALL-ATTEMPT.json is what came of
-it. A call runs at most once per attempt, however often it is asked for: the one who asks is a language model or a client that lost
-its connection. The first line on standard output is `paddock: call CALL-ATTEMPT exit N`; then comes the head of the output.
+Run as `python3 -I -B run_call.py BASE CALL ATTEMPT`. BASE/calls/CALL.json says what to do,
+BASE/results/CALL-ATTEMPT.json is what came of it. A call runs at most once per attempt, however often it is asked for:
+the one who asks is a language model or a client that lost its connection. The first line on standard output is
+`paddock: call CALL-ATTEMPT exit N`; then comes the head of the output.
 """
 
 from __future__ import annotations
@@ -78,11 +79,15 @@ def run(base: str, spec: dict) -> dict:
     workspace = spec["workspace"]
     os.makedirs(workspace, exist_ok=True)
     before = snapshot(workspace)
-    start, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+    start, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
     try:
         facts = OPERATIONS[spec["op"]](base, spec)
     except OSError as error:
-        facts = done(1, stderr=f"{error.strerror or error}: {error.filename or ''}\n", missing=isinstance(error, FileNotFoundError))
+        facts = done(
+            1,
+            stderr=f"{error.strerror or error}: {error.filename or ''}\n",
+            missing=isinstance(error, FileNotFoundError),
+        )
     duration_ms = (time.monotonic() - begun) * 1000
     changes, more = compare(workspace, before, snapshot(workspace))
     return {"start_time": start.isoformat(), "duration_ms": duration_ms, **facts, "changes": changes, "more": more}
@@ -90,7 +95,14 @@ def run(base: str, spec: dict) -> dict:
 
 def done(code: int | None, **facts) -> dict:
     stderr = facts.pop("stderr", "").encode("utf-8", "replace")
-    return {"ended": "exit", "exit_code": code, "signal": None, "stdout": Kept(1).report(), "stderr": Kept(65536).of(stderr), **facts}
+    return {
+        "ended": "exit",
+        "exit_code": code,
+        "signal": None,
+        "stdout": Kept(1).report(),
+        "stderr": Kept(65536).of(stderr),
+        **facts,
+    }
 
 
 # Operations
@@ -172,7 +184,8 @@ OPERATIONS = {"process": run_process, "code": run_code, "write": write_file, "re
 
 
 def environment(base: str, spec: dict) -> dict[str, str]:
-    """The server's own environment, the template's, the task's and the call's. Credentials of the server do not reach guest code."""
+    """The server's own environment, the template's, the task's and the call's. Credentials of the server do not reach
+    guest code."""
     env = {name: value for name, value in os.environ.items() if "TOKEN" not in name and "PRINCIPAL" not in name}
     loaded = subprocess.run(
         ["bash", "-c", '[ ! -f "$0" ] || . "$0"; exec env -0', os.path.join(base, "env", "env.sh")],
@@ -186,7 +199,9 @@ def environment(base: str, spec: dict) -> dict[str, str]:
     env = {name: value for name, _, value in pairs if name and name != "_"} or env
     workspace = spec["workspace"]
     own = [os.path.join(workspace, ".venv", "bin"), os.path.join(workspace, "node_modules", ".bin")]
-    env["PATH"] = os.pathsep.join([*(folder for folder in own if os.path.isdir(folder)), env.get("PATH", "/usr/bin:/bin")])
+    env["PATH"] = os.pathsep.join(
+        [*(folder for folder in own if os.path.isdir(folder)), env.get("PATH", "/usr/bin:/bin")]
+    )
     return {**env, **spec["env"]}
 
 
@@ -199,12 +214,25 @@ def supervise(spec: dict, argv: list[str], env: dict[str, str]) -> dict:
     pipe = subprocess.DEVNULL if background else subprocess.PIPE
     stdin = base64.b64decode(spec["stdin"])
     child = subprocess.Popen(
-        argv, cwd=spec["cwd"], env=env, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+        argv,
+        cwd=spec["cwd"],
+        env=env,
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        start_new_session=True,
     )
     if background:
-        return {"ended": "exit", "exit_code": None, "signal": None, "pid": child.pid, **{k: v.report() for k, v in outputs.items()}}
+        return {
+            "ended": "exit",
+            "exit_code": None,
+            "signal": None,
+            "pid": child.pid,
+            **{k: v.report() for k, v in outputs.items()},
+        }
     threads = [
-        threading.Thread(target=outputs[name].drain, args=(getattr(child, name),), daemon=True) for name in ("stdout", "stderr")
+        threading.Thread(target=outputs[name].drain, args=(getattr(child, name),), daemon=True)
+        for name in ("stdout", "stderr")
     ]
     threads.append(threading.Thread(target=feed, args=(child, stdin), daemon=True))
     for thread in threads:
@@ -335,7 +363,11 @@ def tree(path: str) -> tuple:
 
 
 def compare(workspace: str, before: dict, after: dict) -> tuple[list[dict], int]:
-    changed = [("created" if path not in before else "modified", path, facts) for path, facts in sorted(after.items()) if before.get(path) != facts]
+    changed = [
+        ("created" if path not in before else "modified", path, facts)
+        for path, facts in sorted(after.items())
+        if before.get(path) != facts
+    ]
     changed += [("deleted", path, facts) for path, facts in sorted(before.items()) if path not in after]
     budget, rows = MAX_HASH_BYTES, []
     for kind, path, facts in changed[:MAX_CHANGES]:
@@ -343,7 +375,16 @@ def compare(workspace: str, before: dict, after: dict) -> tuple[list[dict], int]
         sha256 = None
         if kind != "deleted" and type_ == "file" and size <= budget:
             sha256, budget = digest(os.path.join(workspace, path)), budget - size
-        rows.append({"kind": kind, "path": path, "type": type_, "size": size, "sha256": sha256, "files": facts[2] if type_ == "tree" else None})
+        rows.append(
+            {
+                "kind": kind,
+                "path": path,
+                "type": type_,
+                "size": size,
+                "sha256": sha256,
+                "files": facts[2] if type_ == "tree" else None,
+            }
+        )
     return rows, max(0, len(changed) - MAX_CHANGES)
 
 

@@ -1,4 +1,5 @@
-"""Runs a Python program with fresh globals and writes the value of its last expression: `run_python.py SOURCE NAME VALUE_FILE`."""
+"""Runs a Python program with fresh globals and writes the value of its last expression: `run_python.py SOURCE NAME
+VALUE_FILE`."""
 
 import ast
 import glob

@@ -1,4 +1,5 @@
-"""The proof that this dial comes from the supervisor: HMAC-SHA256, by hand, because hmac and hashlib are slow to import."""
+"""The proof that this dial comes from the supervisor: HMAC-SHA256, by hand, because hmac and hashlib are slow to
+import."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from loop import Loop
 
-    Frame: TypeAlias = "bytes | None | dict[str, object]"
+    Frame: TypeAlias = "bytes | dict[str, object] | None"
     Fields: TypeAlias = "dict[str, object]"
     OperationGenerator: TypeAlias = "Generator[Wait, object, Fields]"
 
@@ -251,7 +251,7 @@ class Operation:
                     return
                 if monotonic() > turn_ends:
                     self._waiting_for = "turn"
-                    self._loop.soon(lambda: self._resume(value))
+                    self._loop.soon(lambda: self._resume(value))  # noqa: B023 (the loop ends here)
                     return
         except StopIteration as stop:
             self._over = True

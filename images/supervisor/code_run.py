@@ -1,4 +1,5 @@
-"""A run of code: a process of a call like any other, plus the payload socket that takes the code and gives the result."""
+"""A run of code: a process of a call like any other, plus the payload socket that takes the code and gives the
+result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One authenticated connection to the host: handshake, one call at a time, release. Sends are buffered, never blocking."""
+"""One authenticated connection to the host: handshake, one call at a time, release. Sends are buffered, never
+blocking."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     class Sink(Protocol):
         """Who gets the frames of a connection that carries a call or a tunnel."""
 
-        def push_frame(self, frame: bytes | None | Fields) -> None: ...
+        def push_frame(self, frame: bytes | Fields | None) -> None: ...
         def drained(self) -> None: ...
         def lose(self) -> None: ...
 
@@ -254,7 +255,11 @@ class Connection:
             and nonce.isascii()
             and fields == {"op": "challenge", "protocol": 1, "nonce": nonce}
         ):
-            proof: Fields = {"op": "proof", "mac": prove(self._owner.key, nonce, self.role, self.call_id), "role": self.role}
+            proof: Fields = {
+                "op": "proof",
+                "mac": prove(self._owner.key, nonce, self.role, self.call_id),
+                "role": self.role,
+            }
             if self.role == "relay":
                 proof["call"] = self.call_id
             self.state = PROVEN

@@ -116,8 +116,9 @@ class ContextRun(CodeRun):
             delivered()
 
     def _has_settled(self) -> bool:
-        """Both languages lose a signal that comes while they set out to wait: Python just before the system call that waits, Node
-        just after the synchronous part of the code. So it is sent when the code waits, or has computed for a while."""
+        """Both languages lose a signal that comes while they set out to wait: Python just before the system call that
+        waits, Node just after the synchronous part of the code. So it is sent when the code waits, or has computed for
+        a while."""
         stat = read_stat(self.pid)
         if stat is None or rests(stat):
             return True
@@ -163,8 +164,8 @@ class ContextRun(CodeRun):
 
 
 class NodeContextRun(ContextRun):
-    """Node watches for a signal anew while it runs the synchronous part of the code. One that comes just when that part ends may be
-    lost all the same, or interrupt what runs next."""
+    """Node watches for a signal anew while it runs the synchronous part of the code. One that comes just when that part
+    ends may be lost all the same, or interrupt what runs next."""
 
     __slots__ = ("_again",)
 

@@ -156,4 +156,3 @@ def _kill_group(pid: int) -> None:
             os.kill(pid, SIGKILL)
         except OSError:
             pass
-

@@ -33,7 +33,9 @@ class Dialer:
         "_serve", "_check_due", "key", "workspace", "spare_tunnels",
     )  # fmt: skip
 
-    def __init__(self, loop: Loop, dial_line: Callable[[], Line], key: bytes, serve: Callable[[Call, Fields], None]) -> None:
+    def __init__(
+        self, loop: Loop, dial_line: Callable[[], Line], key: bytes, serve: Callable[[Call, Fields], None]
+    ) -> None:
         self._loop = loop
         self._dial_line = dial_line
         """Raises OSError when the host is not there."""

@@ -1,4 +1,5 @@
-"""From a request to the code that serves it. A request that fits no schema fails with `invalid`; nothing here may raise."""
+"""From a request to the code that serves it. A request that fits no schema fails with `invalid`; nothing here may
+raise."""
 
 from __future__ import annotations
 

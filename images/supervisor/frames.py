@@ -24,7 +24,8 @@ def make_header(kind: int, length: int, stream: int = 0) -> bytes:
 
 
 class FrameReader:
-    """Feed it what arrived; it yields whole frames. A payload's buffer is made only when its length passed the limit."""
+    """Feed it what arrived; it yields whole frames. A payload's buffer is made only when its length passed the
+    limit."""
 
     __slots__ = ("_header", "_payload", "_filled", "_kind")
 

@@ -1,6 +1,7 @@
 """JSON without the json package, whose import (it pulls in re and enum) would take half of the start-up budget.
 
-The package's own C scanner and encoder are used where the interpreter has them in the known shape, the package otherwise.
+The package's own C scanner and encoder are used where the interpreter has them in the known shape, the package
+otherwise.
 """
 
 from __future__ import annotations

@@ -154,7 +154,8 @@ class Ledger:
         return found
 
     def has_newcomers(self) -> bool:
-        """Whether the last scan may have missed what lives: a process that ends between being listed and being read may have left a child."""
+        """Whether the last scan may have missed what lives: a process that ends between being listed and being read may
+        have left a child."""
         return not self._listed.issuperset(list_pids())
 
     def _learn_sessions(self, found: list[tuple[Stat, Owner | None]]) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from loop import Loop
 
     class Line(Protocol):
-        """A byte stream that never blocks. `read` and `write` raise BlockingIOError when they would, OSError when it broke."""
+        """A byte stream that never blocks. `read` and `write` raise BlockingIOError when they would, OSError when it
+        broke."""
 
         def read(self, count: int) -> bytes:
             """At most `count` bytes; none at the end."""

@@ -1,4 +1,5 @@
-"""The supervisor's start: closes itself to the guest, takes its key, dials home, serves until it is killed or its one stream ends."""
+"""The supervisor's start: closes itself to the guest, takes its key, dials home, serves until it is killed or its one
+stream ends."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""All connections to the host over one byte stream, our former standard input and output (docs/protocol.md, "Over one stream").
+"""All connections to the host over one byte stream, our former standard input and output (docs/protocol.md, "Over one
+stream").
 
-Each connection is a stream with a credit window each way. What is received is bounded by the windows, so reading never stops; what
-is sent goes round the streams, one piece of each. When the stream below ends or breaks, `over` is called and nothing works any more.
+Each connection is a stream with a credit window each way. What is received is bounded by the windows, so reading never
+stops; what is sent goes round the streams, one piece of each. When the stream below ends or breaks, `over` is called
+and nothing works any more.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class MuxReader(FrameReader):
         if stream == 0:
             allowed = kind == CONTROL and length <= CONTROL_LIMIT
         else:
-            allowed = kind == DATA and 0 < length <= PIECE_BYTES or kind == END and length == 0
+            allowed = (kind == DATA and 0 < length <= PIECE_BYTES) or (kind == END and length == 0)
         if not allowed:
             raise FrameError(f"frame type {kind} of {length} bytes on stream {stream}")
         return kind, length
@@ -58,8 +60,8 @@ class MuxReader(FrameReader):
 
 class Mux:
     __slots__ = (
-        "_loop", "_in", "_out", "_over", "_reader", "_streams", "_last", "_turns", "_sending", "_sending_bytes", "_send_due",
-        "_blocked",
+        "_loop", "_in", "_out", "_over", "_reader", "_streams", "_last", "_turns", "_sending", "_sending_bytes",
+        "_send_due", "_blocked",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, read_fd: int, write_fd: int, over: Callable[[], None]) -> None:
@@ -203,7 +205,8 @@ class StreamLine:
 
     __slots__ = (
         "_loop", "_mux", "_number", "_incoming", "_window", "_owed", "_end_received", "_closed_received", "_outgoing",
-        "_outgoing_bytes", "_credit", "_closing", "_closed_sent", "_handler", "_reading", "_writing", "_event_due", "has_turn",
+        "_outgoing_bytes", "_credit", "_closing", "_closed_sent", "_handler", "_reading", "_writing", "_event_due",
+        "has_turn",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, mux: Mux, number: int) -> None:
@@ -335,7 +338,7 @@ class StreamLine:
         self._remind()
 
     def add_credit(self, count: int) -> None:
-        if not 0 < count or self._credit + self._outgoing_bytes + count > WINDOW_BYTES or self._closed_received:
+        if not count > 0 or self._credit + self._outgoing_bytes + count > WINDOW_BYTES or self._closed_received:
             raise FrameError("credit beyond the window of a stream")
         self._credit += count
         self._remind()

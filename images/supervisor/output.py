@@ -19,7 +19,8 @@ PIPE_BYTES = 1 << 20
 GROW_PIPE_FROM_BYTES = 256 * 1024
 READS_PER_TURN = 8
 LAST_DRAIN_BYTES = PIPE_BYTES + 64 * 1024
-"""More than this cannot have been in the pipe when the process ended; a holder that goes on writing is not its output."""
+"""More than this cannot have been in the pipe when the process ended; a holder that goes on writing is not its
+output."""
 
 SMALL_READ_BYTES = 4096
 SMALL_READS_IN_A_ROW = 4
@@ -31,8 +32,8 @@ _buffer = memoryview(mmap(-1, PIPE_BYTES))
 
 class OutputStream:
     __slots__ = (
-        "_loop", "_name", "_kind", "_fd", "_watched", "_pause", "_small_reads", "_pipe_grown", "_last_budget", "_lingers", "_call",
-        "_live_left", "_ring", "_ring_lost", "_gaps", "_head", "_spill", "_spill_plan", "total",
+        "_loop", "_name", "_kind", "_fd", "_watched", "_pause", "_small_reads", "_pipe_grown", "_last_budget",
+        "_lingers", "_call", "_live_left", "_ring", "_ring_lost", "_gaps", "_head", "_spill", "_spill_plan", "total",
     )  # fmt: skip
 
     def __init__(self, loop: Loop, name: str, kind: int, live_bytes: int | None) -> None:

@@ -1,7 +1,7 @@
 """The socket between the supervisor and a runner: code goes in, a result and rich outputs come back.
 
-To the runner: `u32be length | JSON header`, `u32be length | code`. From it: `u8 kind | u32be length | bytes`, kind 1 the
-result, kind 2 a rich output (`u8 mime length | mime | bytes`), kind 3 (in a context, empty) that from now on SIGINT
+To the runner: `u32be length | JSON header`, `u32be length | code`. From it: `u8 kind | u32be length | bytes`, kind 1
+the result, kind 2 a rich output (`u8 mime length | mime | bytes`), kind 3 (in a context, empty) that from now on SIGINT
 interrupts the code of this run. The runner is guest code: every length is checked, and a breach only means that no more
 is read.
 """

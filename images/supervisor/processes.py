@@ -1,4 +1,5 @@
-"""A process of a call, from its start over its end to the last byte of its output. It does not need a connection to live."""
+"""A process of a call, from its start over its end to the last byte of its output. It does not need a connection to
+live."""
 
 from __future__ import annotations
 
@@ -32,9 +33,10 @@ RUNNING, SWEEPING, DRAINING, FINISHED = range(4)
 
 class Process:
     __slots__ = (
-        "core", "call_id", "owner", "main_owner", "argv", "background", "pid", "phase", "relay", "stdin", "terminal_fd", "stdout",
-        "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code", "_failed_code", "_signal", "_usage",
-        "_duration_us", "_killed", "_sweeping", "_is_drained", "_survivors", "_deadline", "_killer", "reported",
+        "core", "call_id", "owner", "main_owner", "argv", "background", "pid", "phase", "relay", "stdin", "terminal_fd",
+        "stdout", "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code", "_failed_code",
+        "_signal", "_usage", "_duration_us", "_killed", "_sweeping", "_is_drained", "_survivors", "_deadline",
+        "_killer", "reported",
     )  # fmt: skip
 
     def __init__(self, core: Core, call_id: str, argv: Sequence[str], live_bytes: int | None, background: bool) -> None:

@@ -1,4 +1,5 @@
-"""The way out: per call a listener on loopback, whose connections go to the host's egress proxy in tunnels of their own."""
+"""The way out: per call a listener on loopback, whose connections go to the host's egress proxy in tunnels of their
+own."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ MAX_OPEN = 128
 DELIVERY_SECONDS = 0.25
 """So long an ended call waits for what its processes sent to be on its way to the host."""
 LINGER_SECONDS = 2.0
-"""So long the host may then take to end a connection whose guest is gone: a request is answered before it counts as left."""
+"""So long the host may then take to end a connection whose guest is gone: a request is answered before it counts as
+left."""
 LOOK_SECONDS = 0.002
 _PROXY_NAMES = (
     "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "PIP_PROXY",
@@ -89,8 +91,8 @@ class Relay:
         self._links.discard(link)
 
     def end(self, delivered: Callable[[], None]) -> None:
-        """The processes of the call are gone, and nobody connects any more. What they sent goes out all the same, as from a real machine;
-        `delivered` is called once the host has it, or after DELIVERY_SECONDS."""
+        """The processes of the call are gone, and nobody connects any more. What they sent goes out all the same, as
+        from a real machine; `delivered` is called once the host has it, or after DELIVERY_SECONDS."""
         if self._listener.fileno() >= 0:
             self._accept_waiting(BACKLOG)
         self._stop_listening()
@@ -168,10 +170,16 @@ class _Link:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether all that the guest sent has left for the host. Then the connection is the first to go when others wait for one."""
+        """Whether all that the guest sent has left for the host. Then the connection is the first to go when others
+        wait for one."""
         if self._closed:
             return True
-        if self._tunnel is None or not self._tunnel.near_ended or self._connection is None or self._connection.buffered > 0:
+        if (
+            self._tunnel is None
+            or not self._tunnel.near_ended
+            or self._connection is None
+            or self._connection.buffered > 0
+        ):
             return False
         self._dialer.spare_tunnels.add(self._connection)
         return True
@@ -195,7 +203,7 @@ class _Link:
 
     # What the connection calls
 
-    def push_frame(self, frame: bytes | None | dict[str, object]) -> None:
+    def push_frame(self, frame: bytes | dict[str, object] | None) -> None:
         if self._tunnel is not None and not isinstance(frame, dict):
             self._tunnel.take(frame)
 

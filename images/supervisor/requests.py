@@ -94,9 +94,7 @@ _pid = is_integer_between(2, 2**22)
 _port = is_integer_between(1, 65535)
 _cells = is_integer_between(1, 32767)
 _milliseconds = is_integer_between(0, MAX_TIMER_MS)
-_rlimits = is_record(
-    {}, {"cpu_seconds": _count, "open_files": _count, "file_bytes": _count, "address_bytes": _count}
-)
+_rlimits = is_record({}, {"cpu_seconds": _count, "open_files": _count, "file_bytes": _count, "address_bytes": _count})
 _argv = is_list_of(is_text, least=1)
 _name = is_id
 

@@ -22,7 +22,12 @@ CANNOT_RUN_STATUS = 126
 OOM_SCORE = b"500"
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
-_LIMITS = {"cpu_seconds": "RLIMIT_CPU", "open_files": "RLIMIT_NOFILE", "file_bytes": "RLIMIT_FSIZE", "address_bytes": "RLIMIT_AS"}
+_LIMITS = {
+    "cpu_seconds": "RLIMIT_CPU",
+    "open_files": "RLIMIT_NOFILE",
+    "file_bytes": "RLIMIT_FSIZE",
+    "address_bytes": "RLIMIT_AS",
+}
 
 _oom_score_fd = -1
 _failure_ends: tuple[int, int] | None = None

@@ -1,16 +1,19 @@
 """Ends what a call left behind, and spares what is not the call's as long as that can be done.
 
-Processes that fork faster than they are listed outrun a list, above all when they leave the supervisor little of the processor. A
-signal to -1 cannot be outrun: the kernel sends it to the whole pid namespace under the lock that every fork needs, and a fork that
-is under way gives up or hands the signal to its child (kernel/signal.c, kill_something_info; kernel/fork.c, copy_process). So:
+Processes that fork faster than they are listed outrun a list, above all when they leave the supervisor little of the
+processor. A signal to -1 cannot be outrun: the kernel sends it to the whole pid namespace under the lock that every
+fork needs, and a fork that is under way gives up or hands the signal to its child (kernel/signal.c,
+kill_something_info; kernel/fork.c, copy_process). So:
 
 1. a few processes are listed and killed one by one;
-2. more than a few, or new ones in a later look: everything is killed at once where nothing has to be spared. Otherwise everything
-   is stopped at once, the call's own are listed and killed while nothing can fork, and the others go on;
-3. what forks on in spite of that (a timer of its own can wake a stopped process) takes the spared ones along: all are killed.
+2. more than a few, or new ones in a later look: everything is killed at once where nothing has to be spared. Otherwise
+   everything is stopped at once, the call's own are listed and killed while nothing can fork, and the others go on;
+3. what forks on in spite of that (a timer of its own can wake a stopped process) takes the spared ones along: all are
+   killed.
 
-Step 3 is complete, so a sweep is bounded: from then on nothing of the sandbox but the supervisor runs another instruction, and the
-rest is waiting for the kernel to take the dead away. gVisor lists before it signals; there step 3 is repeated until nothing new lives.
+Step 3 is complete, so a sweep is bounded: from then on nothing of the sandbox but the supervisor runs another
+instruction, and the rest is waiting for the kernel to take the dead away. gVisor lists before it signals; there step 3
+is repeated until nothing new lives.
 """
 
 from __future__ import annotations
@@ -58,11 +61,24 @@ def signal_exactly(pid: int, start: int, number: int) -> bool:
 class Sweep:
     """One run of killing and looking again, until nothing of `owner` lives or GIVE_UP_SECONDS passed.
 
-    `spared` tells whose processes should live; what belongs to nobody and started since `since_ticks` goes too. `done` gets how many
-    were killed and how many of them are still there.
+    `spared` tells whose processes should live; what belongs to nobody and started since `since_ticks` goes too. `done`
+    gets how many were killed and how many of them are still there.
     """
 
-    __slots__ = ("_loop", "_ledger", "_owner", "_since", "_spared", "_done", "_begun", "_rounds", "_outrun", "_stopped", "_victims", "_crowd")
+    __slots__ = (
+        "_loop",
+        "_ledger",
+        "_owner",
+        "_since",
+        "_spared",
+        "_done",
+        "_begun",
+        "_rounds",
+        "_outrun",
+        "_stopped",
+        "_victims",
+        "_crowd",
+    )
 
     def __init__(
         self,
@@ -122,7 +138,8 @@ class Sweep:
         return living, living == 0 and not self._outrun and self._ledger.unreaped == 0
 
     def _kill_stopped(self, spared: set[str]) -> int:
-        """Looks until nothing new is found: the child of a fork that was under way is listed no later than after its parent was killed."""
+        """Looks until nothing new is found: the child of a fork that was under way is listed no later than after its
+        parent was killed."""
         signal_everything(SIGSTOP)
         try:
             for _ in range(MAX_LOOKS):
@@ -151,7 +168,8 @@ class Sweep:
 
 
 def signal_everything(number: int) -> None:
-    """All processes of the namespace but its first, which we are; our warm interpreters too: killed ones are started again at need."""
+    """All processes of the namespace but its first, which we are; our warm interpreters too: killed ones are started
+    again at need."""
     if os.getpid() != 1:
         return
     try:

@@ -27,7 +27,16 @@ ESCAPED = (None, DISMISSED)
 
 
 class ProcessTable:
-    __slots__ = ("_loop", "_ledger", "_running", "_finished", "_background_owners", "_rescan", "_on_begin", "context_owners")
+    __slots__ = (
+        "_loop",
+        "_ledger",
+        "_running",
+        "_finished",
+        "_background_owners",
+        "_rescan",
+        "_on_begin",
+        "context_owners",
+    )
 
     def __init__(self, loop: Loop, ledger: Ledger, on_begin: Callable[[], None]) -> None:
         self._loop = loop
@@ -67,7 +76,7 @@ class ProcessTable:
         kept_bytes = 0
         for pid, (process, ended_at) in reversed(list(self._finished.items())):
             kept_bytes += process.stdout.held_bytes + process.stderr.held_bytes
-            if ended_at < oldest_allowed or len(self._finished) > MAX_FINISHED and pid == next(iter(self._finished)):
+            if ended_at < oldest_allowed or (len(self._finished) > MAX_FINISHED and pid == next(iter(self._finished))):
                 del self._finished[pid]
             elif kept_bytes > MAX_KEPT_OUTPUT_BYTES:
                 process.stdout.forget_ring()

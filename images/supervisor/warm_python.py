@@ -186,9 +186,7 @@ class WarmPython:
         elif not isinstance(run_id, int):
             return
         elif "wait_status" in message:
-            usage = Usage(
-                _count(message["user_us"]), _count(message["system_us"]), _count(message["max_rss_bytes"])
-            )
+            usage = Usage(_count(message["user_us"]), _count(message["system_us"]), _count(message["max_rss_bytes"]))
             self._child_ended(run_id, _count(message["wait_status"]) & 0xFFFF, usage)
         elif run_id in self._asked:
             self._answered(run_id, _count(message["pid"]) if "pid" in message else 0)
@@ -276,7 +274,7 @@ class WarmPython:
     def _judge(self, chance: Chance) -> None:
         chance.look()
         self._is_suspect = self._is_suspect and chance.stopped_looks > 0
-        if chance.stopped_looks >= STOPPED_LOOKS or self._is_ready and chance.seconds >= STUCK_SECONDS:
+        if chance.stopped_looks >= STOPPED_LOOKS or (self._is_ready and chance.seconds >= STUCK_SECONDS):
             self.kill()
 
 

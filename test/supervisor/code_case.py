@@ -1,4 +1,5 @@
-"""What the tests of runs of code share: runs and contexts, and interpreters and guests that are held where a test wants them."""
+"""What the tests of runs of code share: runs and contexts, and interpreters and guests that are held where a test wants
+them."""
 
 from __future__ import annotations
 
@@ -74,15 +75,15 @@ class CodeCase(unittest.TestCase):
         call.end()
         return call
 
-    def run_code(self, code: str, **changes: Any):  # noqa: ANN201
+    def run_code(self, code: str, **changes: Any):
         return self.begin(code, **changes).finish()
 
     def contexts(self) -> list[dict[str, Any]]:
         return self.host.ask("contexts")["contexts"]
 
     def let_requests_arrive(self) -> None:
-        """What was sent before is served before the second answer: in a turn the supervisor reads what had arrived when its last one
-        ended."""
+        """What was sent before is served before the second answer: in a turn the supervisor reads what had arrived when
+        its last one ended."""
         for _ in range(2):
             self.assertEqual(self.host.ask("ping"), {"op": "done"})
 

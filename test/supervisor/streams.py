@@ -69,7 +69,8 @@ class Stream:
 
 
 class Streams:
-    """Reads in a thread of its own; `opened` is called there. Asserts what the supervisor owes: windows, numbers, order."""
+    """Reads in a thread of its own; `opened` is called there. Asserts what the supervisor owes: windows, numbers,
+    order."""
 
     def __init__(self, read_fd: int, write_fd: int, opened: Callable[[Stream], None]) -> None:
         self.read_fd = read_fd

@@ -51,7 +51,14 @@ class Python(CodeCase):
         self.assertEqual(result.stdout, b"on\n")
 
     def test_what_a_run_leaves_behind_is_killed_and_the_interpreter_spared(self) -> None:
-        daemon = "import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n    import time; time.sleep(99)\nos.wait()"
+        daemon = (
+            "import os\n"
+            "if os.fork() == 0:\n"
+            "    os.setsid()\n"
+            "    if os.fork(): os._exit(0)\n"
+            "    import time; time.sleep(99)\n"
+            "os.wait()"
+        )
         first = self.run_code("import os; os.getppid()").answer["value"]
         self.assertEqual(self.run_code(daemon).answer["killed"], 1)
         self.assertEqual(self.run_code("import os; os.getppid()").answer["value"], first)
@@ -75,7 +82,8 @@ class Python(CodeCase):
         code = (
             "import json, os, socket\n"
             "def forge(fd):\n"
-            "    body = json.dumps({'value': 5, 'error': {'name': [], 'traceback': [{'line': -1}, 7]}, 'x': 1}).encode()\n"
+            "    error = {'name': [], 'traceback': [{'line': -1}, 7]}\n"
+            "    body = json.dumps({'value': 5, 'error': error, 'x': 1}).encode()\n"
             "    os.write(fd, b'\\1' + len(body).to_bytes(4, 'big') + body)\n"
             "for fd in map(int, os.listdir('/proc/self/fd')):\n"
             "    try: is_socket = fd > 2 and os.readlink(f'/proc/self/fd/{fd}').startswith('socket')\n"
@@ -177,7 +185,9 @@ class PythonContexts(CodeCase):
         self.assertEqual(self.run_code("1", context="note").answer["value"], "1")
 
     def test_output_between_runs_belongs_to_none(self) -> None:
-        self.run_code("import threading, time\nthreading.Timer(0.1, lambda: print('stray', flush=True)).start()", context="note")
+        self.run_code(
+            "import threading, time\nthreading.Timer(0.1, lambda: print('stray', flush=True)).start()", context="note"
+        )
         time.sleep(0.3)
         self.assertEqual(self.run_code("print('mine')", context="note").stdout, b"mine\n")
 

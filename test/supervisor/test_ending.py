@@ -25,6 +25,8 @@ BOMB = (
     "    except OSError: pass\n"
 )
 """Each of its processes has a session of its own, and most end at once: what is listed is gone before it is killed."""
+
+
 def send_quietly(call: HostCall, count: int) -> None:
     with contextlib.suppress(OSError):
         call.send_data(bytes(count))
@@ -129,9 +131,9 @@ class Leftovers(Shared):
         self.assertGreater(time.monotonic() - begun, 0.3)
 
 
-
 class Bombs(Shared):
-    """Processes that fork faster than they are listed. That does not depend on the machine: the supervisor gets an eightieth of its time."""
+    """Processes that fork faster than they are listed. That does not depend on the machine: the supervisor gets an
+    eightieth of its time."""
 
     def explode(self, host: Host) -> int:
         """How many were killed."""

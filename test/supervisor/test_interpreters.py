@@ -98,7 +98,8 @@ class SlowStart(CodeCase):
 
 
 class AtAFork(CodeCase):
-    """The interpreter works, and is kept from running before it forks: as on a busy machine, for as long as a test wants."""
+    """The interpreter works, and is kept from running before it forks: as on a busy machine, for as long as a test
+    wants."""
 
     settings = FORKING
 
@@ -142,7 +143,8 @@ class AtAFork(CodeCase):
         self.release()
         answer = self.run_code(PARENT).answer
         self.assertEqual((answer["value"], answer["killed"], answer["shared"]), (self.interpreter, 0, False))
-        own = f"import os\nset(os.listdir('/proc')) & set(map(str, range(2, 10**6))) - {{'{self.interpreter}', str(os.getpid())}}"
+        known = f"{{'{self.interpreter}', str(os.getpid())}}"
+        own = f"import os\nset(os.listdir('/proc')) & set(map(str, range(2, 10**6))) - {known}"
         wait_until(lambda: self.run_code(own).answer["value"] == "set()")
 
     def test_who_waits_for_a_killed_interpreter_gets_the_next_one(self) -> None:

@@ -1,4 +1,5 @@
-"""Interrupts of a context: none is lost before its run begins, and none costs a context's variables that could not react."""
+"""Interrupts of a context: none is lost before its run begins, and none costs a context's variables that could not
+react."""
 
 from __future__ import annotations
 

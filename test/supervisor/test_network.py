@@ -53,7 +53,7 @@ def read_tunnel(link: Link) -> bytes:
 
 
 class Relay(Shared):
-    def start(self, script: str):  # noqa: ANN201
+    def start(self, script: str):
         return self.host.start(PYTHON, "-c", DIAL + script)
 
     def test_each_connection_is_a_tunnel_that_names_its_call(self) -> None:
@@ -195,12 +195,12 @@ class Relay(Shared):
 
 
 class Connect(Shared):
-    def serve(self, script: str):  # noqa: ANN201
+    def serve(self, script: str):
         call = self.host.start(PYTHON, "-c", SERVE + script)
         call.wait_output(b"\n")
         return call, int(call.result.stdout)
 
-    def connect(self, port: int):  # noqa: ANN201
+    def connect(self, port: int):
         call = self.host.call("connect", port=port)
         call.wait_event("connected")
         return call
@@ -217,7 +217,9 @@ class Connect(Shared):
 
     def test_a_large_upload_to_a_slow_server_arrives(self) -> None:
         content = os.urandom(8 * MIB)
-        server, port = self.serve("import time, hashlib; s = l.accept()[0]; time.sleep(0.4); print(hashlib.sha256(rest(s)).hexdigest())")  # fmt: skip
+        server, port = self.serve(
+            "import time, hashlib; s = l.accept()[0]; time.sleep(0.4); print(hashlib.sha256(rest(s)).hexdigest())"
+        )
         call = self.connect(port)
         call.send_data(content)
         call.end()

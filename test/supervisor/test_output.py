@@ -55,7 +55,9 @@ class Floods(Shared):
         report = result.answer["stdout"]
         self.assertEqual(report["bytes"], 300 * MIB)
         self.assertEqual(len(result.stdout), MIB + 512 * 1024)
-        self.assertEqual(result.event("gap"), {"op": "gap", "stream": "stdout", "bytes": 300 * MIB - len(result.stdout)})
+        self.assertEqual(
+            result.event("gap"), {"op": "gap", "stream": "stdout", "bytes": 300 * MIB - len(result.stdout)}
+        )
         self.assertEqual(report["spill"]["bytes"], 64 * MIB)
         self.assertEqual(report["dropped"], 300 * MIB - 64 * MIB - 512 * 1024)
         self.assertLess(self.host.memory_kb("Rss"), 32 * 1024)
@@ -140,7 +142,9 @@ class SpillFiles(Shared):
     def test_a_planted_name_is_never_written_to(self) -> None:
         self.host.shell("mkdir -p .paddock/out && echo mine > victim && ln -s ../../victim .paddock/out/planted.stdout")
         argv = ("/usr/bin/head", "-c", str(2 * MIB), "/dev/zero")
-        call = HostCall(self.host, self.host.take(), {"op": "start", "call": "planted", **start_fields(argv), "live_bytes": 0})
+        call = HostCall(
+            self.host, self.host.take(), {"op": "start", "call": "planted", **start_fields(argv), "live_bytes": 0}
+        )
         self.assertIsNone(call.finish().answer["stdout"]["spill"])
         self.assertEqual((self.host.workspace / "victim").read_bytes(), b"mine\n")
 

@@ -137,7 +137,9 @@ class Input(Shared):
         self.assertEqual(call.finish().answer["signal"], "KILL")
 
     def test_a_signal_reaches_the_group(self) -> None:
-        call = self.host.start("/bin/sh", "-c", "trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.01; done")
+        call = self.host.start(
+            "/bin/sh", "-c", "trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.01; done"
+        )
         call.wait_output(b"ready")
         call.control(op="signal", signal="USR1")
         result = call.finish()
@@ -188,11 +190,11 @@ class FindingAgain(Shared):
         result = again.finish()
         self.assertEqual((result.stdout, result.answer["exit_code"]), (b"two more\n", 4))
 
-    def attach(self, pid: int):  # noqa: ANN201
+    def attach(self, pid: int):
         """The supervisor learns of a closed connection a moment after the host closed it."""
         while True:
             call = self.host.call("attach", pid=pid)
-            kind, fields = call.step()
+            _, fields = call.step()
             if not call.result.answer:
                 return call
             self.assertEqual(fields["code"], "busy")

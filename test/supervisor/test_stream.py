@@ -193,7 +193,8 @@ class Descriptors(unittest.TestCase):
             "for pid in filter(str.isdigit, os.listdir('/proc')):\n"
             "    if int(pid) == os.getpid(): continue\n"
             "    for fd in range(80):\n"
-            "        try: os.write(os.open(f'/proc/{pid}/fd/{fd}', os.O_WRONLY | os.O_NONBLOCK), b'\\0\\0\\0\\0garbage')\n"
+            "        path = f'/proc/{pid}/fd/{fd}'\n"
+            "        try: os.write(os.open(path, os.O_WRONLY | os.O_NONBLOCK), b'\\0\\0\\0\\0garbage')\n"
             "        except OSError: pass\n"
         )
         self.host.python(script)

@@ -1,6 +1,7 @@
 """terminal.py ROWS COLUMNS COMMAND...: runs a command on a terminal of its own.
 
-What it prints goes to standard output; whether it left the terminal's modes changed, to standard error. JSON lines on standard input steer it: {"type": text} and {"resize": [rows, columns]}.
+What it prints goes to standard output; whether it left the terminal's modes changed, to standard error. JSON lines on
+standard input steer it: {"type": text} and {"resize": [rows, columns]}.
 """
 
 import fcntl

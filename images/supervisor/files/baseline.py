@@ -12,8 +12,8 @@ import stat
 from itertools import islice
 
 from .contract import STEP, TYPE_CHECKING
-from .trees import BATCH_ENTRIES, FOLDER_COST, Measure, is_tree
 from .paths import open_child
+from .trees import BATCH_ENTRIES, FOLDER_COST, Measure, is_tree
 from .walk import MAX_OPEN_FOLDERS
 
 if TYPE_CHECKING:

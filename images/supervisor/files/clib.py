@@ -25,7 +25,7 @@ try:
 
 except (ImportError, TypeError, AttributeError):
     import ctypes
-    from ctypes import c_long as Long
+    from ctypes import c_long as Long  # noqa: N812
     from ctypes import get_errno
 
     _ctypes_library = ctypes.CDLL(None, use_errno=True)

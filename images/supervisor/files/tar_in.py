@@ -15,9 +15,9 @@ from .folders import FOLDER_MODE
 from .names import show
 from .paths import COMMON, locate, open_child, open_folder
 from .tar_entries import MAX_ENTRIES, Entry, read_entry, refuse
-from .tar_withhold import Withheld
 from .tar_format import FILE, FOLDER, SYMLINK, pad_size
 from .tar_source import Source
+from .tar_withhold import Withheld
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -1,8 +1,8 @@
 """Source to code objects: the statements, and the last expression apart."""
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import types
 

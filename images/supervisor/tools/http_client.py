@@ -1,8 +1,8 @@
 """Makes one HTTP request from inside a sandbox, through the proxy that its environment names.
 
 Run as `python3 -I -B http_client.py`: a JSON request on standard input, a JSON answer on standard output, a
-failure in words on standard error. Exit codes are curl's. With a `target` the answer's body is streamed to a file, with a
-`source` a file is streamed as the request's body.
+failure in words on standard error. Exit codes are curl's. With a `target` the answer's body is streamed to a file, with
+a `source` a file is streamed as the request's body.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from urllib.parse import urljoin, urlsplit
 # `-I` leaves the program's own folder out; it is part of the read-only supervisor.
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-import download  # noqa: E402
-import route  # noqa: E402
-import upload  # noqa: E402
+import download
+import route
+import upload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

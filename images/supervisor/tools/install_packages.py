@@ -78,7 +78,10 @@ def ensure_venv(folder: str, cwd: str, env: dict[str, str]) -> str:
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
     if missing:
         modules = " and ".join(missing)
-        raise Stop(UNAVAILABLE, f"{sys.executable} has no module {modules}: install python3-venv (apt-get install python3-venv)")
+        raise Stop(
+            UNAVAILABLE,
+            f"{sys.executable} has no module {modules}: install python3-venv (apt-get install python3-venv)",
+        )
     # In two steps, because `venv` hides why its own call of ensurepip failed.
     if not os.path.exists(python):
         run([sys.executable, "-I", "-m", "venv", "--without-pip", folder], cwd, env)
@@ -101,7 +104,11 @@ def install_npm(request: Request) -> Dependencies:
     env = {"npm_config_cache": os.path.join(request["scratch"], "npm")}
     run([npm, "install", *options, "--", *request["packages"]], cwd, env)
     after = read_npm_record(cwd)
-    return [{"name": name, "version": version} for path, (name, version) in after.items() if before.get(path) != (name, version)]
+    return [
+        {"name": name, "version": version}
+        for path, (name, version) in after.items()
+        if before.get(path) != (name, version)
+    ]
 
 
 def read_npm_record(cwd: str) -> dict[str, tuple[str, str]]:

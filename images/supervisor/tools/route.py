@@ -1,4 +1,5 @@
-"""How a request leaves the sandbox: directly to its own loopback, else through the proxy; and what can go wrong on the way."""
+"""How a request leaves the sandbox: directly to its own loopback, else through the proxy; and what can go wrong on the
+way."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A file of the workspace on its way out: measured first, then sent as exactly what was measured.
 
-Run as `python3 -I -B upload.py`: a path as JSON on standard input, `{"bytes", "sha256"}` or `{"failure"}` on standard output.
+Run as `python3 -I -B upload.py`: a path as JSON on standard input, `{"bytes", "sha256"}` or `{"failure"}` on standard
+output.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 # `-I` leaves the program's own folder out; it is part of the read-only supervisor.
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-import route  # noqa: E402
+import route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def main() -> int:
     path = json.load(sys.stdin.buffer)
     try:
         with open_regular(path) as file:
-            answer = {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+            answer = {
+                "bytes": os.fstat(file.fileno()).st_size,
+                "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+            }
     except (OSError, route.Failure) as error:
         message = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         print(json.dumps({"failure": message[:500]}))
@@ -47,7 +51,8 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def send(connection: http.client.HTTPConnection, source: dict[str, Any]) -> None:
-    """Sends exactly as many bytes as were announced. A server that answered early may have closed: its answer counts."""
+    """Sends exactly as many bytes as were announced. A server that answered early may have closed: its answer
+    counts."""
     left = source["bytes"]
     with open_regular(source["path"]) as file:
         while left:

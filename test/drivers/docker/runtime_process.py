@@ -1,4 +1,5 @@
-"""A runtime's own process in a container, which becomes the command last of all. It stops itself before it protects anything.
+"""A runtime's own process in a container, which becomes the command last of all. It stops itself before it protects
+anything.
 
 Arguments: uid, and whether it protects at all (`confined` or `bare`).
 """

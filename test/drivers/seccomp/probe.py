@@ -1,7 +1,8 @@
 """Makes each system call named on the command line in a child of its own and prints what became of it.
 
-Argument: a JSON list of [name, number, [arguments]]. Output: a JSON object of name to "ok", an errno's name or a signal's name.
-An argument "PATH" stands for a pointer to a path that does not exist yet, "SELF" for the child's process id.
+Argument: a JSON list of [name, number, [arguments]]. Output: a JSON object of name to "ok", an errno's name or a
+signal's name. An argument "PATH" stands for a pointer to a path that does not exist yet, "SELF" for the child's process
+id.
 """
 
 import ctypes
@@ -20,7 +21,9 @@ EXIT_42 = bytes.fromhex("b801000000bb2a000000cd80")
 I386_ELF = (
     bytes.fromhex("7f454c46010101000000000000000000")
     + bytes.fromhex("020003000100000054800408340000000000000000000000340020000100000000000000")
-    + b"".join(n.to_bytes(4, "little") for n in (1, 0, 0x08048000, 0x08048000, 84 + len(EXIT_42), 84 + len(EXIT_42), 5, 4096))
+    + b"".join(
+        n.to_bytes(4, "little") for n in (1, 0, 0x08048000, 0x08048000, 84 + len(EXIT_42), 84 + len(EXIT_42), 5, 4096)
+    )
     + EXIT_42
 )
 

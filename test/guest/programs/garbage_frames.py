@@ -2,7 +2,7 @@ import os
 import socket
 import time
 
-for round in range(50):
+for _ in range(50):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         try:
             one.connect("/run/paddock/host.sock")

@@ -1,6 +1,17 @@
 import os
 
-paths = ["/etc/shadow", "/root", "/home", "/var/lib", "/sys/kernel", "/proc/kcore", "/proc/kallsyms", "/proc/1/environ", "/proc/1/root/etc/hostname", "/proc/sysrq-trigger"]
+paths = [
+    "/etc/shadow",
+    "/root",
+    "/home",
+    "/var/lib",
+    "/sys/kernel",
+    "/proc/kcore",
+    "/proc/kallsyms",
+    "/proc/1/environ",
+    "/proc/1/root/etc/hostname",
+    "/proc/sysrq-trigger",
+]
 for path in paths:
     try:
         if os.path.isdir(path):

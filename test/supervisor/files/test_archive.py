@@ -7,6 +7,7 @@ import tarfile
 import unittest
 
 from driver import FilesTest, OpError, Running
+
 from files import tar_entries
 from files.tar_format import FILE, Header, encode_header
 

@@ -4,8 +4,9 @@ import time
 import unittest
 
 from driver import FilesTest, Running
-from files import baseline
 from test_tree import AsNobody
+
+from files import baseline
 
 
 def sha256(content):

@@ -6,6 +6,7 @@ import stat
 import unittest
 
 from driver import FilesTest
+
 from files import openat2 as native
 from files import paths
 
@@ -155,8 +156,8 @@ class SpecialFiles(FilesTest):
 
 class Names(FilesTest):
     ODD = (
-        b"new\nline", b"tab\t", b"-rf", b"__proto__", b"constructor", b"%00", b"100%", b"dot.", b" ", "\u202ertl".encode(),
-        b"a\\b", b"n" * 255, b"caf\xe9", b"50%\xff", b"\xff\xfe", "\u00e9".encode(),
+        b"new\nline", b"tab\t", b"-rf", b"__proto__", b"constructor", b"%00", b"100%", b"dot.", b" ",
+        "\u202ertl".encode(), b"a\\b", b"n" * 255, b"caf\xe9", b"50%\xff", b"\xff\xfe", "\u00e9".encode(),
     )  # fmt: skip
 
     def test_go_out_in_a_list_and_come_back_byte_for_byte(self):

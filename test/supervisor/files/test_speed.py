@@ -64,7 +64,10 @@ class Speed(FilesTest):
         archive = self.run_op("tar_out", path="from").data
         frames = [archive[i : i + MIB] for i in range(0, len(archive), MIB)]
         self.report(
-            "tar_in 64 MiB", self.best_ms(lambda: self.done("tar_in", [*frames, None], path="to", links="inside"), 3), 3000, size
+            "tar_in 64 MiB",
+            self.best_ms(lambda: self.done("tar_in", [*frames, None], path="to", links="inside"), 3),
+            3000,
+            size,
         )
         self.report("hash_tree 64 MiB", self.best_ms(lambda: self.done("hash_tree", path="from"), 3), 3000, size)
 

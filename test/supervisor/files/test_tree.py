@@ -4,6 +4,7 @@ import os
 import unittest
 
 from driver import FilesTest, Running, remove_tree
+
 from files import MODULES, load_module, modes
 
 NOBODY = 65534

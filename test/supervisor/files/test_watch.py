@@ -2,8 +2,9 @@ import os
 import unittest
 
 from driver import FilesTest, OpError, wait_readable
-from files import watch
 from test_tree import AsNobody
+
+from files import watch
 
 
 class WatchTest(FilesTest):

@@ -1,4 +1,5 @@
-"""The launcher: the one part of the host that is not TypeScript. It becomes bubblewrap once per sandbox, and it holds the owner's locks.
+"""The launcher: the one part of the host that is not TypeScript. It becomes bubblewrap once per sandbox, and it holds
+the owner's locks.
 
 It speaks length-prefixed JSON on standard input and output, ends when its owner does, and takes every sandbox with it.
 """

@@ -21,7 +21,8 @@ Done = Callable[[Held | CreateError], None]
 
 
 def adopt(context: Context, id: str, forget: Callable[[str], None], done: Done) -> None:
-    """Only one of several adopters gets the lock. Whatever is refused stays as it was. A living owner refuses at once."""
+    """Only one of several adopters gets the lock. Whatever is refused stays as it was. A living owner refuses at
+    once."""
     path = os.path.join(context.rooms.owners, id)
     deadline = time.monotonic() + _LETTING_GO_SECONDS
 
@@ -47,7 +48,8 @@ def adopt(context: Context, id: str, forget: Callable[[str], None], done: Done) 
 
 
 def _is_owned(context: Context, path: str) -> bool:
-    """Whether the owner lives that the record names. We are it ourselves where our launcher has died: then we come back for what it held."""
+    """Whether the owner lives that the record names. We are it ourselves where our launcher has died: then we come back
+    for what it held."""
     record = read_unlocked(path) or {}
     owner = record.get("owner")
     return _lives(record.get("launcher") if owner == context.owner else owner)

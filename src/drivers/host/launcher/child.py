@@ -36,7 +36,8 @@ class Surroundings:
 
 
 def run_child(plan: Launch, surroundings: Surroundings) -> NoReturn:
-    """Becomes bubblewrap. What goes wrong is written to `error_fd` with the name of the step; end of file there means success."""
+    """Becomes bubblewrap. What goes wrong is written to `error_fd` with the name of the step; end of file there means
+    success."""
     error_fd = surroundings.error_fd
     step = "signals"
     try:
@@ -58,7 +59,7 @@ def run_child(plan: Launch, surroundings: Surroundings) -> NoReturn:
         os.chdir("/")
         command = [surroundings.bubblewrap, "--args", "10", "--", *plan["command"]]
         os.execve(surroundings.bubblewrap, command, {})
-    except BaseException as error:  # noqa: BLE001 - the child must never return into the parent's code
+    except BaseException as error:  # the child must never return into the parent's code
         number = error.errno if isinstance(error, OSError) else None
         os.write(error_fd, json.dumps({"step": step, "errno": number, "message": str(error)}).encode())
     finally:
@@ -145,7 +146,8 @@ def _drop_privileges(surroundings: Surroundings) -> None:
         os.setresgid(identity["gid"], identity["gid"], identity["gid"])
         os.setresuid(identity["uid"], identity["uid"], identity["uid"])
     kernel.set_no_new_privileges()
-    # Changing the uid clears the parent-death signal, so it is set afterwards; a parent that died meanwhile shows in the ppid.
+    # Changing the uid clears the parent-death signal, so it is set afterwards; a parent that died meanwhile shows in
+    # the ppid.
     kernel.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != surroundings.launcher_pid:
         raise OSError(errno.ESRCH, "the launcher has died")

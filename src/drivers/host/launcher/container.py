@@ -1,4 +1,5 @@
-"""A container that an engine made for a sandbox of ours: what the record keeps of it, and how it is seen and killed without the engine."""
+"""A container that an engine made for a sandbox of ours: what the record keeps of it, and how it is seen and killed
+without the engine."""
 
 import os
 import re

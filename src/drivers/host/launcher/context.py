@@ -44,7 +44,11 @@ class Context:
 
 def make_context(message: dict[str, Any], events: Events) -> Context:
     rooms = message["rooms"]
-    pool = UidPool(rooms["uids"], rooms["workspaces"], rooms["owners"], _FIRST_UID, _LAST_UID) if os.getuid() == 0 else None
+    pool = (
+        UidPool(rooms["uids"], rooms["workspaces"], rooms["owners"], _FIRST_UID, _LAST_UID)
+        if os.getuid() == 0
+        else None
+    )
     return Context(
         driver=message["driver"],
         bubblewrap=message["bubblewrap"],

@@ -16,8 +16,8 @@ SANDBOX_LABEL = "paddock.sandbox"
 
 
 def remove_container(path: str, name: str, sandbox: str, known_id: str | None, wait_seconds: float) -> Verdict:
-    """Removes container and anonymous volumes: the one of this id, or the one of this name if its label says that it is the sandbox's. For
-    `wait_seconds` a missing container is one whose creation may still be under way."""
+    """Removes container and anonymous volumes: the one of this id, or the one of this name if its label says that it is
+    the sandbox's. For `wait_seconds` a missing container is one whose creation may still be under way."""
     began = time.monotonic()
     resumed = False
     while True:
@@ -28,7 +28,8 @@ def remove_container(path: str, name: str, sandbox: str, known_id: str | None, w
                 if id is None:
                     return {"state": "gone"}
                 if not resumed:
-                    # gVisor refuses signals to a paused sandbox, and its shim then stays; a container that is not paused answers with an error.
+                    # gVisor refuses signals to a paused sandbox, and its shim then stays; a container that is not
+                    # paused answers with an error.
                     _request(path, "POST", f"/containers/{id}/unpause")
                     resumed = True
                 status, body = _request(path, "DELETE", f"/containers/{id}?force=1&v=1")

@@ -59,7 +59,8 @@ class Events:
                 callback(status)
 
     def kill_orphans(self) -> bool:
-        """Kills adopted processes: what a sandbox without groups left when bubblewrap died early. True while there are any."""
+        """Kills adopted processes: what a sandbox without groups left when bubblewrap died early. True while there are
+        any."""
         try:
             with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
                 orphans = [int(pid) for pid in file.read().split() if int(pid) not in self._children]

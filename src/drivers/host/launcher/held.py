@@ -52,12 +52,17 @@ class Held:
         return self._removing is not None
 
     def prepare(self, plan: Hold, identity: Identity | None, done: Callable[[CreateError | None], None]) -> None:
-        """Makes workspace and socket ready. Raises CreateError or OSError; the caller then calls `remove`, also after an error through `done`."""
+        """Makes workspace and socket ready. Raises CreateError or OSError; the caller then calls `remove`, also after
+        an error through `done`."""
         launch = as_launch(plan)
         make.make_workspace(self._context, launch, self._remains, identity, self.container.generation)
         self._keep_generation(plan["workspace"]["lock"])
         owner = identity or {"uid": os.getuid(), "gid": os.getgid()}
-        image, source, is_new = plan["workspace"]["image"], plan["workspace"]["source"], plan["workspace"]["folder"] is not None
+        image, source, is_new = (
+            plan["workspace"]["image"],
+            plan["workspace"]["source"],
+            plan["workspace"]["folder"] is not None,
+        )
         read_only = plan["workspace"]["readOnly"]
         workspace: dict[str, Any] = {"kind": "memory", "mode": "memory"}
         if image is not None:
@@ -80,7 +85,8 @@ class Held:
             self._give_image(workspace["device"], source, owner, done)
 
     def start(self, facts: dict[str, Any]) -> None:
-        """The container runs: its mount keeps the loop device from now on. Raises ValueError for facts of something else."""
+        """The container runs: its mount keeps the loop device from now on. Raises ValueError for facts of something
+        else."""
         self.container.start(str(facts["containerId"]), str(facts["startedAt"]), facts["cgroups"])
         pid = facts["pid"]
         if pid is not None and self.container.has_member(pid):
@@ -92,7 +98,12 @@ class Held:
         """What the owner said when the container had started. No pid where the kernel did not confirm it."""
         pid = self._remains.processes[0][0] if self._remains.processes else None
         container = self.container
-        return {"containerId": container.id, "startedAt": container.started_at, "pid": pid, "cgroups": container.cgroups}
+        return {
+            "containerId": container.id,
+            "startedAt": container.started_at,
+            "pid": pid,
+            "cgroups": container.cgroups,
+        }
 
     def let_go(self) -> None:
         """Leaves everything to the next owner."""
@@ -107,7 +118,8 @@ class Held:
         self._write_record()
 
     def remove(self, keep_workspace: bool, container_removed: bool, owner_is_gone: bool, done: Removed) -> None:
-        """Later calls wait for the first one. After a failure everything that is left stays recorded, and may be removed again. """
+        """Later calls wait for the first one. After a failure everything that is left stays recorded, and may be
+        removed again."""
         self._remains.owner_is_gone |= owner_is_gone
         if self._removing is not None:
             self._removing.append(done)
@@ -121,7 +133,9 @@ class Held:
         if container_removed:
             remove_rest()
         else:
-            remove_container(self._context, self._remains, remove_rest, lambda problem: self._finish(problem, "engine_unavailable"))
+            remove_container(
+                self._context, self._remains, remove_rest, lambda problem: self._finish(problem, "engine_unavailable")
+            )
 
     def abandon(self) -> None:
         """Gives the locks back and leaves the record to a reaper."""
@@ -135,8 +149,11 @@ class Held:
         for callback in callbacks:
             callback(None if problem is None else CreateError(code, "remove", problem))
 
-    def _give_image(self, device: str, target: str, owner: Identity, done: Callable[[CreateError | None], None]) -> None:
-        """The root of the new file system becomes the sandbox's own. The child keeps the device, so that it stays this one while it is mounted."""
+    def _give_image(
+        self, device: str, target: str, owner: Identity, done: Callable[[CreateError | None], None]
+    ) -> None:
+        """The root of the new file system becomes the sandbox's own. The child keeps the device, so that it stays this
+        one while it is mounted."""
         assert self._device is not None
 
         def give() -> Answer:
@@ -174,7 +191,9 @@ class Held:
 def make_held(context: Context, plan: Hold, forget: Callable[[str], None]) -> tuple[Held, Identity | None]:
     """Takes the uid and writes the record; nothing else exists yet."""
     workspace = plan["workspace"]
-    if plan["container"]["name"] != container_name(plan["id"]) or plan["runDir"] not in run_folders(context, plan["id"]):
+    if plan["container"]["name"] != container_name(plan["id"]) or plan["runDir"] not in run_folders(
+        context, plan["id"]
+    ):
         raise CreateError("create_failed", "record", "container and socket folder have to bear the sandbox's id")
     container = Container(
         name=plan["container"]["name"],
@@ -207,7 +226,9 @@ def as_launch(plan: Hold) -> Launch:
     }
 
 
-def remove_container(context: Context, remains: Remains, done: Callable[[], None], failed: Callable[[str], None]) -> None:
+def remove_container(
+    context: Context, remains: Remains, done: Callable[[], None], failed: Callable[[str], None]
+) -> None:
     """Through the engine. When that is silent everything that runs is killed, and the record has to stay."""
     container = remains.container
     assert container is not None
@@ -224,7 +245,9 @@ def remove_container(context: Context, remains: Remains, done: Callable[[], None
         else:
             done()
 
-    run_in_child(context.events, lambda: dict(engine.remove_container(path, name, remains.id, id, wait_seconds)), answered)
+    run_in_child(
+        context.events, lambda: dict(engine.remove_container(path, name, remains.id, id, wait_seconds)), answered
+    )
 
 
 def _next_generation(context: Context, id: str) -> int:

@@ -113,7 +113,8 @@ class Holding:
         held.remove(False, False, True, removed)
 
     def _undo(self, held: Held, error: CreateError, answer: Answer) -> None:
-        """The refusal is sent when nothing is left of the attempt, or says what is. No container can have been asked for yet."""
+        """The refusal is sent when nothing is left of the attempt, or says what is. No container can have been asked
+        for yet."""
 
         def removed(problem: CreateError | None) -> None:
             error.left = None if problem is None else str(problem)

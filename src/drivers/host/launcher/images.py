@@ -66,7 +66,8 @@ def _read_extents(fd: int) -> list[Extent]:
 
 
 def mount_image(image: str, target: str, name: str, read_only: bool) -> int:
-    """Mounts the image in the caller's mount namespace and returns the number of its loop device, which frees itself."""
+    """Mounts the image in the caller's mount namespace and returns the number of its loop device, which frees
+    itself."""
     number, device = attach_image(image, name, read_only)
     try:
         flags = MOUNT_FLAGS | (kernel.MS_RDONLY if read_only else 0)
@@ -77,7 +78,8 @@ def mount_image(image: str, target: str, name: str, read_only: bool) -> int:
 
 
 def attach_image(image: str, name: str, read_only: bool) -> tuple[int, int]:
-    """Number and open descriptor of a loop device that frees itself once neither the descriptor nor a mount holds it."""
+    """Number and open descriptor of a loop device that frees itself once neither the descriptor nor a mount holds
+    it."""
     backing = os.open(image, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         return _attach(backing, name, read_only)
@@ -131,7 +133,8 @@ def _read_backing_file(device: str) -> str:
 def unmount_workspaces(image: str | None = None) -> None:
     """Unmounts this image, or every workspace image, from the caller's mount namespace.
 
-    An engine that crashed leaves its mounts. And a new namespace copies those of sandboxes that live: it would keep their devices.
+    An engine that crashed leaves its mounts. And a new namespace copies those of sandboxes that live: it would keep
+    their devices.
     """
     for device, folder in _list_loop_mounts():
         backing = _read_backing_file(device)

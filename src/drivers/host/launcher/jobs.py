@@ -14,8 +14,11 @@ _MAX_ANSWER_BYTES = 4096
 Answer = dict[str, Any]
 
 
-def run_in_child(events: Events, work: Callable[[], Answer], done: Callable[[Answer], None], keep: tuple[int, ...] = ()) -> None:
-    """Calls back with what `work` returned, or with `{"error": text}`. The child keeps the descriptors in `keep` and no other, no lock above all."""
+def run_in_child(
+    events: Events, work: Callable[[], Answer], done: Callable[[Answer], None], keep: tuple[int, ...] = ()
+) -> None:
+    """Calls back with what `work` returned, or with `{"error": text}`. The child keeps the descriptors in `keep` and no
+    other, no lock above all."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -38,7 +41,7 @@ def _run(work: Callable[[], Answer], write: int, keep: tuple[int, ...]) -> NoRet
         _close_others({write, *keep})
         try:
             answer = work()
-        except Exception as error:  # noqa: BLE001 - whatever went wrong is the answer
+        except Exception as error:  # whatever went wrong is the answer
             answer = {"error": f"{type(error).__name__}: {error}"[:1000]}
         os.write(write, json.dumps(answer).encode())
     finally:

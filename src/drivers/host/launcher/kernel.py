@@ -1,4 +1,5 @@
-"""System calls that the standard library lacks. The launcher has one thread, so every call may keep the interpreter lock."""
+"""System calls that the standard library lacks. The launcher has one thread, so every call may keep the interpreter
+lock."""
 
 import ctypes
 import os

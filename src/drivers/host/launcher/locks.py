@@ -59,7 +59,8 @@ class LockedFile:
 
 
 def try_lock(path: str, create: bool = False, shared: bool = False) -> LockedFile | None:
-    """Locks the file, or returns None: it is missing, held by a living process, or was removed meanwhile. Raises OSError for what is no file."""
+    """Locks the file, or returns None: it is missing, held by a living process, or was removed meanwhile. Raises
+    OSError for what is no file."""
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
     try:
         fd = os.open(path, flags, 0o600)
@@ -82,7 +83,8 @@ def try_lock(path: str, create: bool = False, shared: bool = False) -> LockedFil
 def write_record(owners: str, record: dict[str, Any]) -> LockedFile:
     """The statement of everything that is about to be made, under a lock from its first moment under its name.
 
-    It is not synced: it must outlive processes, not power. After a power cut the reaper goes by the names of the folders.
+    It is not synced: it must outlive processes, not power. After a power cut the reaper goes by the names of the
+    folders.
     """
     path = os.path.join(owners, str(record["id"]))
     lock = _lock_draft(os.path.join(owners, f".new-{record['id']}"))

@@ -18,6 +18,7 @@ from records import make_record
 from refusals import CreateError
 from remains import Remains
 
+
 def make_remains(context: Context, plan: Launch, container: Container | None = None) -> tuple[Remains, Identity | None]:
     """Claims the workspace that is used again, takes the uid and writes the record; nothing else exists yet."""
     claimed = claim(context, plan["workspace"], plan["identity"], plan["id"])
@@ -29,7 +30,9 @@ def make_remains(context: Context, plan: Launch, container: Container | None = N
         raise
 
 
-def _make_remains(context: Context, plan: Launch, container: Container | None, claims: list[LockedFile]) -> tuple[Remains, Identity | None]:
+def _make_remains(
+    context: Context, plan: Launch, container: Container | None, claims: list[LockedFile]
+) -> tuple[Remains, Identity | None]:
     identity, uid_lock = plan["identity"], None
     if identity is None and context.pool is not None:
         uid, uid_lock = context.pool.allocate()
@@ -58,7 +61,9 @@ def _make_remains(context: Context, plan: Launch, container: Container | None, c
     return remains, identity
 
 
-def make_workspace(context: Context, plan: Launch, remains: Remains, identity: Identity | None, generation: int = 1) -> None:
+def make_workspace(
+    context: Context, plan: Launch, remains: Remains, identity: Identity | None, generation: int = 1
+) -> None:
     workspace = plan["workspace"]
     if workspace["lock"] is not None and not workspace["readOnly"]:
         remains.image = workspace["image"]
@@ -102,7 +107,8 @@ def make_groups(context: Context, plan: Launch) -> None:
 
 
 def give_socket(plan: Launch, identity: Identity | None) -> None:
-    """The folder becomes traversable and the socket the sandbox's own. No guest can write to either path on the host."""
+    """The folder becomes traversable and the socket the sandbox's own. No guest can write to either path on the
+    host."""
     socket = os.path.join(plan["runDir"], "host.sock")
     os.chmod(plan["runDir"], 0o711)
     if identity is not None:

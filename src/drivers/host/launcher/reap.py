@@ -1,4 +1,5 @@
-"""Removes what dead owners left. A free lock proves that the owner is dead; what has no record of ours is never touched."""
+"""Removes what dead owners left. A free lock proves that the owner is dead; what has no record of ours is never
+touched."""
 
 import json
 import os
@@ -41,7 +42,9 @@ class Reaper:
 
     def _lacks_volume(self, name: str) -> bool:
         """A volume's lock goes last. While it is being made its maker holds the lock."""
-        return VOLUME_ID.fullmatch(name) is not None and not os.path.lexists(os.path.join(self._context.rooms.workspaces, name))
+        return VOLUME_ID.fullmatch(name) is not None and not os.path.lexists(
+            os.path.join(self._context.rooms.workspaces, name)
+        )
 
     def _reap_one(self, name: str, path: str, may_wait: bool) -> None:
         lock = None
@@ -67,7 +70,8 @@ class Reaper:
             self._remove_container(name, remains)
 
     def _is_copy(self, lock: LockedFile) -> bool:
-        """Whoever wrote the record lives and does not hold its lock: the data folder was copied, or that one is just leaving."""
+        """Whoever wrote the record lives and does not hold its lock: the data folder was copied, or that one is just
+        leaving."""
         launcher = (parse_record(lock) or {}).get("launcher")
         if not isinstance(launcher, dict):
             return False
@@ -75,7 +79,8 @@ class Reaper:
         return pid != self._context.pid and is_running(pid, start)
 
     def _spare(self, name: str, path: str, lock: LockedFile, remains: Remains, container: Container) -> bool:
-        """An adoptable container that runs waits for its next owner, from the first sweep that misses the old one until its grace is over."""
+        """An adoptable container that runs waits for its next owner, from the first sweep that misses the old one until
+        its grace is over."""
         if container.orphaned_at is None:
             record = parse_record(lock) or {}
             container.orphaned_at = seconds_since_boot()
@@ -89,7 +94,8 @@ class Reaper:
         return True
 
     def _ask_engine(self, name: str, path: str, socket: str, container: Container) -> None:
-        """For containers whose processes this machine does not see. The lock is free meanwhile, so that an adopter may come first."""
+        """For containers whose processes this machine does not see. The lock is free meanwhile, so that an adopter may
+        come first."""
         self._open += 1
 
         def answered(answer: Answer) -> None:
@@ -97,7 +103,11 @@ class Reaper:
                 self._reap_one(name, path, may_wait=False)
             self._finish_one()
 
-        run_in_child(self._context.events, lambda: dict(engine.look_at_container(socket, container.id or container.name)), answered)
+        run_in_child(
+            self._context.events,
+            lambda: dict(engine.look_at_container(socket, container.id or container.name)),
+            answered,
+        )
 
     def _remove_container(self, name: str, remains: Remains) -> None:
         self._open += 1

@@ -9,7 +9,6 @@ from context import Context
 from locks import LockedFile, parse_record, try_lock
 from remains import Remains
 
-
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError)
 """What reading an owner file may raise that says something else than a record of ours."""
 
@@ -65,7 +64,8 @@ def read_remains(context: Context, name: str, lock: LockedFile) -> Remains:
 
 
 def guess_remains(context: Context, name: str, lock: LockedFile | None) -> Remains:
-    """After a power cut a record may be empty or missing; processes, groups and mounts are gone then, and the folders bear the name."""
+    """After a power cut a record may be empty or missing; processes, groups and mounts are gone then, and the folders
+    bear the name."""
     rooms = context.rooms
     workspace, run_dir = os.path.join(rooms.workspaces, name), os.path.join(rooms.run, name)
     return Remains(name, [], [], None, workspace, run_dir, lock, None)
@@ -78,7 +78,11 @@ def run_folders(context: Context, name: str) -> tuple[str, str]:
 
 
 def _is_group_of(path: object, name: str) -> bool:
-    return isinstance(path, str) and os.path.basename(path) == name and os.path.realpath(path).startswith("/sys/fs/cgroup/")
+    return (
+        isinstance(path, str)
+        and os.path.basename(path) == name
+        and os.path.realpath(path).startswith("/sys/fs/cgroup/")
+    )
 
 
 def _only(path: object, *expected: str) -> str | None:

@@ -1,4 +1,5 @@
-"""What a sandbox has made on the host, and how all of it goes away again: for living sandboxes and for dead owners' alike."""
+"""What a sandbox has made on the host, and how all of it goes away again: for living sandboxes and for dead owners'
+alike."""
 
 import json
 import os
@@ -63,7 +64,8 @@ class Remains:
         return _FLUSH_SECONDS if self.other_locks else context.removal_seconds
 
     def remove(self, context: Context, keep_workspace: bool, done: Done) -> None:
-        """Removes everything once nothing of it lives, trying again while the kernel lets go. A container has to be removed by its engine before."""
+        """Removes everything once nothing of it lives, trying again while the kernel lets go. A container has to be
+        removed by its engine before."""
         started, patience, events = time.monotonic(), self.patience(context), context.events
 
         def attempt(delay: float) -> None:
@@ -116,7 +118,8 @@ class Remains:
         self._release(keep, None, done)
 
     def _run_folder(self, socket_dir: str) -> str:
-        """The folder that bears the sandbox's name: that of the socket, or the one around it, where its owner kept more."""
+        """The folder that bears the sandbox's name: that of the socket, or the one around it, where its owner kept
+        more."""
         parent = os.path.dirname(socket_dir)
         return parent if os.path.basename(parent) == self.id else socket_dir
 
@@ -129,7 +132,8 @@ class Remains:
         _replace_file(path, json.dumps(owner))
 
     def release_locks(self) -> None:
-        """Leaves everything as it is, for the next owner or a reaper. The uid stays reserved for what the record names."""
+        """Leaves everything as it is, for the next owner or a reaper. The uid stays reserved for what the record
+        names."""
         if self.uid_lock is not None:
             self.uid_lock.write(self.id.encode())
         for lock in [*self.other_locks, *(lock for lock in (self.uid_lock, self.record) if lock is not None)]:

@@ -17,7 +17,8 @@ _DRAFT_SECONDS = 3600.0
 
 
 def sweep_workspaces(context: Context) -> None:
-    """Ended workspaces go by age, and the oldest first while all together hold too many bytes. One in use by a porter stays."""
+    """Ended workspaces go by age, and the oldest first while all together hold too many bytes. One in use by a porter
+    stays."""
     _remove_draft_images(context.rooms.workspaces)
     ended = sorted(_list_ended(context.rooms.workspaces), key=lambda item: item[0])
     total = sum(size for _, size, _ in ended)
@@ -37,7 +38,10 @@ def _remove_draft_images(workspaces: str) -> None:
     """What a process left that died while it formatted or probed an image."""
     for entry in os.scandir(workspaces):
         try:
-            if _DRAFT.fullmatch(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _DRAFT_SECONDS:
+            if (
+                _DRAFT.fullmatch(entry.name)
+                and time.time() - entry.stat(follow_symlinks=False).st_mtime > _DRAFT_SECONDS
+            ):
                 _remove_draft(entry)
         except OSError:
             # Another process was faster, or the next sweep tries again.

@@ -26,7 +26,8 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Sandbox:
-    """`report` gets `started` or `failed` once, and after `started` one `ended`. Between them nothing is promised about order across sandboxes."""
+    """`report` gets `started` or `failed` once, and after `started` one `ended`. Between them nothing is promised about
+    order across sandboxes."""
 
     def __init__(self, context: Context, plan: Launch, report: Report, forget: Callable[[str], None]) -> None:
         self.id = plan["id"]
@@ -90,8 +91,8 @@ class Sandbox:
         self._remains.kill()
 
     def remove(self, keep_workspace: bool, owner_is_gone: bool, done: Done) -> None:
-        """Kills, waits until nothing lives, removes. Later calls wait for the first one. After a failure everything that is left stays
-        recorded, and may be removed again."""
+        """Kills, waits until nothing lives, removes. Later calls wait for the first one. After a failure everything
+        that is left stays recorded, and may be removed again."""
         self._remains.owner_is_gone |= owner_is_gone
         if self._removing is not None:
             self._removing.append(done)
@@ -160,8 +161,8 @@ class Sandbox:
         self._await_command()
 
     def _await_command(self) -> None:
-        """bubblewrap tells nobody when it becomes the command, so its name is looked at until it changes. Then the host reads for itself
-        what protects the process."""
+        """bubblewrap tells nobody when it becomes the command, so its name is looked at until it changes. Then the host
+        reads for itself what protects the process."""
         if self._exit is not None or self._inner is None or self._failure is not None:
             return
         try:
@@ -192,7 +193,9 @@ class Sandbox:
         if name == self._bubblewrap_name():
             self._events.later(_OUTER_POLL_SECONDS, self._await_inner)
         else:
-            self._fail(CreateError("isolation_failed", "evidence", f"bubblewrap became {name} without making a sandbox"))
+            self._fail(
+                CreateError("isolation_failed", "evidence", f"bubblewrap became {name} without making a sandbox")
+            )
 
     def _bubblewrap_name(self) -> str:
         return os.path.basename(self._context.bubblewrap)[:15]
@@ -233,7 +236,8 @@ class Sandbox:
         pipes.close()
 
     def _await_empty(self, delay: float) -> None:
-        """bubblewrap's own exit proves nothing: the sandbox has ended when its groups, or its pid namespace, are empty."""
+        """bubblewrap's own exit proves nothing: the sandbox has ended when its groups, or its pid namespace, are
+        empty."""
         self.kill()
         if self._is_empty():
             self._end()
@@ -261,8 +265,18 @@ class Sandbox:
         if self._started:
             self._report({"event": "ended", "detail": f"{self._exit}{': ' if detail else ''}{detail}"})
         else:
-            failure = self._failure or CreateError("isolation_failed", "bubblewrap", detail or f"bubblewrap ended with {self._exit}")
-            self._report({"event": "failed", "code": failure.code, "step": failure.step, "message": str(failure), "stderr": detail})
+            failure = self._failure or CreateError(
+                "isolation_failed", "bubblewrap", detail or f"bubblewrap ended with {self._exit}"
+            )
+            self._report(
+                {
+                    "event": "failed",
+                    "code": failure.code,
+                    "step": failure.step,
+                    "message": str(failure),
+                    "stderr": detail,
+                }
+            )
         remove_rest, self._when_ended = self._when_ended, None
         if remove_rest is not None:
             remove_rest()

@@ -1,4 +1,5 @@
-"""Removes folders that a guest filled, however deep or closed they are. Nothing of the guest lives any more; another launcher may be at it too."""
+"""Removes folders that a guest filled, however deep or closed they are. Nothing of the guest lives any more; another
+launcher may be at it too."""
 
 import errno
 import os
@@ -35,7 +36,8 @@ def _empty_tree(folder: str) -> None:
 
 
 class _Removal:
-    """Moves the folders in a folder up to the top before it goes, so neither recursion, descriptors nor path lengths grow with the depth."""
+    """Moves the folders in a folder up to the top before it goes, so neither recursion, descriptors nor path lengths
+    grow with the depth."""
 
     def __init__(self, top: int) -> None:
         self._top = top

@@ -16,7 +16,8 @@ class PoolExhausted(Exception):
 
 
 class UidPool:
-    """A uid belongs to whoever holds the lock on its file. A file that names a sandbox reserves it as long as that one has a record or a workspace."""
+    """A uid belongs to whoever holds the lock on its file. A file that names a sandbox reserves it as long as that one
+    has a record or a workspace."""
 
     def __init__(self, folder: str, workspaces: str, owners: str, first: int, last: int) -> None:
         self._folder = folder
@@ -59,7 +60,9 @@ class UidPool:
 
     def _is_reserved(self, lock: LockedFile) -> bool:
         sandbox = lock.read().decode(errors="replace")
-        return sandbox != "" and any(os.path.lexists(os.path.join(room, sandbox)) for room in (self._workspaces, self._owners))
+        return sandbox != "" and any(
+            os.path.lexists(os.path.join(room, sandbox)) for room in (self._workspaces, self._owners)
+        )
 
     def _scan_processes(self) -> None:
         """Defence in depth: a uid with a living process is not given out even if its lock is free."""

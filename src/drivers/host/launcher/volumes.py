@@ -1,4 +1,5 @@
-"""Makes and removes volumes. `owner.json` is written last and removed first, so a folder without a whole one is half made or half removed."""
+"""Makes and removes volumes. `owner.json` is written last and removed first, so a folder without a whole one is half
+made or half removed."""
 
 import json
 import os
@@ -167,7 +168,9 @@ def _write_owner(folder: str, owner: dict[str, Any]) -> None:
     os.rename(draft, os.path.join(folder, "owner.json"))
 
 
-def _clear(context: Context, id: str, lock: LockedFile, uid_lock: LockedFile | None, done: Callable[[str | None], None]) -> None:
+def _clear(
+    context: Context, id: str, lock: LockedFile, uid_lock: LockedFile | None, done: Callable[[str | None], None]
+) -> None:
     """Removes everything of the volume; its uid last but one, its lock last."""
 
     def removed(problem: str | None) -> None:

@@ -33,8 +33,12 @@ def use_processes():
     for method in ("fork", "forkserver"):
         with multiprocessing.get_context(method).Pool(2) as pool:
             assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
-    assert subprocess.run("echo hi | tr a-z A-Z", shell=True, capture_output=True, text=True, check=True).stdout == "HI\n"
-    assert subprocess.run(["/bin/true"], start_new_session=True, preexec_fn=lambda: os.nice(1), check=True).returncode == 0
+    assert (
+        subprocess.run("echo hi | tr a-z A-Z", shell=True, capture_output=True, text=True, check=True).stdout == "HI\n"
+    )
+    assert (
+        subprocess.run(["/bin/true"], start_new_session=True, preexec_fn=lambda: os.nice(1), check=True).returncode == 0
+    )
     leader, follower = pty.openpty()
     os.write(leader, b"typed\n")
     assert os.read(follower, 100) == b"typed\n"
