@@ -6,7 +6,6 @@ cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/.bin:$PWD/node_modules/node/bin:$PATH
 
 tsc -p tsconfig.build.json
-cp -R src/drivers/host/launcher dist/drivers/host/
 tsc -p tsconfig.conformance.json
 rm -rf dist/conformance
 mv dist/.conformance/test/conformance dist/conformance

@@ -33,7 +33,7 @@ export type WorkspaceSource =
    */
   | { readonly kind: "volume"; readonly volumeId: VolumeId; readonly readOnly: boolean };
 
-/** Step in the context of a `capacity` that says: another sandbox uses the workspace (launcher/claims.py). */
+/** Step in the context of a `capacity` that says: another sandbox uses the workspace (images/launcher/workspaces/workspace_locks.py). */
 const IN_USE_STEP = "workspace in use";
 
 /** Whether time helps and room does not: the workspace is free when the sandbox that has it is gone. */

@@ -1,4 +1,4 @@
-/** What the launcher is told about one sandbox; launcher/plan.py is its other half, keep the two alike. */
+/** What the launcher is told about one sandbox; images/launcher/launch.py is its other half, keep the two alike. */
 
 /** Descriptor numbers that bubblewrap's arguments name and the launcher fills. */
 export const FD = { arguments: 10, status: 11, seccomp: 12, workspace: 13, firstData: 14 } as const;

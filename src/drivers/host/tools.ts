@@ -7,7 +7,7 @@ export interface NodeTools {
   readonly npm: string;
 }
 
-export const LAUNCHER_SOURCE = fileURLToPath(new URL("launcher", import.meta.url));
+export const LAUNCHER_SOURCE = fileURLToPath(new URL("../../../images/launcher", import.meta.url));
 export const SUPERVISOR_SOURCE = fileURLToPath(new URL("../../../images/supervisor", import.meta.url));
 
 /** The Node that runs us, and the npm that came with Paddock. */

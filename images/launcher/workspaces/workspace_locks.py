@@ -9,11 +9,11 @@ import json
 import os
 from typing import Any
 
-import images
 from context import Context
-from locks import LockedFile, parse_record, try_lock
-from plan import Identity, Workspace
-from refusals import CreateError
+from errors import CreateError
+from launch import Identity, Workspace
+from owners.locks import LockedFile, parse_record, try_lock
+from workspaces import images
 
 _IN_USE_STEP = "workspace in use"
 """The owner asks again for a while when it reads this (driver.ts)."""

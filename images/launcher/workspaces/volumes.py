@@ -7,17 +7,26 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import images
 import kernel
-from claims import check_detached, check_holder, in_use, lock_path, read_owner, read_state, volume_folder, write_state
 from context import Context
+from errors import CreateError, classify
 from jobs import Answer, run_in_child
-from locks import LockedFile, try_lock
-from make import check_space, give_folder
-from plan import Identity
-from refusals import CreateError, classify
-from remains import remove_workspace
-from trees import remove_tree
+from launch import Identity
+from owners.footprint import remove_workspace
+from owners.locks import LockedFile, try_lock
+from sandboxes.make import check_space, give_folder
+from workspaces import images
+from workspaces.trees import remove_tree
+from workspaces.workspace_locks import (
+    check_detached,
+    check_holder,
+    in_use,
+    lock_path,
+    read_owner,
+    read_state,
+    volume_folder,
+    write_state,
+)
 
 VOLUME_ID = re.compile(r"vol_[0-9a-hjkmnp-tv-z]{26}")
 

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import groups
-import images
-from container import Container
+from containers.container import Container
 from context import Context
 from events import Events
-from evidence import same_process
-from locks import LockedFile
-from trees import remove_tree
-from uids import list_processes
+from owners.evidence import same_process
+from owners.locks import LockedFile
+from owners.uids import list_processes
+from workspaces import images
+from workspaces.trees import remove_tree
 
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.001, 0.05
 _FLUSH_SECONDS = 60.0
@@ -29,7 +29,7 @@ Done = Callable[[str | None], None]
 
 
 @dataclass
-class Remains:
+class Footprint:
     id: str
     group_paths: list[str]
     """The group that has `cgroup.kill` first."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import groups
-import images
 import kernel
-from plan import WORKSPACE_FD, Identity, Launch
-from uids import count_tasks
+from launch import WORKSPACE_FD, Identity, Launch
+from owners.uids import count_tasks
+from workspaces import images
 
 _LIFT_ABOVE = 200
 _OOM_SCORE_ADJUST = 500

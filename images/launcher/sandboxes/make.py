@@ -5,40 +5,42 @@ import json
 import os
 
 import groups
-import images
-from child import Surroundings, run_child
-from claims import claim, name_holder
-from container import Container
+from containers.container import Container
 from context import Context
-from descriptors import Pipes
+from errors import CreateError
 from kernel import fork_into_group
-from locks import LockedFile, write_record
-from plan import Identity, Launch
-from records import make_record
-from refusals import CreateError
-from remains import Remains
+from launch import Identity, Launch
+from owners.footprint import Footprint
+from owners.locks import LockedFile, write_record
+from owners.records import make_record
+from sandboxes.child import Surroundings, run_child
+from sandboxes.descriptors import Pipes
+from workspaces import images
+from workspaces.workspace_locks import claim, name_holder
 
 
-def make_remains(context: Context, plan: Launch, container: Container | None = None) -> tuple[Remains, Identity | None]:
+def make_footprint(
+    context: Context, plan: Launch, container: Container | None = None
+) -> tuple[Footprint, Identity | None]:
     """Claims the workspace that is used again, takes the uid and writes the record; nothing else exists yet."""
     claimed = claim(context, plan["workspace"], plan["identity"], plan["id"])
     try:
-        return _make_remains(context, plan, container, [] if claimed is None else [claimed])
+        return _make_footprint(context, plan, container, [] if claimed is None else [claimed])
     except BaseException:
         if claimed is not None:
             claimed.release(unlink=False)
         raise
 
 
-def _make_remains(
+def _make_footprint(
     context: Context, plan: Launch, container: Container | None, claims: list[LockedFile]
-) -> tuple[Remains, Identity | None]:
+) -> tuple[Footprint, Identity | None]:
     identity, uid_lock = plan["identity"], None
     if identity is None and context.pool is not None:
         uid, uid_lock = context.pool.allocate()
         identity = {"uid": uid, "gid": uid}
     ordered = sorted(plan["groups"], key=lambda group: group["join"] != "clone")
-    remains = Remains(
+    footprint = Footprint(
         id=plan["id"],
         group_paths=[group["path"] for group in ordered],
         processes=[],
@@ -53,22 +55,22 @@ def _make_remains(
     try:
         if container is not None and uid_lock is not None:
             uid_lock.write(plan["id"].encode())
-        remains.record = write_record(context.rooms.owners, make_record(context, remains))
+        footprint.record = write_record(context.rooms.owners, make_record(context, footprint))
     except OSError:
         if uid_lock is not None:
             uid_lock.release(unlink=True)
         raise
-    return remains, identity
+    return footprint, identity
 
 
 def make_workspace(
-    context: Context, plan: Launch, remains: Remains, identity: Identity | None, generation: int = 1
+    context: Context, plan: Launch, footprint: Footprint, identity: Identity | None, generation: int = 1
 ) -> None:
     workspace = plan["workspace"]
     if workspace["lock"] is not None and not workspace["readOnly"]:
-        remains.image = workspace["image"]
+        footprint.image = workspace["image"]
         if workspace["volume"] is not None:
-            name_holder(workspace["volume"], remains.other_locks[0], plan["id"])
+            name_holder(workspace["volume"], footprint.other_locks[0], plan["id"])
     folder = workspace["folder"]
     if folder is None:
         return

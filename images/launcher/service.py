@@ -5,18 +5,18 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import groups
+from containers.container_requests import Answer, ContainerRequests
 from context import Context, make_context
+from errors import CreateError, classify
 from events import Events
 from groups import Parent
-from holding import Answer, Holding
-from plan import Launch
-from reap import Reaper
-from refusals import CreateError, classify
-from sandbox import Sandbox
-from trials import try_groups, try_image
-from uids import PoolExhausted
-from volumes import make_volume, remove_volume
+from launch import Launch
+from owners.reaper import Reaper
+from owners.uids import PoolExhausted
+from probes import try_groups, try_image
+from sandboxes.sandbox import Sandbox
 from wire import Message, Wire
+from workspaces.volumes import make_volume, remove_volume
 
 
 class Service:
@@ -27,7 +27,7 @@ class Service:
         self._sandboxes: dict[str, Sandbox] = {}
         self._stopping = False
         self._parents: list[Parent] = []
-        self._holding = Holding(self._require_context)
+        self._holding = ContainerRequests(self._require_context)
         self._handlers: dict[str, Callable[[Message], None]] = {
             "configure": self._configure,
             "create": self._create,

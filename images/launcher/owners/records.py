@@ -4,40 +4,40 @@ import os
 import time
 from typing import Any
 
-from container import parse_container
+from containers.container import parse_container
 from context import Context
-from locks import LockedFile, parse_record, try_lock
-from remains import Remains
+from owners.footprint import Footprint
+from owners.locks import LockedFile, parse_record, try_lock
 
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError)
 """What reading an owner file may raise that says something else than a record of ours."""
 
 
-def make_record(context: Context, remains: Remains) -> dict[str, Any]:
+def make_record(context: Context, footprint: Footprint) -> dict[str, Any]:
     record = {
-        "id": remains.id,
+        "id": footprint.id,
         "driver": context.driver,
         "created": time.time(),
-        "uid": remains.uid,
-        "groups": remains.group_paths,
-        "runDir": remains.run_dir,
-        "workspace": remains.workspace,
+        "uid": footprint.uid,
+        "groups": footprint.group_paths,
+        "runDir": footprint.run_dir,
+        "workspace": footprint.workspace,
         "launcher": {"pid": context.pid, "start": context.start_time},
         "owner": context.owner,
-        "processes": remains.processes,
+        "processes": footprint.processes,
     }
-    if remains.image is not None:
-        record["image"] = remains.image
-    if remains.container is not None:
-        record["container"] = remains.container.to_record()
+    if footprint.image is not None:
+        record["image"] = footprint.image
+    if footprint.container is not None:
+        record["container"] = footprint.container.to_record()
     return record
 
 
-def read_remains(context: Context, name: str, lock: LockedFile) -> Remains:
+def read_footprint(context: Context, name: str, lock: LockedFile) -> Footprint:
     """Takes the uid's lock too, where it is free. Raises one of UNREADABLE for what is no record of this sandbox."""
     record = parse_record(lock)
     if record is None:
-        return guess_remains(context, name, lock)
+        return guess_footprint(context, name, lock)
     if record.get("id") != name:
         raise ValueError("it is not a record of this sandbox")
     rooms, pool = context.rooms, context.pool
@@ -49,7 +49,7 @@ def read_remains(context: Context, name: str, lock: LockedFile) -> Remains:
     uid_lock = None
     if isinstance(uid, int) and pool is not None and pool.owns(uid):
         uid_lock = try_lock(pool.lock_path(uid), create=True)
-    return Remains(
+    return Footprint(
         id=name,
         group_paths=group_paths,
         processes=processes,
@@ -63,12 +63,12 @@ def read_remains(context: Context, name: str, lock: LockedFile) -> Remains:
     )
 
 
-def guess_remains(context: Context, name: str, lock: LockedFile | None) -> Remains:
+def guess_footprint(context: Context, name: str, lock: LockedFile | None) -> Footprint:
     """After a power cut a record may be empty or missing; processes, groups and mounts are gone then, and the folders
     bear the name."""
     rooms = context.rooms
     workspace, run_dir = os.path.join(rooms.workspaces, name), os.path.join(rooms.run, name)
-    return Remains(name, [], [], None, workspace, run_dir, lock, None)
+    return Footprint(name, [], [], None, workspace, run_dir, lock, None)
 
 
 def run_folders(context: Context, name: str) -> tuple[str, str]:

@@ -5,18 +5,18 @@ import os
 from collections.abc import Callable
 from typing import Any, TypedDict
 
-import engine
-import images
 import kernel
-import make
-from container import Container, container_name, seconds_since_boot
+from containers import engine
+from containers.container import Container, container_name, seconds_since_boot
 from context import Context
-from evidence import read_start_time
+from errors import CreateError
 from jobs import Answer, run_in_child
-from plan import Identity, Launch, Workspace
-from records import make_record, run_folders
-from refusals import CreateError
-from remains import Remains
+from launch import Identity, Launch, Workspace
+from owners.evidence import read_start_time
+from owners.footprint import Footprint
+from owners.records import make_record, run_folders
+from sandboxes import make
+from workspaces import images
 
 _CREATION_SECONDS = 3.0
 """How long after an owner's death the engine may still be making what that owner asked for."""
@@ -36,13 +36,15 @@ class Hold(TypedDict):
     adoption: dict[str, Any] | None
 
 
-class Held:
-    def __init__(self, context: Context, remains: Remains, container: Container, forget: Callable[[str], None]) -> None:
-        self.id = remains.id
+class OwnedContainer:
+    def __init__(
+        self, context: Context, footprint: Footprint, container: Container, forget: Callable[[str], None]
+    ) -> None:
+        self.id = footprint.id
         self.container = container
-        self.run_dir = remains.run_dir
+        self.run_dir = footprint.run_dir
         self._context = context
-        self._remains = remains
+        self._footprint = footprint
         self._forget = forget
         self._device: int | None = None
         self._removing: list[Removed] | None = None
@@ -55,7 +57,7 @@ class Held:
         """Makes workspace and socket ready. Raises CreateError or OSError; the caller then calls `remove`, also after
         an error through `done`."""
         launch = as_launch(plan)
-        make.make_workspace(self._context, launch, self._remains, identity, self.container.generation)
+        make.make_workspace(self._context, launch, self._footprint, identity, self.container.generation)
         self._keep_generation(plan["workspace"]["lock"])
         owner = identity or {"uid": os.getuid(), "gid": os.getgid()}
         image, source, is_new = (
@@ -67,7 +69,7 @@ class Held:
         workspace: dict[str, Any] = {"kind": "memory", "mode": "memory"}
         if image is not None:
             # Readers share it: then other devices hold the same image.
-            self._remains.image = image if is_new or not read_only else None
+            self._footprint.image = image if is_new or not read_only else None
             number, self._device = images.attach_image(image, self.id, read_only)
             workspace = {"kind": "loop", "device": f"/dev/loop{number}", "mode": "image", "readOnly": read_only}
         elif source is not None:
@@ -90,13 +92,13 @@ class Held:
         self.container.start(str(facts["containerId"]), str(facts["startedAt"]), facts["cgroups"])
         pid = facts["pid"]
         if pid is not None and self.container.has_member(pid):
-            self._remains.processes = [(pid, read_start_time(pid))]
+            self._footprint.processes = [(pid, read_start_time(pid))]
         self._write_record()
         self._close_device()
 
     def facts(self) -> dict[str, Any]:
         """What the owner said when the container had started. No pid where the kernel did not confirm it."""
-        pid = self._remains.processes[0][0] if self._remains.processes else None
+        pid = self._footprint.processes[0][0] if self._footprint.processes else None
         container = self.container
         return {
             "containerId": container.id,
@@ -110,7 +112,7 @@ class Held:
         self.container.orphaned_at = seconds_since_boot()
         self._write_record()
         self._close_device()
-        self._remains.release_locks()
+        self._footprint.release_locks()
         self._forget(self.id)
 
     def take_over(self) -> None:
@@ -120,7 +122,7 @@ class Held:
     def remove(self, keep_workspace: bool, container_removed: bool, owner_is_gone: bool, done: Removed) -> None:
         """Later calls wait for the first one. After a failure everything that is left stays recorded, and may be
         removed again."""
-        self._remains.owner_is_gone |= owner_is_gone
+        self._footprint.owner_is_gone |= owner_is_gone
         if self._removing is not None:
             self._removing.append(done)
             return
@@ -128,18 +130,18 @@ class Held:
         self._close_device()
 
         def remove_rest() -> None:
-            self._remains.remove(self._context, keep_workspace, lambda problem: self._finish(problem, "internal"))
+            self._footprint.remove(self._context, keep_workspace, lambda problem: self._finish(problem, "internal"))
 
         if container_removed:
             remove_rest()
         else:
             remove_container(
-                self._context, self._remains, remove_rest, lambda problem: self._finish(problem, "engine_unavailable")
+                self._context, self._footprint, remove_rest, lambda problem: self._finish(problem, "engine_unavailable")
             )
 
     def abandon(self) -> None:
         """Gives the locks back and leaves the record to a reaper."""
-        self._remains.release_locks()
+        self._footprint.release_locks()
         self._forget(self.id)
 
     def _finish(self, problem: str | None, code: str) -> None:
@@ -175,12 +177,12 @@ class Held:
         """An id that lives again over its own workspace counts up in the workspace's owner file."""
         own = os.path.join(self._context.rooms.workspaces, self.id, "owner.json")
         if lock == own:
-            file = self._remains.other_locks[0]
+            file = self._footprint.other_locks[0]
             file.rewrite(json.dumps({**json.loads(file.read()), "generation": self.container.generation}).encode())
 
     def _write_record(self) -> None:
-        assert self._remains.record is not None
-        self._remains.record.rewrite(json.dumps(make_record(self._context, self._remains)).encode())
+        assert self._footprint.record is not None
+        self._footprint.record.rewrite(json.dumps(make_record(self._context, self._footprint)).encode())
 
     def _close_device(self) -> None:
         if self._device is not None:
@@ -188,7 +190,9 @@ class Held:
             self._device = None
 
 
-def make_held(context: Context, plan: Hold, forget: Callable[[str], None]) -> tuple[Held, Identity | None]:
+def make_owned_container(
+    context: Context, plan: Hold, forget: Callable[[str], None]
+) -> tuple[OwnedContainer, Identity | None]:
     """Takes the uid and writes the record; nothing else exists yet."""
     workspace = plan["workspace"]
     if plan["container"]["name"] != container_name(plan["id"]) or plan["runDir"] not in run_folders(
@@ -205,8 +209,8 @@ def make_held(context: Context, plan: Hold, forget: Callable[[str], None]) -> tu
         adoption=plan["adoption"],
         held_at=seconds_since_boot(),
     )
-    remains, identity = make.make_remains(context, as_launch(plan), container)
-    return Held(context, remains, container, forget), identity
+    footprint, identity = make.make_footprint(context, as_launch(plan), container)
+    return OwnedContainer(context, footprint, container, forget), identity
 
 
 def as_launch(plan: Hold) -> Launch:
@@ -227,10 +231,10 @@ def as_launch(plan: Hold) -> Launch:
 
 
 def remove_container(
-    context: Context, remains: Remains, done: Callable[[], None], failed: Callable[[str], None]
+    context: Context, footprint: Footprint, done: Callable[[], None], failed: Callable[[str], None]
 ) -> None:
     """Through the engine. When that is silent everything that runs is killed, and the record has to stay."""
-    container = remains.container
+    container = footprint.container
     assert container is not None
     if container.socket is None:
         done()
@@ -240,13 +244,13 @@ def remove_container(
 
     def answered(answer: Answer) -> None:
         if "error" in answer:
-            remains.kill()
+            footprint.kill()
             failed(answer["error"])
         else:
             done()
 
     run_in_child(
-        context.events, lambda: dict(engine.remove_container(path, name, remains.id, id, wait_seconds)), answered
+        context.events, lambda: dict(engine.remove_container(path, name, footprint.id, id, wait_seconds)), answered
     )
 
 

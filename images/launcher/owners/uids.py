@@ -5,7 +5,7 @@ import os
 import random
 import time
 
-from locks import LockedFile, try_lock
+from owners.locks import LockedFile, try_lock
 
 _SCAN_LIFETIME_SECONDS = 1.0
 _NO_FILE = (errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO)

@@ -3,20 +3,20 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from adopt import adopt
+from containers.adoption import adopt
+from containers.owned_container import Hold, OwnedContainer, make_owned_container
 from context import Context
-from held import Held, Hold, make_held
-from refusals import CreateError, classify
-from uids import PoolExhausted
+from errors import CreateError, classify
+from owners.uids import PoolExhausted
 
 Answer = Callable[[dict[str, Any] | CreateError], None]
 """Takes the body of the reply, or the refusal."""
 
 
-class Holding:
+class ContainerRequests:
     def __init__(self, require_context: Callable[[], Context]) -> None:
         self._require_context = require_context
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, OwnedContainer] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -25,7 +25,7 @@ class Holding:
     def hold(self, message: dict[str, Any], answer: Answer) -> None:
         plan = cast(Hold, message["plan"])
         try:
-            held, identity = make_held(self._require_context(), plan, self._forget)
+            held, identity = make_owned_container(self._require_context(), plan, self._forget)
         except CreateError as error:
             answer(error)
             return
@@ -76,7 +76,7 @@ class Holding:
         held.remove(message["keepWorkspace"], message["containerRemoved"], False, removed)
 
     def adopt(self, message: dict[str, Any], answer: Answer) -> None:
-        def taken(outcome: Held | CreateError) -> None:
+        def taken(outcome: OwnedContainer | CreateError) -> None:
             if isinstance(outcome, CreateError):
                 answer(outcome)
                 return
@@ -105,14 +105,14 @@ class Holding:
             else:
                 self._remove_for_good(held)
 
-    def _remove_for_good(self, held: Held) -> None:
+    def _remove_for_good(self, held: OwnedContainer) -> None:
         def removed(error: CreateError | None) -> None:
             if error is not None:
                 held.abandon()
 
         held.remove(False, False, True, removed)
 
-    def _undo(self, held: Held, error: CreateError, answer: Answer) -> None:
+    def _undo(self, held: OwnedContainer, error: CreateError, answer: Answer) -> None:
         """The refusal is sent when nothing is left of the attempt, or says what is. No container can have been asked
         for yet."""
 

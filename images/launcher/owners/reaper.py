@@ -5,17 +5,17 @@ import json
 import os
 from collections.abc import Callable
 
-import engine
-from container import Container, seconds_since_boot
+from containers import engine
+from containers.container import Container, seconds_since_boot
+from containers.owned_container import remove_container
 from context import Context
-from evidence import same_process
-from held import remove_container
 from jobs import Answer, run_in_child
-from locks import LockedFile, parse_record, try_lock
-from records import UNREADABLE, guess_remains, read_remains
-from remains import Remains, is_running
-from retention import SANDBOX_ID, read_ended, sweep_workspaces
-from volumes import VOLUME_ID
+from owners.evidence import same_process
+from owners.footprint import Footprint, is_running
+from owners.locks import LockedFile, parse_record, try_lock
+from owners.records import UNREADABLE, guess_footprint, read_footprint
+from owners.retention import SANDBOX_ID, read_ended, sweep_workspaces
+from workspaces.volumes import VOLUME_ID
 
 Report = Callable[[list[str], list[list[str]]], None]
 
@@ -55,19 +55,19 @@ class Reaper:
             if self._is_copy(lock):
                 lock.release(unlink=False)
                 return
-            remains = read_remains(self._context, name, lock)
+            footprint = read_footprint(self._context, name, lock)
         except UNREADABLE as error:
             self._failed.append([name, f"its owner file cannot be read: {error}"])
             if lock is not None:
                 lock.release(unlink=False)
             return
-        container = remains.container
+        container = footprint.container
         if container is None:
-            self._remove(name, remains)
-        elif may_wait and container.is_adoptable and self._spare(name, path, lock, remains, container):
-            remains.release_locks()
+            self._remove(name, footprint)
+        elif may_wait and container.is_adoptable and self._spare(name, path, lock, footprint, container):
+            footprint.release_locks()
         else:
-            self._remove_container(name, remains)
+            self._remove_container(name, footprint)
 
     def _is_copy(self, lock: LockedFile) -> bool:
         """Whoever wrote the record lives and does not hold its lock: the data folder was copied, or that one is just
@@ -78,7 +78,7 @@ class Reaper:
         pid, start = int(launcher["pid"]), int(launcher["start"])
         return pid != self._context.pid and is_running(pid, start)
 
-    def _spare(self, name: str, path: str, lock: LockedFile, remains: Remains, container: Container) -> bool:
+    def _spare(self, name: str, path: str, lock: LockedFile, footprint: Footprint, container: Container) -> bool:
         """An adoptable container that runs waits for its next owner, from the first sweep that misses the old one until
         its grace is over."""
         if container.orphaned_at is None:
@@ -87,8 +87,8 @@ class Reaper:
             lock.rewrite(json.dumps({**record, "container": container.to_record()}).encode())
         if container.grace_is_over:
             return False
-        if remains.processes:
-            return any(same_process(pid, start) for pid, start in remains.processes)
+        if footprint.processes:
+            return any(same_process(pid, start) for pid, start in footprint.processes)
         if container.socket is not None:
             self._ask_engine(name, path, container.socket, container)
         return True
@@ -109,21 +109,21 @@ class Reaper:
             answered,
         )
 
-    def _remove_container(self, name: str, remains: Remains) -> None:
+    def _remove_container(self, name: str, footprint: Footprint) -> None:
         self._open += 1
 
         def removed() -> None:
-            self._remove(name, remains)
+            self._remove(name, footprint)
             self._finish_one()
 
         def failed(problem: str) -> None:
             self._failed.append([name, problem])
-            remains.release_locks()
+            footprint.release_locks()
             self._finish_one()
 
-        remove_container(self._context, remains, removed, failed)
+        remove_container(self._context, footprint, removed, failed)
 
-    def _remove(self, name: str, remains: Remains) -> None:
+    def _remove(self, name: str, footprint: Footprint) -> None:
         self._open += 1
 
         def finished(problem: str | None) -> None:
@@ -131,13 +131,13 @@ class Reaper:
                 self._reaped.append(name)
             else:
                 self._failed.append([name, problem])
-                remains.release_locks()
+                footprint.release_locks()
             self._finish_one()
 
-        remains.owner_is_gone = True
-        remains.kill()
-        keep_workspace = remains.workspace is not None and read_ended(remains.workspace) is not None
-        remains.remove(self._context, keep_workspace, finished)
+        footprint.owner_is_gone = True
+        footprint.kill()
+        keep_workspace = footprint.workspace is not None and read_ended(footprint.workspace) is not None
+        footprint.remove(self._context, keep_workspace, finished)
 
     def _reap_unrecorded(self) -> None:
         """Folders of ours that are older than this boot and have no record and no ended workspace."""
@@ -148,7 +148,7 @@ class Reaper:
                 if not SANDBOX_ID.fullmatch(name) or os.path.lexists(os.path.join(rooms.owners, name)):
                     continue
                 if _is_older(folder, booted_at) and read_ended(os.path.join(rooms.workspaces, name)) is None:
-                    self._remove(name, guess_remains(self._context, name, None))
+                    self._remove(name, guess_footprint(self._context, name, None))
 
     def _finish_one(self) -> None:
         self._open -= 1

@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable
 
 import groups
-import images
 import kernel
 from events import Events
 from groups import Group, Parent
+from workspaces import images
 
 _RETIRE_ATTEMPTS, _RETIRE_SECONDS = 100, 0.01
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import make
 from context import Context
-from descriptors import Pipes
-from evidence import find_breach, read_start_time, read_status
-from plan import Launch
-from records import make_record
-from refusals import CreateError, classify
-from remains import Done
+from errors import CreateError, classify
+from launch import Launch
+from owners.evidence import find_breach, read_start_time, read_status
+from owners.footprint import Done
+from owners.records import make_record
+from sandboxes import make
+from sandboxes.descriptors import Pipes
 
 _SETUP_SECONDS = 10.0
 _SETUP_POLL_SECONDS = 0.001
@@ -51,14 +51,14 @@ class Sandbox:
         self._removing: list[Done] | None = None
         self._timings: dict[str, float] = {}
         self._pipes: Pipes | None = None
-        self._remains, self._identity = make.make_remains(context, plan)
+        self._footprint, self._identity = make.make_footprint(context, plan)
         self._uid = os.getuid() if self._identity is None else self._identity["uid"]
         self._mark("record")
 
     def start(self) -> None:
         """Raises CreateError or OSError, `step` says where; the caller then calls `remove`."""
         self.step = "workspace"
-        make.make_workspace(self._context, self._plan, self._remains, self._identity)
+        make.make_workspace(self._context, self._plan, self._footprint, self._identity)
         self._mark("workspace")
         self.step = "cgroup"
         make.make_groups(self._context, self._plan)
@@ -88,18 +88,18 @@ class Sandbox:
                 signal.pidfd_send_signal(self._inner_pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self._remains.kill()
+        self._footprint.kill()
 
     def remove(self, keep_workspace: bool, owner_is_gone: bool, done: Done) -> None:
         """Kills, waits until nothing lives, removes. Later calls wait for the first one. After a failure everything
         that is left stays recorded, and may be removed again."""
-        self._remains.owner_is_gone |= owner_is_gone
+        self._footprint.owner_is_gone |= owner_is_gone
         if self._removing is not None:
             self._removing.append(done)
             return
         self._removing = [done]
         self.kill()
-        self._after_end(lambda: self._remains.remove(self._context, keep_workspace, self._finish_removal))
+        self._after_end(lambda: self._footprint.remove(self._context, keep_workspace, self._finish_removal))
 
     def _after_end(self, remove_rest: Callable[[], None]) -> None:
         if self._outer is None and self._pipes is not None:
@@ -114,7 +114,7 @@ class Sandbox:
                 self._finish_removal("its processes do not end")
 
         self._when_ended = remove_rest
-        self._events.later(self._remains.patience(self._context), give_up)
+        self._events.later(self._footprint.patience(self._context), give_up)
 
     def _finish_removal(self, problem: str | None) -> None:
         callbacks, self._removing = self._removing or [], None
@@ -152,12 +152,12 @@ class Sandbox:
         self._inner = pid
         try:
             self._inner_pidfd = os.pidfd_open(pid)
-            self._remains.processes = [(member, read_start_time(member)) for member in (pid, self._outer or pid)]
+            self._footprint.processes = [(member, read_start_time(member)) for member in (pid, self._outer or pid)]
         except OSError:
             return
-        if not self._remains.group_paths and self._remains.record is not None:
-            record = make_record(self._context, self._remains)
-            self._remains.record.write(json.dumps(record).encode())
+        if not self._footprint.group_paths and self._footprint.record is not None:
+            record = make_record(self._context, self._footprint)
+            self._footprint.record.write(json.dumps(record).encode())
         self._await_command()
 
     def _await_command(self) -> None:
@@ -246,7 +246,7 @@ class Sandbox:
 
     def _is_empty(self) -> bool:
         self._events.collect_children()
-        if not self._remains.group_paths and self._events.kill_orphans():
+        if not self._footprint.group_paths and self._events.kill_orphans():
             return False
         if self._inner_pidfd is not None:
             try:
@@ -254,7 +254,7 @@ class Sandbox:
                 return False
             except ProcessLookupError:
                 pass
-        return self._remains.is_empty()
+        return self._footprint.is_empty()
 
     def _end(self) -> None:
         self._ended = True

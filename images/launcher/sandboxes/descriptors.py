@@ -3,7 +3,7 @@
 import os
 
 from context import Context
-from plan import ARGUMENTS_FD, FIRST_DATA_FD, SECCOMP_FD, STATUS_FD, Launch
+from launch import ARGUMENTS_FD, FIRST_DATA_FD, SECCOMP_FD, STATUS_FD, Launch
 
 
 class Pipes:

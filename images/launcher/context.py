@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from events import Events
-from evidence import read_start_time
 from groups import Parent
-from images import BlankImages
-from uids import UidPool
+from owners.evidence import read_start_time
+from owners.uids import UidPool
+from workspaces.images import BlankImages
 
 _FIRST_UID, _LAST_UID = 200_000, 265_535
 

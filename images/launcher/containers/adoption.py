@@ -4,20 +4,20 @@ import os
 import time
 from collections.abc import Callable
 
+from containers.owned_container import OwnedContainer
 from context import Context
-from evidence import same_process
-from held import Held
-from locks import LockedFile, parse_record, read_unlocked, try_lock
-from records import UNREADABLE, read_remains
-from refusals import CreateError
-from remains import Remains, is_running
-from retention import SANDBOX_ID
+from errors import CreateError
+from owners.evidence import same_process
+from owners.footprint import Footprint, is_running
+from owners.locks import LockedFile, parse_record, read_unlocked, try_lock
+from owners.records import UNREADABLE, read_footprint
+from owners.retention import SANDBOX_ID
 
 _LETTING_GO_SECONDS = 15.0
 """The launcher of a dead owner may not have had the processor yet, and a reaper holds the lock for a moment."""
 _RETRY_SECONDS = 0.025
 
-Done = Callable[[Held | CreateError], None]
+Done = Callable[[OwnedContainer | CreateError], None]
 
 
 def adopt(context: Context, id: str, forget: Callable[[str], None], done: Done) -> None:
@@ -62,39 +62,39 @@ def _lives(process: object) -> bool:
     return isinstance(pid, int) and isinstance(start, int) and is_running(pid, start)
 
 
-def _take(context: Context, id: str, lock: LockedFile, forget: Callable[[str], None]) -> Held | CreateError:
+def _take(context: Context, id: str, lock: LockedFile, forget: Callable[[str], None]) -> OwnedContainer | CreateError:
     try:
         record = parse_record(lock) or {}
-        remains = read_remains(context, id, lock)
+        footprint = read_footprint(context, id, lock)
     except UNREADABLE as error:
         lock.release(unlink=False)
         return _refuse(f"its owner file cannot be read: {error}")
-    problem = _find_problem(context, record, remains)
-    if problem is not None or remains.container is None:
-        remains.release_locks()
+    problem = _find_problem(context, record, footprint)
+    if problem is not None or footprint.container is None:
+        footprint.release_locks()
         return _refuse(problem or "it is no container")
-    held = Held(context, remains, remains.container, forget)
+    held = OwnedContainer(context, footprint, footprint.container, forget)
     held.take_over()
     return held
 
 
-def _find_problem(context: Context, record: dict[str, object], remains: Remains) -> str | None:
-    container = remains.container
+def _find_problem(context: Context, record: dict[str, object], footprint: Footprint) -> str | None:
+    container = footprint.container
     if container is None or record.get("driver") != context.driver:
         return f"driver {record.get('driver')} made it"
     if not container.is_adoptable:
         return "it was not made for adoption, or had not started when its owner died"
     if container.lifetime_is_over:
         return "its time is over"
-    if record.get("uid") is not None and remains.uid is None:
+    if record.get("uid") is not None and footprint.uid is None:
         return "its uid is in use"
-    if remains.processes and not any(same_process(pid, start) for pid, start in remains.processes):
+    if footprint.processes and not any(same_process(pid, start) for pid, start in footprint.processes):
         return "it no longer runs"
     if container.ended_lock is not None:
         lock = try_lock(container.ended_lock, shared=container.shares_lock)
         if lock is None:
             return "its workspace is in use"
-        remains.other_locks.append(lock)
+        footprint.other_locks.append(lock)
     return None
 
 

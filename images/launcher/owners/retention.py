@@ -5,11 +5,11 @@ import os
 import re
 import time
 
-import images
 from context import Context
-from locks import LockedFile, try_lock
-from remains import remove_workspace
-from trees import remove_tree
+from owners.footprint import remove_workspace
+from owners.locks import LockedFile, try_lock
+from workspaces import images
+from workspaces.trees import remove_tree
 
 SANDBOX_ID = re.compile(r"sbx_[0-9a-hjkmnp-tv-z]{26}")
 _DRAFT = re.compile(r"\.blank-.*\.img\..*|\.probe-.*")

@@ -1,0 +1,1 @@
+"""Sandboxes whose containers an engine makes."""

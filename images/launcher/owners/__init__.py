@@ -1,0 +1,1 @@
+"""Who owns what on this machine: locks, records, and what a dead owner left."""
