@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 
-from calls import OpError
-from dialer import Dialer
-from ledger import Ledger
+from channel.calls import OpError
+from channel.dialer import Dialer
 from loop import Loop
-from status import Usage, usage_of
-from table import ProcessTable
+from processes.ledger import Ledger
+from processes.status import Usage, usage_of
+from processes.table import ProcessTable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from calls import Call, Fields
-    from languages import CodeManager
-    from line import Line
+    from channel.calls import Call, Fields
+    from channel.line import Line
+    from interpreters.code_manager import CodeManager
     from settings import Settings
 
     ExitHandler: TypeAlias = "Callable[[int, Usage], None]"
@@ -52,7 +52,7 @@ class Core:
     @property
     def code(self) -> CodeManager:
         if self._code is None:
-            from languages import CodeManager
+            from interpreters.code_manager import CodeManager
 
             self._code = CodeManager(self)
         return self._code

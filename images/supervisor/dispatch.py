@@ -3,17 +3,17 @@ raise."""
 
 from __future__ import annotations
 
-from calls import Operation, OpError, code_of_os_error, message_of_os_error
-from requests import SIGNALS, explain_bad_request
+from channel.calls import Operation, OpError, code_of_os_error, message_of_os_error
+from channel.requests import SIGNALS, explain_bad_request
+from processes.start import start_process
 from settings import Settings
-from start import start_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, TypeAlias
 
-    from calls import Call
+    from channel.calls import Call
     from core import Core
 
     Handler: TypeAlias = "Callable[[Core, Call, dict[str, Any]], None]"
@@ -78,7 +78,7 @@ def _cancel(core: Core, call: Call, request: dict[str, Any]) -> None:
 
 
 def _connect(core: Core, call: Call, request: dict[str, Any]) -> None:
-    from ports import connect_port
+    from network.ports import connect_port
 
     connect_port(core.loop, call, request["port"])
 

@@ -8,20 +8,20 @@ import os
 from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, SIGPIPE, set_wakeup_fd
 from _signal import signal as set_signal
 
+from channel.line import SocketHost
 from core import Core
 from dispatch import serve
 from json_text import decode_object
-from line import SocketHost
 from loop import Loop
 from native import make_undumpable
-from spawn import prepare_spawning
+from processes.spawn import prepare_spawning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from calls import Fields
-    from line import Line
+    from channel.calls import Fields
+    from channel.line import Line
 
 FIRST_LINE_LIMIT = 64 * 1024
 FIRST_HIGH_DESCRIPTOR = 64
@@ -58,7 +58,7 @@ def _find_host(loop: Loop, first: Fields) -> Callable[[], Line]:
         raise SystemExit("the first line names no channel")
     from fcntl import F_DUPFD_CLOEXEC, fcntl
 
-    from mux import Mux
+    from channel.mux import Mux
 
     ends = [fcntl(fd, F_DUPFD_CLOEXEC, FIRST_HIGH_DESCRIPTOR) for fd in (0, 1)]
     _replace_standard_descriptors()

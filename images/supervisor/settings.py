@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ledger import CALL_VARIABLE
-from relay import proxy_environment
+from network.relay import proxy_environment
+from processes.ledger import CALL_VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 from host import GUEST_UID, PYTHON, REPOSITORY, SUPERVISOR, Host, HostCall, wait_until
 
 NODE = REPOSITORY / "node_modules" / "node" / "bin" / "node"
-HAS_NODE = NODE.exists() and (SUPERVISOR / "runners" / "runner.mjs").exists()
+HAS_NODE = NODE.exists() and (SUPERVISOR / "runners" / "javascript" / "runner.mjs").exists()
 SLOW_START = 'echo $$ >> /workspace/starts; until [ -e /workspace/go ]; do sleep 0.02; done; exec "$@"'
 NODE_SETTINGS: dict[str, Any] = {"javascript": {"argv": ["/opt/node"], "warm": True}}
 

@@ -163,7 +163,10 @@ class Bombs(Shared):
 
     def test_a_bomb_that_no_stop_holds_takes_along_what_is_beside_it(self) -> None:
         # It takes nothing for stopped, as if processes had woken themselves by timers.
-        with altered("sweep.py", "MAX_LOOKS = 8", "MAX_LOOKS = 1") as supervisor, Host(supervisor=supervisor) as host:
+        with (
+            altered("processes/sweep.py", "MAX_LOOKS = 8", "MAX_LOOKS = 1") as supervisor,
+            Host(supervisor=supervisor) as host,
+        ):
             other = host.start("/bin/sh", "-c", "echo ready; sleep 100")
             other.wait_output(b"ready")
             self.explode(host)

@@ -144,7 +144,9 @@ class Relay(Shared):
     def test_a_steady_stream_has_a_frame_under_way_at_all_times_and_none_is_late(self) -> None:
         content = b"x" * (32 * 1024)
         frame = struct.pack(">IBI", len(content), DATA, 0) + content
-        with altered("connection.py", "PARTIAL_FRAME_SECONDS = 10.0", "PARTIAL_FRAME_SECONDS = 0.2") as supervisor:
+        with altered(
+            "channel/connection.py", "PARTIAL_FRAME_SECONDS = 10.0", "PARTIAL_FRAME_SECONDS = 0.2"
+        ) as supervisor:
             with Host(supervisor=supervisor) as host:
                 call = host.start(PYTHON, "-c", DIAL + "s = dial(); s.shutdown(1); print(len(rest(s)))")
                 link = host.relays.get(timeout=10)

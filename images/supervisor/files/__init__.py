@@ -7,7 +7,7 @@ from .contract import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from calls import Call
+    from channel.calls import Call
 
     from .contract import Operation, Request, Steps
 
@@ -20,11 +20,11 @@ MODULES = {
     "move": "folders",
     "remove": "remove",
     "watch": "watch",
-    "tar_in": "tar_in",
-    "tar_out": "tar_out",
-    "snapshot": "diff",
-    "diff": "diff",
-    "hash_tree": "hash_tree",
+    "tar_in": "archive.tar_in",
+    "tar_out": "archive.tar_out",
+    "snapshot": "changes.diff",
+    "diff": "changes.diff",
+    "hash_tree": "changes.hash_tree",
     "space": "space",
 }
 

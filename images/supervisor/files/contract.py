@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from calls import DRAIN, FRAME, STEP, OpError, Readable
+from channel.calls import DRAIN, FRAME, STEP, OpError, Readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import Any
 
-    from calls import Call
+    from channel.calls import Call
 
     Request = dict[str, Any]
     Fields = dict[str, Any]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import stat
 
+from .access.names import fits, show, show_text
+from .access.paths import ENTRY_FLAGS, Place, locate, open_any, open_folder
+from .access.walk import Found, walk
 from .contract import DRAIN, STEP, TYPE_CHECKING
 from .lines import Lines
-from .names import fits, show, show_text
-from .paths import ENTRY_FLAGS, Place, locate, open_any, open_folder
-from .walk import Found, walk
 
 if TYPE_CHECKING:
-    from calls import Call
+    from channel.calls import Call
 
     from .contract import Request, Steps
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from .access.paths import ANCHOR_FLAGS, Place, locate, open_any, open_parent
 from .contract import TYPE_CHECKING, OpError
 from .errors import describe
-from .paths import ANCHOR_FLAGS, Place, locate, open_any, open_parent
 
 if TYPE_CHECKING:
-    from calls import Call
+    from channel.calls import Call
 
     from .contract import Request, Steps
 

@@ -6,7 +6,7 @@ import errno
 import os
 from struct import Struct
 
-from .clib import get_errno, load
+from .access.clib import get_errno, load
 from .contract import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from json_text import encode
 from .contract import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from calls import Call
+    from channel.calls import Call
 
 PAGE_BYTES = 1 << 18
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from .access.paths import locate, open_regular
 from .contract import DRAIN, STEP, TYPE_CHECKING
 from .digest import make_hash
-from .paths import locate, open_regular
 
 if TYPE_CHECKING:
-    from calls import Call
+    from channel.calls import Call
 
     from .contract import Request, Steps
 

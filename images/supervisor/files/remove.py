@@ -7,15 +7,15 @@ import os
 import stat
 from itertools import islice
 
+from .access.modes import open_own_folder
+from .access.paths import locate, open_parent
 from .contract import STEP, TYPE_CHECKING
 from .errors import describe
-from .modes import open_own_folder
-from .paths import locate, open_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from calls import Call
+    from channel.calls import Call
 
     from .contract import Request, Steps
 

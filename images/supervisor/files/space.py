@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
+from .access.paths import locate, open_folder
+from .access.walk import walk
 from .contract import STEP, TYPE_CHECKING
-from .paths import locate, open_folder
-from .walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any
 
-    from calls import Call
+    from channel.calls import Call
 
     from .contract import Request, Steps
 

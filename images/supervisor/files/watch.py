@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import stat
 
+from .access.names import fits
+from .access.paths import ANCHOR_FLAGS, Place, locate, open_any
+from .access.walk import MAX_OPEN_FOLDERS, walk
 from .contract import DRAIN, FRAME, STEP, TYPE_CHECKING, OpError, Readable
 from .entries import join_text
 from .errors import fail
@@ -27,15 +30,12 @@ from .inotify import (
     IN_Q_OVERFLOW,
     Inotify,
 )
-from .names import fits
-from .paths import ANCHOR_FLAGS, Place, locate, open_any
-from .walk import MAX_OPEN_FOLDERS, walk
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any
 
-    from calls import Call
+    from channel.calls import Call
 
     from .contract import Request, Steps
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 
+from .access.paths import Place, locate, open_regular
 from .contract import FRAME, STEP, TYPE_CHECKING, OpError
 from .digest import StreamHash
 from .errors import CODES, fail
 from .folders import make_parents
-from .paths import Place, locate, open_regular
 
 if TYPE_CHECKING:
-    from calls import Call
+    from channel.calls import Call
 
     from .contract import Request, Steps
 

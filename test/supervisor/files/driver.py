@@ -14,9 +14,9 @@ SUPERVISOR = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../../
 sys.dont_write_bytecode = True
 sys.path.insert(0, SUPERVISOR)
 
-from calls import DATA, Call, OpError  # noqa: E402
+from channel.calls import DATA, Call, OpError  # noqa: E402
+from channel.requests import REQUESTS, explain_mismatch  # noqa: E402
 from files import OPERATIONS  # noqa: E402
-from requests import REQUESTS, explain_mismatch  # noqa: E402
 
 DEFAULTS = {
     "read": {"offset": 0, "length": None},

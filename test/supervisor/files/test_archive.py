@@ -8,8 +8,8 @@ import unittest
 
 from driver import FilesTest, OpError, Running
 
-from files import tar_entries
-from files.tar_format import FILE, Header, encode_header
+from files.archive import entries
+from files.archive.format import FILE, Header, encode_header
 
 
 def make_archive(*entries, format=tarfile.PAX_FORMAT, pax_headers=None):
@@ -321,7 +321,7 @@ class Refusals(ArchiveTest):
 
     def test_of_more_entries_than_the_limit_leaving_what_came_before(self):
         block = encode_header(Header(b"d/", b"5", 0o755, 0, 0, b""))
-        count = tar_entries.MAX_ENTRIES
+        count = entries.MAX_ENTRIES
         frames = [block * 1000] * (count // 1000) + [block, bytes(1024), None]
         message = self.assert_fails("archive_refused", "tar_in", frames, path=".", links="inside")
         self.assertIn(f"more than {count} entries", message)

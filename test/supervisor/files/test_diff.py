@@ -6,7 +6,7 @@ import unittest
 from driver import FilesTest, Running
 from test_tree import AsNobody
 
-from files import baseline
+from files.changes import baseline
 
 
 def sha256(content):

@@ -7,8 +7,8 @@ import unittest
 
 from driver import FilesTest
 
-from files import openat2 as native
-from files import paths
+from files.access import openat2 as native
+from files.access import paths
 
 
 class Links(FilesTest):

@@ -5,7 +5,8 @@ import unittest
 
 from driver import FilesTest, Running, remove_tree
 
-from files import MODULES, load_module, modes
+from files import MODULES, load_module
+from files.access import modes
 
 NOBODY = 65534
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-RUNNERS = os.path.join(os.path.dirname(__file__), "..", "..", "..", "images", "supervisor", "runners")
+RUNNERS = os.path.join(os.path.dirname(__file__), "..", "..", "..", "images", "supervisor", "runners", "python")
 NOBODY = 65534
 TIMEOUT_S = 20.0
 

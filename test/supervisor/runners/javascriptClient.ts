@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 
-const RUNNER = join(import.meta.dirname, "../../../images/supervisor/runners/runner.mjs");
+const RUNNER = join(import.meta.dirname, "../../../images/supervisor/runners/javascript/runner.mjs");
 
 export interface Frame {
   file: string;

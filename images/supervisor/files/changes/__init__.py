@@ -1,0 +1,1 @@
+"""What changed in the workspace since the last look, and what a tree holds."""

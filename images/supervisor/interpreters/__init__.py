@@ -1,0 +1,1 @@
+"""What runs code: interpreters that wait for it, runs, and contexts."""

@@ -1,0 +1,105 @@
+"""What runs code: the streams of its process, and a Node that waits for it. The warm Python is in warm_python.py."""
+
+from __future__ import annotations
+
+import os
+from _signal import SIGKILL
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
+
+from loop import close_quietly
+from network.relay import Relay
+from processes.ledger import DISMISSED, SUPERVISOR
+from processes.spawn import Plan, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from core import Core
+    from processes.status import Usage
+
+RUNNERS = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/runners"
+
+
+class Pipes:
+    """The ends of a runner's streams: ours to read, theirs to hand over."""
+
+    __slots__ = ("ours", "theirs")
+
+    def __init__(self) -> None:
+        self.ours: list[int] = []
+        self.theirs: list[int] = []
+        try:
+            for _ in range(2):
+                reader, writer = os.pipe()
+                self.ours.append(reader)
+                self.theirs.append(writer)
+            first, second = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+            self.ours.append(first.detach())
+            self.theirs.append(second.detach())
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self.close_ours()
+        self.close_theirs()
+
+    def close_ours(self) -> None:
+        for fd in self.ours:
+            close_quietly(fd)
+        self.ours.clear()
+
+    def close_theirs(self) -> None:
+        for fd in self.theirs:
+            close_quietly(fd)
+        self.theirs.clear()
+
+
+class NodeProcess:
+    """A Node that loaded its runner and waits for code: the spare, or one started for a call that came too early."""
+
+    __slots__ = ("_core", "pipes", "relay", "pid", "alive", "exposed")
+
+    def __init__(
+        self, core: Core, argv: Sequence[str], environment_call: str | None, env: Mapping[str, str],
+        rlimits: Mapping[str, int],
+    ) -> None:  # fmt: skip
+        self._core = core
+        # Node reads its proxy once at its start, so the relay is made with the process and handed to the call with it.
+        self.relay = Relay(core.loop, core.dialer, environment_call or "")
+        self.pipes = Pipes()
+        try:
+            plan = Plan(
+                [*argv, "--disable-sigusr1", f"{RUNNERS}/javascript/runner.mjs"],
+                core.settings.environment(environment_call, self.relay.port, env),
+                core.settings.workspace,
+                [0, *self.pipes.theirs],
+                rlimits=rlimits,
+            )
+            self.pid = spawn(plan).pid
+        except BaseException:
+            self.relay.close()
+            self.pipes.close_ours()
+            raise
+        finally:
+            self.pipes.close_theirs()
+        self.alive = True
+        self.exposed = core.table.has_guests()
+        """Guest code ran beside it, and could write into its memory."""
+        core.ledger.claim(self.pid, SUPERVISOR)
+        core.watch_exit(self.pid, self._exited_unused)
+
+    def _exited_unused(self, _wait_status: int, _usage: Usage) -> None:
+        self.alive = False
+        self._core.ledger.drop(self.pid)
+        self.relay.close()
+        self.pipes.close_ours()
+
+    def kill(self) -> None:
+        if self.alive:
+            self._core.ledger.claim(self.pid, DISMISSED)
+            try:
+                os.kill(self.pid, SIGKILL)
+            except OSError:
+                pass

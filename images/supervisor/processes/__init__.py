@@ -1,0 +1,1 @@
+"""The processes of calls: start, output, end, and what they leave behind."""
