@@ -13,7 +13,7 @@ export const KeeperRequest = z.discriminatedUnion("op", [
   /** The task follows as data frames and `end`; the answer is a `KeptResult` in data frames. */
   z.strictObject({
     op: z.literal("task"),
-    allow_exec_config: z.boolean(),
+    copy_back: z.array(z.string()),
     store: z.strictObject({ prefix: z.string().max(512).optional() }).optional(),
   }),
   z.strictObject({

@@ -160,7 +160,7 @@ export class KeeperServer {
       onEvent: (event) => this.#forward(connection, event),
       beforeClose: async (lease, records) => {
         if (lease.sandbox.end || gone.signal.aborted) return;
-        copiedBack = await this.#workspace?.copyBack(lease, records, request.allow_exec_config, gone.signal);
+        copiedBack = await this.#workspace?.copyBack(lease, records, request.copy_back, gone.signal);
       },
     });
     const answer: KeptResult = { result, ...(copiedBack === undefined ? {} : { copied_back: copiedBack }) };

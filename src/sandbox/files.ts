@@ -35,6 +35,13 @@ export interface WriteOptions extends FileCallOptions {
   readonly exclusive?: boolean;
 }
 
+export interface UnpackOptions {
+  /** Keep links that leave the tree. */
+  readonly anyLink?: boolean;
+  readonly withhold?: readonly RegExp[];
+  readonly allow?: readonly string[];
+}
+
 export interface WriteResult {
   readonly bytes: number;
   readonly sha256: string;
@@ -148,16 +155,17 @@ export class SandboxFiles {
 
   /**
    * Unpacks a tar stream below `path`. Entries that escape, are devices or carry setuid bits refuse the archive by name;
-   * so do links that leave the tree, unless `anyLink`. With `withhold` such links, and whatever one of the patterns (without
-   * regard to case) finds in its path, are left out instead; `withheld` begins the list of them.
+   * so do links that leave the tree, unless `anyLink`. With `withhold` all links, whatever one of the patterns (without regard to
+   * case) finds in its path, and what the tree would execute in a new way are left out instead, but for what lies in a path of
+   * `allow`; `withheld` begins the list of them.
    */
   async importTar(
     path: string,
     archive: AsyncIterable<Buffer> | Buffer,
-    { anyLink = false, withhold }: { readonly anyLink?: boolean; readonly withhold?: readonly RegExp[] } = {},
+    { anyLink = false, withhold, allow = [] }: UnpackOptions = {},
   ): Promise<{ entries: number; bytes: number; withheld: readonly string[]; withheldMore: number }> {
     const patterns = withhold?.map(({ source }) => source) ?? null;
-    const request = { op: "tar_in", path, links: anyLink ? "any" : "inside", withhold: patterns };
+    const request = { op: "tar_in", path, links: anyLink ? "any" : "inside", withhold: patterns, allow };
     const call = await this.#request(request, DONE.tarIn);
     await feed(call, archive);
     const { entries, bytes, withheld, withheld_more } = await call.done;

@@ -57,14 +57,23 @@ test("cli run --workspace - files that tools execute unasked are named and withh
   expect(read("ok")).toBe("ok\n");
   expect(existsSync(join(folder, ".git"))).toBe(false);
   expect(existsSync(join(folder, "Makefile"))).toBe(false);
-  expect(stderr).toMatch(/^withheld .*--allow-exec-config.*Makefile/m);
+  expect(stderr).toMatch(/^withheld .*--copy-back PATH.*Makefile/m);
   expect(stderr).toMatch(/^withheld .*\.git/m);
 });
 
-test("cli run --workspace - --allow-exec-config brings them back as well", async () => {
-  const { stderr } = await work("echo x > Makefile", "--allow-exec-config");
+test("cli run --workspace - --copy-back brings back what it names and nothing else", async () => {
+  const { stderr } = await work("echo x > Makefile; echo y > justfile", "--copy-back", "Makefile");
   expect(read("Makefile")).toBe("x\n");
-  expect(stderr).not.toContain("withheld");
+  expect(existsSync(join(folder, "justfile"))).toBe(false);
+  expect(stderr).toMatch(/^withheld .*: justfile$/m);
+});
+
+test.each([
+  [["--workspace", ".", "--copy-back", "../x"], "names nothing in the folder"],
+  [["--copy-back", "x"], "--copy-back needs --workspace"],
+])("cli run - %j is refused before anything runs", async (options, message) => {
+  const { code, stderr } = await runCli(["run", "--bare", "-t", "file", ...options, "-c", "true"]);
+  expect([code, stderr]).toEqual([64, expect.stringContaining(message)]);
 });
 
 test("cli run --workspace - a link that leads out is withheld and leads no write out", async () => {

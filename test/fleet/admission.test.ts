@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import { Admission } from "../../src/fleet/leases/admission.ts";
-import { isExecConfig } from "../../src/fleet/workspaces/exec-config.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 
 const GIB = 1024 ** 3;
@@ -32,20 +31,4 @@ test("admission - sandboxes are refused before their connections could use up th
   expect(() => admission.admit(requests, DEFAULT_LIMITS)).toThrow(/descriptors/);
   release();
   admission.admit(requests, DEFAULT_LIMITS);
-});
-
-test("exec config - names what tools run unasked and nothing else", () => {
-  const yes = [
-    ".git/hooks/pre-commit",
-    "sub/.git/config",
-    ".git",
-    ".envrc",
-    "a/Makefile",
-    ".vscode/tasks.json",
-    "x.pth",
-    "conftest.py",
-  ];
-  const no = ["git/config", "readme.md", "src/makefile.py", "data.git.csv", ".gitignore"];
-  expect(yes.filter((path) => !isExecConfig(path))).toEqual([]);
-  expect(no.filter(isExecConfig)).toEqual([]);
 });

@@ -39,7 +39,7 @@ beforeEach(() => {
 
 async function runOn(
   command: string,
-  allowExecConfig = false,
+  asked: readonly string[] = [],
 ): Promise<{ result: TaskResult; withheld: readonly string[] }> {
   const workspace = new WorkspaceFolder(app.fleet, folder);
   let withheld: readonly string[] = [];
@@ -48,7 +48,7 @@ async function runOn(
     {
       afterOpen: async (lease) => void (await workspace.copyIn(lease, never)),
       beforeClose: async (lease, records) => {
-        withheld = (await workspace.copyBack(lease, records, allowExecConfig, never)).withheld;
+        withheld = (await workspace.copyBack(lease, records, asked, never)).withheld;
       },
     },
   );
@@ -88,7 +88,7 @@ test("workspace folder - changes that tools would execute are listed and withhel
   expect([...withheld].sort()).toEqual([".envrc", "Makefile"]);
   expect(existsSync(join(folder, ".envrc"))).toBe(false);
   expect(readFileSync(join(folder, "fine.txt"), "utf8")).toBe("ok\n");
-  expect((await runOn(attack, true)).withheld).toEqual([]);
+  expect((await runOn(attack, [".envrc", "Makefile"])).withheld).toEqual([]);
   expect(existsSync(join(folder, ".envrc"))).toBe(true);
   rmSync(folder, { recursive: true });
 });

@@ -113,7 +113,7 @@ test("keeper - ends what a client that goes away had started, and nothing else",
 test("keeper - runs tasks one after another in the one sandbox, each with its own record", async () => {
   const id = await keep();
   const runTask = async (source: string): Promise<KeptResult> => {
-    const call = new KeeperCall(run, id, { op: "task", allow_exec_config: false });
+    const call = new KeeperCall(run, id, { op: "task", copy_back: [] });
     await call.send(Buffer.from(JSON.stringify({ ...TASK, code: { language: "bash", source } })));
     call.endInput();
     return (await call.json()) as KeptResult;
@@ -130,7 +130,7 @@ test.each([
   ["a request with a field too many", encodeControl({ op: "kill", now: true }), "invalid_request"],
   ["data before a request", Buffer.from([0, 0, 0, 1, FRAME.data, 0, 0, 0, 0, 65]), "invalid_request"],
   ["no frames at all", Buffer.from("GET / HTTP/1.1\r\n\r\n"), undefined],
-  ["a task that is none", encodeControl({ op: "task", allow_exec_config: false }), "invalid_request"],
+  ["a task that is none", encodeControl({ op: "task", copy_back: [] }), "invalid_request"],
 ])("keeper - %s is refused and harms nobody", async (title, bytes, code) => {
   const id = await keep();
   const socket = connect(join(run, id, "keeper.sock"));

@@ -1,4 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
@@ -25,7 +37,9 @@ describeDrivers((driver) => {
   });
 
   /** Runs shell commands on a copy of `folder`, one call each, and copies the changes back; returns what was withheld. */
-  async function runOn(...commands: string[]): Promise<string[]> {
+  const runOn = async (...commands: string[]): Promise<string[]> => await runAsking([], ...commands);
+
+  async function runAsking(asked: readonly string[], ...commands: string[]): Promise<string[]> {
     const workspace = new WorkspaceFolder(app.fleet, folder);
     let withheld: readonly string[] = [];
     const tool_calls = commands.map((command) => ({ tool: "run_command", input: { command } }));
@@ -34,7 +48,7 @@ describeDrivers((driver) => {
       {
         afterOpen: async (lease) => void (await workspace.copyIn(lease, never)),
         beforeClose: async (lease, records) => {
-          withheld = (await workspace.copyBack(lease, records, false, never)).withheld;
+          withheld = (await workspace.copyBack(lease, records, asked, never)).withheld;
         },
       },
     );
@@ -54,24 +68,35 @@ describeDrivers((driver) => {
     expect(readFileSync(join(folder, "src/a.txt"), "utf8")).toBe("two\n");
   });
 
-  test("copy back - a folder dressed up as a package tree does not bring what is withheld", async () => {
+  test("copy back - a folder dressed up as a package tree comes back only by name, and a package tree too", async () => {
     mkdirSync(join(folder, "src"));
     writeFileSync(join(folder, "src/a.txt"), "one");
-    const withheld = await runOn(
-      "touch src/pyvenv.cfg; echo evil > src/conftest.py; mkdir -p node_modules/x/.vscode; echo evil > node_modules/x/.vscode/tasks.json; echo ok > node_modules/x/index.js",
-    );
-    expect(withheld).toEqual(["node_modules/x/.vscode", "node_modules/x/.vscode/tasks.json", "src/conftest.py"]);
-    expect(existsSync(join(folder, "src/conftest.py"))).toBe(false);
-    expect(existsSync(join(folder, "node_modules/x/.vscode"))).toBe(false);
+    const attack =
+      "touch src/pyvenv.cfg; echo evil > src/conftest.py; mkdir -p node_modules/x/.vscode; echo evil > node_modules/x/.vscode/tasks.json; echo ok > node_modules/x/index.js";
+    expect(await runOn(attack)).toEqual(["node_modules", "src"]);
+    expect(readdirSync(folder)).toEqual(["src"]);
+    expect(readdirSync(join(folder, "src"))).toEqual(["a.txt"]);
+    expect(await runAsking(["node_modules"], attack)).toEqual(["src"]);
     expect(readFileSync(join(folder, "node_modules/x/index.js"), "utf8")).toBe("ok\n");
   });
 
-  test("copy back - a link that leaves the folder stays behind wherever it lies, and nothing else with it", async () => {
-    const withheld = await runOn(
-      "mkdir -p node_modules/x; ln -s /etc/passwd node_modules/x/p; echo ok > node_modules/x/i.js",
-    );
-    expect(withheld).toEqual(["node_modules/x/p"]);
-    expect(readFileSync(join(folder, "node_modules/x/i.js"), "utf8")).toBe("ok\n");
+  test("copy back - a link comes back only by name, and one that leaves the folder not even so", async () => {
+    const attack = "mkdir -p lib/x; ln -s /etc/passwd lib/x/p; ln -s i.js lib/x/j.js; echo ok > lib/x/i.js";
+    expect(await runOn(attack)).toEqual(["lib/x/j.js", "lib/x/p"]);
+    expect(readFileSync(join(folder, "lib/x/i.js"), "utf8")).toBe("ok\n");
+    rmSync(join(folder, "lib"), { recursive: true });
+    expect(await runAsking(["./lib/"], attack)).toEqual(["lib/x/p"]);
+    expect(readlinkSync(join(folder, "lib/x/j.js"))).toBe("i.js");
+  });
+
+  test("copy back - an execute bit comes back only by name or where it was", async () => {
+    writeFileSync(join(folder, "was.sh"), "#!/bin/sh\necho one\n", { mode: 0o755 });
+    const attack = "echo '#!/bin/sh' | tee was.sh new.sh other.sh > plain.sh; chmod 755 new.sh other.sh";
+    expect(await runOn(attack)).toEqual(["new.sh", "other.sh"]);
+    expect(readdirSync(folder)).toEqual(["plain.sh", "was.sh"]);
+    expect(readFileSync(join(folder, "was.sh"), "utf8")).toBe("#!/bin/sh\n");
+    expect(await runAsking(["new.sh"], attack)).toEqual(["other.sh"]);
+    expect(statSync(join(folder, "new.sh")).mode & 0o111).toBe(0o111);
   });
 
   test("copy back - a bare repository and other spellings of .git do not come back", async () => {
@@ -95,5 +120,44 @@ describeDrivers((driver) => {
     expect(withheld).toEqual(["sub/.git"]);
     expect(existsSync(join(folder, "sub/a.txt"))).toBe(false);
     expect(readFileSync(join(folder, "sub/.git/config"), "utf8")).toBe("[core]\n");
+  });
+
+  /** What the user runs afterwards, on files that the task was not to touch. */
+  const importUntouched = (): string =>
+    spawnSync("/usr/bin/python3", ["-c", "import mod"], { cwd: folder, encoding: "utf8" }).stdout.trim();
+
+  /** Byte code of `print("evil")` that Python takes for that of `mod.py`. */
+  function forgeByteCode(): string {
+    const program = `import importlib.util as u, os, marshal, struct
+s = os.stat("mod.py")
+code = marshal.dumps(compile("print('evil')", "mod.py", "exec"))
+head = u.MAGIC_NUMBER + struct.pack("<III", 0, int(s.st_mtime), s.st_size)
+print(u.cache_from_source("mod.py"), (head + code).hex())`;
+    const made = spawnSync("/usr/bin/python3", ["-c", program], { cwd: folder, encoding: "utf8" });
+    const [path = "", hex = ""] = made.stdout.trim().split(" ");
+    const escaped = hex.replaceAll(/../g, String.raw`\x$&`);
+    return `mkdir __pycache__; bash -c "printf '${escaped}'" > ${path}`;
+  }
+
+  test.each([
+    ["byte code of its size and time", forgeByteCode],
+    ["a package of its name", () => `mkdir mod; echo 'print("evil")' > mod/__init__.py`],
+    ["a module of the standard library's name", () => `echo 'print("evil"); raise SystemExit' > json.py`],
+    [
+      "a program in place of one of its environment",
+      () => "rm env/pyvenv.cfg; printf '#!/bin/sh\necho evil\n' > env/bin/tool",
+    ],
+  ])("copy back - an untouched module runs as it is after a task left %s", async (_, attack) => {
+    writeFileSync(
+      join(folder, "mod.py"),
+      "import json, subprocess\nprint(subprocess.check_output(['env/bin/tool'], text=True))\n",
+    );
+    mkdirSync(join(folder, "env/bin"), { recursive: true });
+    writeFileSync(join(folder, "env/pyvenv.cfg"), "home = /usr/bin\n");
+    writeFileSync(join(folder, "env/bin/tool"), "#!/bin/sh\necho good\n", { mode: 0o755 });
+    await runOn(attack());
+    expect(importUntouched()).toBe("good");
+    await runAsking(["."], attack());
+    expect(importUntouched()).toContain("evil");
   });
 });

@@ -159,7 +159,12 @@ REQUESTS: Mapping[str, Schema] = {
     "move": {**_OP, "from": is_path, "to": is_path},
     "remove": {**_AT_PATH, "recursive": is_bool},
     "watch": {**_AT_PATH, "recursive": is_bool},
-    "tar_in": {**_AT_PATH, "links": is_one_of("inside", "any"), "withhold": is_null_or(is_list_of(is_text))},
+    "tar_in": {
+        **_AT_PATH,
+        "links": is_one_of("inside", "any"),
+        "withhold": is_null_or(is_list_of(is_text)),
+        "allow": is_list_of(is_text),
+    },
     "tar_out": {**_AT_PATH, "paths": is_null_or(is_list_of(is_path))},
     "snapshot": _OP,
     "diff": {**_OP, "max_files": _count, "max_hash_bytes": _count},

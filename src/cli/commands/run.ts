@@ -6,6 +6,7 @@ import { runRemotely } from "../../client/remote-executor.ts";
 import { loadConfig } from "../../config/config.ts";
 import { PaddockError } from "../../errors/error.ts";
 import type { RunTaskOptions } from "../../executor/executor.ts";
+import { readAskedPath } from "../../fleet/workspaces/asked-path.ts";
 import { WorkspaceFolder } from "../../fleet/workspaces/workspace-folder.ts";
 import type { RemoteOptions, TaskEvent } from "../../index.ts";
 import { KeeperCall } from "../../keeper/client.ts";
@@ -29,7 +30,7 @@ interface RunOptions extends TaskOptions, RemoteFlags {
   readonly ttl?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
-  readonly allowExecConfig?: boolean;
+  readonly copyBack?: readonly string[];
   /** True without a prefix. */
   readonly upload?: string | true;
 }
@@ -54,7 +55,11 @@ export function runCommand(): Command {
     .option("--env <name=value>", "environment variable, repeatable", collect)
     .option("--bare", "start from the bare node instead of its template")
     .option("--workspace <folder>", "copy this folder in, and the changes back")
-    .option("--allow-exec-config", "also copy back changes to .git and other files that tools execute unasked")
+    .option(
+      "--copy-back <path>",
+      "copy this back too although your tools may execute it, repeatable (. is all)",
+      collect,
+    )
     .option("--upload [prefix]", "store changed files, spilled outputs, result and report as artifacts")
     .option("--keep", "keep the sandbox for paddock exec")
     .option("--ttl <duration>", "how long a kept sandbox lives (default 30m)")
@@ -79,6 +84,7 @@ async function run(source: string | undefined, options: RunOptions): Promise<num
     throw new PaddockError("invalid_request", "--ttl needs --keep", {
       hint: "Only a kept sandbox has a time to live.",
     });
+  checkCopyBack(options);
   const ttlMs = parseDuration(options.ttl ?? DEFAULT_TTL, "--ttl");
   const remote = await readRemote(options, options.code === undefined ? source : "-c", process.stdin);
   const task = await readTask(source, options, process.stdin);
@@ -91,6 +97,14 @@ async function run(source: string | undefined, options: RunOptions): Promise<num
       : runOnce(task, options, interrupts.signal, view));
   view.finish(result);
   return exitCodeOf(result) || artifactsExitCode(result) || view.copyBackExitCode;
+}
+
+function checkCopyBack({ copyBack = [], workspace }: RunOptions): void {
+  if (copyBack.length > 0 && workspace === undefined)
+    throw new PaddockError("invalid_request", "--copy-back needs --workspace", {
+      hint: "It names paths of the folder that --workspace copies in.",
+    });
+  for (const path of copyBack) readAskedPath(path);
 }
 
 /** `--upload` as the executor takes it. */
@@ -135,9 +149,7 @@ function workspaceHooks(
     },
     beforeClose: async (lease, records) => {
       const lost = lease.sandbox.end !== undefined || signal.aborted;
-      view.copiedBack(
-        lost ? undefined : await workspace.copyBack(lease, records, options.allowExecConfig ?? false, signal),
-      );
+      view.copiedBack(lost ? undefined : await workspace.copyBack(lease, records, options.copyBack ?? [], signal));
     },
   };
 }
@@ -160,11 +172,7 @@ async function runKept(
     (message) => void view.event({ type: "progress", message }),
   );
   view.kept(id);
-  const request = {
-    op: "task",
-    allow_exec_config: options.allowExecConfig ?? false,
-    ...storeOption(options),
-  } as const;
+  const request = { op: "task" as const, copy_back: [...(options.copyBack ?? [])], ...storeOption(options) };
   const call = new KeeperCall(home.run, id, request, {
     stdout: (chunk) => view.output("stdout", chunk),
     stderr: (chunk) => view.output("stderr", chunk),

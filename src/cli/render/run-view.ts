@@ -53,10 +53,10 @@ export class RunView {
     const { written, deleted, withheld } = copied;
     if (written.length + deleted.length > 0)
       this.#notes.push(`copied back: ${written.length} written, ${deleted.length} deleted`);
-    if (withheld.length === 0) return;
-    this.#notes.push(
-      `${style("yellow", "withheld")} (tools execute these unasked; --allow-exec-config copies them): ${withheld.map(printable).join(", ")}`,
-    );
+    const [first] = withheld;
+    if (first === undefined) return;
+    const how = `your tools may execute these unasked; --copy-back PATH brings one, such as ${quote(printable(first))}`;
+    this.#notes.push(`${style("yellow", "withheld")} (${how}): ${withheld.map(printable).join(", ")}`);
   }
 
   /** 0, or the exit code for changes that the folder did not get. */
@@ -102,6 +102,8 @@ export class RunView {
     say(`kept sandbox ${style("bold", id)}: paddock exec ${short} COMMAND, paddock kill ${short}`);
   }
 }
+
+const quote = (path: string): string => (/^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
 
 function explainMissingCopy({ status, tool_calls: calls, error }: TaskResult): string {
   if (status === "cancelled") return "nothing was copied back: the task was cancelled";

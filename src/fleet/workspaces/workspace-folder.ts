@@ -1,15 +1,15 @@
 import { realpathSync, statSync } from "node:fs";
-import { dirname, isAbsolute, join, normalize } from "node:path";
 import { PaddockError } from "../../errors/error.ts";
 import type { FileChange, ToolCallRecord } from "../../model/record.ts";
 import type { Fleet, Lease } from "../fleet.ts";
+import { readAskedPath } from "./asked-path.ts";
 import { EXEC_CONFIG, isExecConfig } from "./exec-config.ts";
 import { pipeTree } from "./pipe-tree.ts";
 
 export interface CopyBack {
   readonly written: readonly string[];
   readonly deleted: readonly string[];
-  /** Left out: changes to files that tools execute unasked (unless allowed), and links that leave the folder. */
+  /** Left out: what the user's tools could execute or obey unasked, unless it was asked for by name. */
   readonly withheld: readonly string[];
 }
 
@@ -35,11 +35,14 @@ export class WorkspaceFolder {
     return await pipeTree(porter.sandbox.files, lease.sandbox.files, undefined, { anyLink: true });
   }
 
-  /** Brings back what the records of the task list as changed. */
+  /**
+   * Brings back what the records of the task list as changed. What tools execute unasked (docs/workspace.md) comes only where
+   * `asked` names it or a folder above it; `.` names all. Links that leave the folder never come.
+   */
   async copyBack(
     lease: Lease,
     records: readonly ToolCallRecord[],
-    allowExecConfig: boolean,
+    asked: readonly string[],
     signal: AbortSignal,
   ): Promise<CopyBack> {
     if (records.some((record) => record.files_unknown || record.files_more > 0)) {
@@ -48,46 +51,44 @@ export class WorkspaceFolder {
       });
     }
     const { changed, deleted } = sumChanges(records);
-    const escaping = await findEscapingLinks(lease, records, changed);
-    const withheld = [...escaping, ...(allowExecConfig ? [] : [...changed, ...deleted].filter(isExecConfig))];
-    const keep = (path: string): boolean => !withheld.includes(path);
-    const written = changed.filter(keep);
-    const removed = deleted.filter(keep);
+    const allow = asked.map(readAskedPath);
+    const suspects = listOpaque(records);
+    const isWithheld = (path: string): boolean =>
+      (suspects.has(path) || isExecConfig(path)) && !allow.some((one) => liesIn(path, one));
+    const withheld = [...changed, ...deleted].filter(isWithheld);
+    const written = changed.filter((path) => !isWithheld(path));
+    const removed = deleted.filter((path) => !isWithheld(path));
     if (written.length === 0 && removed.length === 0) return { written, deleted: removed, withheld };
     await using porter = await this.#fleet.openPorter(this.#path, this.#owner, false, signal);
     const trees = listTrees(records);
     // Deepest first, and a folder only when it is empty: it may hold what is withheld, or what came after the copy.
     for (const path of removed.toSorted((a, b) => (a < b ? 1 : -1)))
       await porter.sandbox.files.remove(path, { recursive: trees.has(path) }).catch(ignoreKept);
-    if (written.length > 0) {
-      // A path that is listed stands for everything below it, so each entry is judged once more where it is unpacked.
-      const withhold = allowExecConfig ? [] : EXEC_CONFIG;
-      const unpacked = await pipeTree(lease.sandbox.files, porter.sandbox.files, written, { withhold });
-      withheld.push(...unpacked.withheld);
-      if (unpacked.withheldMore > 0) withheld.push(`(${unpacked.withheldMore} more)`);
-    }
-    return { written, deleted: removed, withheld };
+    if (written.length === 0) return { written, deleted: removed, withheld };
+    // A path that is listed stands for everything below it, so each entry is judged once more where it is unpacked.
+    const unpacked = await pipeTree(lease.sandbox.files, porter.sandbox.files, written, {
+      withhold: EXEC_CONFIG,
+      allow,
+    });
+    withheld.push(...unpacked.withheld);
+    if (unpacked.withheldMore > 0) withheld.push(`(${unpacked.withheldMore} more)`);
+    return {
+      written: written.filter((path) => !withheld.includes(path)),
+      deleted: removed,
+      withheld: [...new Set(withheld)],
+    };
   }
 }
 
-/** Changed links whose target is absolute or climbs out: harmless inside, a trap on the host. */
-async function findEscapingLinks(
-  lease: Lease,
-  records: readonly ToolCallRecord[],
-  changed: readonly string[],
-): Promise<string[]> {
-  const links = new Set(
-    records
-      .flatMap((record) => [...record.files_created, ...record.files_modified])
-      .flatMap((file) => (file.type === "symlink" ? [file.path] : [])),
-  );
-  const escaping: string[] = [];
-  for (const path of changed.filter((one) => links.has(one))) {
-    const { target } = await lease.sandbox.files.stat(path);
-    if (target === null || isAbsolute(target) || normalize(join(dirname(path), target)).startsWith(".."))
-      escaping.push(path);
-  }
-  return escaping;
+function liesIn(path: string, folder: string): boolean {
+  return folder === "." || path === folder || path.startsWith(`${folder}/`);
+}
+
+/** Paths that are links now, or package trees then or now: what they lead to or hold is in no list. */
+function listOpaque(records: readonly ToolCallRecord[]): ReadonlySet<string> {
+  const changes = records.flatMap((record) => [...record.files_created, ...record.files_modified]);
+  const links = changes.filter(({ type }) => type === "symlink" || type === "tree");
+  return new Set([...links.map(({ path }) => path), ...listTrees(records)]);
 }
 
 /** The net effect of all calls on each path: the last word wins. */

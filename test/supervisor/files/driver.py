@@ -25,7 +25,7 @@ DEFAULTS = {
     "mkdir": {"parents": False},
     "remove": {"recursive": False},
     "watch": {"recursive": True},
-    "tar_in": {"withhold": None},
+    "tar_in": {"withhold": None, "allow": []},
     "tar_out": {"paths": None},
     "diff": {"max_files": 1000, "max_hash_bytes": 1 << 26},
 }

@@ -54,6 +54,57 @@ class ArchiveTest(FilesTest):
         return found
 
 
+class Withholding(ArchiveTest):
+    """The tree of a user, and what an archive would make run in it."""
+
+    def withheld(self, *entries, allow=()):
+        frames = cut(make_archive(*entries), 1 << 20)
+        done = self.done("tar_in", frames, path=".", links="inside", withhold=[r"(^|/)\."], allow=list(allow))
+        return done["withheld"]
+
+    def test_links_dotfiles_and_new_execute_bits_come_only_where_they_are_allowed(self):
+        entries = [
+            ("a/link", {"type": tarfile.SYMTYPE, "linkname": "b"}, b""),
+            ("a/.env", {}, b"x"),
+            ("a/b", {"mode": 0o755}, b"x"),
+            ("a/c", {"mode": 0o644}, b"x"),
+            ("a/hard", {"type": tarfile.LNKTYPE, "linkname": "a/c"}, b""),
+            ("out", {"type": tarfile.SYMTYPE, "linkname": "../x"}, b""),
+        ]
+        self.assertEqual(self.withheld(*entries), ["a/link", "a/.env", "a/b", "a/hard", "out"])
+        self.assertEqual(self.withheld(*entries, allow=["a"]), ["out"])
+        self.assertEqual(self.withheld(*entries, allow=["."]), ["out"])
+
+    def test_a_file_that_was_executable_may_stay_so_and_gets_no_bit_more(self):
+        self.put("tool", b"x", 0o744)
+        self.assertEqual(self.withheld(("tool", {"mode": 0o744}, b"y")), [])
+        self.assertEqual(self.withheld(("tool", {"mode": 0o755}, b"z")), ["tool"])
+
+    def test_nothing_comes_into_an_environment_that_the_tree_holds(self):
+        self.put("env/pyvenv.cfg", b"")
+        self.put("env/lib/x.py", b"")
+        self.assertEqual(self.withheld(("env/lib/x.py", {}, b"evil"), ("lib/x.py", {}, b"ok")), ["env/lib/x.py"])
+
+    def test_a_module_that_an_import_would_find_first_stays_out(self):
+        for name in ("mod.py", "lib/mod.js", "old/index.js", "code.py"):
+            self.put(name, b"")
+        hidden = ["mod/__init__.py", "lib/mod", "old.json", "json.py", "sub/re/__init__.py"]
+        harmless = ["new/__init__.py", "lib/mod.json", "code.py", "mod.json", "lib/other"]
+        self.assertEqual(self.withheld(*[(name, {}, b"x") for name in hidden + harmless]), hidden)
+
+    def test_a_planted_link_is_not_followed_in_judging(self):
+        self.put("real/pyvenv.cfg", b"")
+        os.symlink("real", self.path("link"))
+        self.assert_fails(
+            "archive_refused",
+            "tar_in",
+            cut(make_archive(("link/x", {}, b"x")), 1 << 20),
+            path=".",
+            links="inside",
+            withhold=[],
+        )
+
+
 class RoundTrip(ArchiveTest):
     def fill(self):
         self.put("from/empty", b"", 0o600)

@@ -36,7 +36,7 @@ def run_tar_in(call: Call, request: Request) -> Steps:
     root_fd = open_folder(locate(call, request["path"]))
     target = Target(root_fd)
     source = Source()
-    withheld = Withheld(request["withhold"])
+    withheld = Withheld(request["withhold"], request["allow"], root_fd)
     any_link = request["links"] == "any" or request["withhold"] is not None
     count = 0
     try:
