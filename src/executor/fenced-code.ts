@@ -23,32 +23,69 @@ const LANGUAGES: Readonly<Record<string, CodeLanguage>> = {
   shell: "bash",
 };
 
-const OPENING = /^( {0,3})(`{3,}|~{3,})[ \t]*([^`\s{]*)[^`]*$/;
-
 /**
  * The fenced blocks of a text that are programs, in order. Blocks in other languages (json, text, console, ...) are not run.
  * A fence that is not closed may have lost its end, so it is an error.
  */
 export function findCodeBlocks(text: string): CodeBlock[] {
   const blocks: CodeBlock[] = [];
-  const lines = text.split(/\r?\n/);
-  for (let index = 0; index < lines.length; index++) {
-    const opening = OPENING.exec(lines[index] ?? "");
-    if (opening === null) continue;
-    const [, indent = "", fence = "", info = ""] = opening;
-    const end = findClosing(lines, index + 1, fence);
-    if (end < 0) {
-      throw new PaddockError(
-        "invalid_request",
-        `description: the code block that begins in line ${index + 1} has no closing ${fence}`,
-      );
-    }
-    const source = lines.slice(index + 1, end).map((line) => stripIndent(line, indent.length));
-    addBlock(blocks, info.toLowerCase(), `${source.join("\n")}\n`);
-    index = end;
+  let open: OpenBlock | undefined;
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    const fence = readFence(line);
+    if (open === undefined) {
+      if (fence !== undefined && !fence.rest.includes("`")) open = { fence, line: index + 1, source: [] };
+    } else if (fence !== undefined && closes(fence, open.fence)) {
+      addBlock(blocks, readInfo(open.fence), `${open.source.join("\n")}\n`);
+      open = undefined;
+    } else open.source.push(line.slice(countLeading(line, " ", open.fence.indent)));
   }
-  return blocks;
+  if (open === undefined) return blocks;
+  const { fence, line } = open;
+  throw new PaddockError(
+    "invalid_request",
+    `description: the code block that begins in line ${line} has no closing ${fence.mark.repeat(fence.length)}`,
+  );
 }
+
+/** A line that begins with a run of marks. */
+interface Fence {
+  readonly indent: number;
+  readonly mark: string;
+  readonly length: number;
+  /** What follows the marks. */
+  readonly rest: string;
+}
+
+interface OpenBlock {
+  readonly fence: Fence;
+  /** Of its opening, from 1. */
+  readonly line: number;
+  readonly source: string[];
+}
+
+const MAX_INDENT = 3;
+const MIN_FENCE = 3;
+
+/** Counts instead of matching: a pattern with two runs in a row goes back over them for each length of the first. */
+function readFence(line: string): Fence | undefined {
+  const indent = countLeading(line, " ", MAX_INDENT);
+  const mark = line[indent];
+  if (mark !== "`" && mark !== "~") return undefined;
+  const length = countLeading(line.slice(indent), mark);
+  return length < MIN_FENCE ? undefined : { indent, mark, length, rest: line.slice(indent + length) };
+}
+
+function countLeading(text: string, character: string, most = text.length): number {
+  let count = 0;
+  while (count < most && text[count] === character) count += 1;
+  return count;
+}
+
+const closes = ({ mark, length, rest }: Fence, opening: Fence): boolean =>
+  mark === opening.mark && length >= opening.length && /^[ \t]*$/.test(rest);
+
+/** The first word after the marks. */
+const readInfo = ({ rest }: Fence): string => (/^[ \t]*([^\s{]*)/.exec(rest)?.[1] ?? "").toLowerCase();
 
 /** What a block without language means on a node type. */
 export function defaultLanguage(nodeType: NodeType): CodeLanguage {
@@ -56,19 +93,9 @@ export function defaultLanguage(nodeType: NodeType): CodeLanguage {
   return nodeType === "file" ? "bash" : "python";
 }
 
-function findClosing(lines: readonly string[], from: number, fence: string): number {
-  const mark = fence[0] ?? "`";
-  const closing = new RegExp(`^ {0,3}${mark}{${fence.length},}[ \\t]*$`);
-  return lines.findIndex((line, index) => index >= from && closing.test(line));
-}
-
 function addBlock(blocks: CodeBlock[], info: string, source: string): void {
   if (source.trim() === "") return;
   if (info === "") blocks.push({ source });
   const language = Object.hasOwn(LANGUAGES, info) ? LANGUAGES[info] : undefined;
   if (language !== undefined) blocks.push({ language, source });
-}
-
-function stripIndent(line: string, width: number): string {
-  return line.replace(new RegExp(`^ {0,${width}}`), "");
 }

@@ -256,7 +256,9 @@ async function feed(
 class JsonLines<Schema extends z.ZodType> {
   readonly #schema: Schema;
   readonly #entries: z.infer<Schema>[] = [];
-  #rest: Buffer = Buffer.alloc(0);
+  /** Of the line that has not ended: joined once, when it does. */
+  #rest: Buffer[] = [];
+  #restBytes = 0;
   #bytes = 0;
 
   constructor(schema: Schema) {
@@ -267,15 +269,18 @@ class JsonLines<Schema extends z.ZodType> {
     this.#bytes += chunk.length;
     if (this.#bytes > MAX_LISTING_BYTES) throw breach("a listing is larger than 64 MiB");
     const end = chunk.lastIndexOf(NEWLINE) + 1;
-    const held = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    const whole = end === 0 ? 0 : held.length - chunk.length + end;
-    if (held.length - whole > MAX_LINE_BYTES) throw breach("a listing holds a line that is too long");
-    this.#rest = Buffer.from(held.subarray(whole));
-    this.#take(held.subarray(0, whole));
+    if (end > 0) {
+      this.#take(Buffer.concat([...this.#rest, chunk.subarray(0, end)]));
+      this.#rest = [];
+      this.#restBytes = 0;
+    }
+    this.#restBytes += chunk.length - end;
+    if (this.#restBytes > MAX_LINE_BYTES) throw breach("a listing holds a line that is too long");
+    if (end < chunk.length) this.#rest.push(Buffer.from(chunk.subarray(end)));
   }
 
   finish(): z.infer<Schema>[] {
-    this.#take(this.#rest);
+    this.#take(Buffer.concat(this.#rest));
     return this.#entries;
   }
 

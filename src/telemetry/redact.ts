@@ -61,11 +61,17 @@ function redactText(text: string, isFree: boolean, literal: readonly string[]): 
   let clean = text.slice(0, LONGEST_READ);
   for (const secret of literal) clean = clean.replaceAll(secret, HIDDEN);
   // The patterns see four times what is kept: replacing shortens. A word that this cuts in two is dropped, for half a secret has no form.
-  if (clean.length > longest * 4) clean = clean.slice(0, longest * 4).replace(/\S*$/, "");
+  if (clean.length > longest * 4) clean = dropLastWord(clean.slice(0, longest * 4));
   for (const [pattern, replacement] of isFree ? [...ANYWHERE, ...IN_FREE_TEXT] : ANYWHERE)
     clean = clean.replace(pattern, replacement);
   clean = escapeActive(clean);
   return clean.length > longest ? `${clean.slice(0, longest)}…` : clean;
+}
+
+function dropLastWord(text: string): string {
+  let end = text.length;
+  while (end > 0 && !/\s/.test(text[end - 1] ?? "")) end -= 1;
+  return text.slice(0, end);
 }
 
 const escapeActive = (text: string): string =>

@@ -62,5 +62,5 @@ export function transferFailure(outcome: ToolOutcome, answer: HttpAnswer): ToolO
 
 /** What signs a URL, out of a text. */
 export function redactSignature(text: string): string {
-  return text.replaceAll(/(X-Amz-[A-Za-z0-9-]+=)[^&\s"'<>]*/gi, "$1[redacted]");
+  return text.replaceAll(/(X-Amz-[A-Za-z0-9-]{1,64}=)[^&\s"'<>]*/gi, "$1[redacted]");
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { frameRequest, frameResponse, keepEndToEnd } from "../../src/network/http/http-framing.ts";
-import { findHeadEnd, parseRequestHead, parseResponseHead } from "../../src/network/http/http-head.ts";
+import { HeadScan, parseRequestHead, parseResponseHead } from "../../src/network/http/http-head.ts";
 import { interpretRequest, renderRequest } from "../../src/network/http/http-request.ts";
 import { Refusal } from "../../src/network/refusal.ts";
 
@@ -90,13 +90,13 @@ test.each([
   ["a leading LF", "\nGET / HTTP/1.1\r\n\r\n", /bare LF/],
   ["17 KiB", `GET / HTTP/1.1\r\nX: ${"a".repeat(17 * 1024)}\r\n\r\n`, /longer/],
 ])("a head with %s never ends well", (_, text, reason) => {
-  expect(findHeadEnd(bytes(text), 16 * 1024)).toMatch(reason);
+  expect(new HeadScan(16 * 1024).push(bytes(text))).toMatch(reason);
 });
 
 test("a head ends behind its empty line, and empty lines before it are skipped", () => {
   const text = "\r\n\r\nGET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n";
-  expect(findHeadEnd(bytes(`${text}body`), 1024)).toBe(text.length);
-  expect(findHeadEnd(bytes(text.slice(0, -1)), 1024)).toBeUndefined();
+  expect(new HeadScan(1024).push(bytes(`${text}body`))).toBe(text.length);
+  expect(new HeadScan(1024).push(bytes(text.slice(0, -1)))).toBeUndefined();
   expect(parseRequestHead(bytes(text)).method).toBe("GET");
 });
 
@@ -152,12 +152,12 @@ test("any bytes are a request or a refusal, and what goes on to the upstream is 
   fc.assert(
     fc.property(text, ([method, url, lines, end]) => {
       const raw = bytes([`${method} ${url} HTTP/1.1`, "Host: h", ...lines, "", ""].join(end));
-      const headEnd = findHeadEnd(raw, 16 * 1024);
+      const headEnd = new HeadScan(16 * 1024).push(raw);
       if (typeof headEnd !== "number") return;
       const request = interpretOrRefuse(raw.subarray(0, headEnd));
       if (request?.kind !== "plain" || !request.authority.ok) return;
       const rendered = renderRequest(request, request.authority.value);
-      expect(findHeadEnd(rendered, 64 * 1024)).toBe(rendered.length);
+      expect(new HeadScan(64 * 1024).push(rendered)).toBe(rendered.length);
       const again = parseRequestHead(rendered);
       expect(again.headers.filter(([name]) => name.toLowerCase() === "host")).toHaveLength(1);
       expect(frameRequest(again)).toEqual(request.framing);

@@ -109,7 +109,7 @@ const isHtml = (body: string, type: string): boolean =>
   type.toLowerCase().includes("html") || /^\s*<(?:!doctype|html)\b/i.test(body);
 
 function readHtml(body: string): string {
-  const title = /<title[^>]*>([^<]*)</i.exec(body)?.[1] ?? body.replaceAll(/<[^>]*>/g, " ");
+  const title = /<title[^<>]*>([^<]*)</i.exec(body)?.[1] ?? body.replaceAll(/<[^<>]*>/g, " ");
   return title.replaceAll(/\s+/g, " ");
 }
 

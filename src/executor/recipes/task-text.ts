@@ -6,7 +6,7 @@ export interface Sentence {
 
 /** A description as recipes read it. */
 export interface TaskText {
-  /** Commands only: questions and requests to explain are left out. */
+  /** Commands only: questions and requests to explain are left out. Of a long text the first sentences. */
   readonly sentences: readonly Sentence[];
   /** Web addresses in order, each once, without the punctuation around them. */
   readonly urls: readonly string[];
@@ -23,6 +23,8 @@ const NEGATION =
   /(?:\b(?:not(?! only)|never|without|avoid|skip|cannot|instead of|rather than)|n't)(?:[^\w,]+\w+){0,3}[^\w,]*$/;
 /** A negation further back than this belongs to something else. */
 const NEGATION_REACH = 80;
+/** Each recipe looks at each sentence, while nothing else runs. */
+const MAX_SENTENCES = 1000;
 const ACTIONS =
   "calculate|compute|find|get|determine|show|write|save|output|create|produce|list|group|print|report|aggregate|return|give|make|extract|identify|select|take";
 const TABLE = /(?<![\w-])(?:csv|data|dataset|datasets|table|column|columns|dataframe|gdp)(?![\w-])|\.csv\b/;
@@ -33,7 +35,8 @@ export function readTaskText(description: string): TaskText {
   const lower = description
     .replaceAll(URL_PATTERN, (url) => " ".repeat(url.length))
     .replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
-  return { sentences: splitSentences(lower).filter(({ text }) => !isQuestion(text)), urls, lower };
+  const sentences = splitSentences(lower).slice(0, MAX_SENTENCES);
+  return { sentences: sentences.filter(({ text }) => !isQuestion(text)), urls, lower };
 }
 
 /** Where the first of the words stands in the sentence and is not negated; whole words only, `-1` when nowhere. */
@@ -116,10 +119,11 @@ function isQuestion(text: string): boolean {
 }
 
 function trimUrl(url: string): string {
+  const opening = url.indexOf("(");
   let end = url.length;
   while (end > 0) {
     const last = url[end - 1] ?? "";
-    const unopened = last === ")" && !url.slice(0, end).includes("(");
+    const unopened = last === ")" && (opening < 0 || opening >= end);
     if (!unopened && !/[.,;:!?*_~\]]/.test(last)) break;
     end -= 1;
   }

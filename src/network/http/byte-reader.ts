@@ -31,7 +31,10 @@ export class ByteReader {
     return this.#queuedBytes;
   }
 
-  /** The next chunk; null once the stream ended, broke or was released. One caller at a time. */
+  /**
+   * What has come, as one chunk, for a sender of single bytes costs no step for each of them; null once the stream ended, broke or was
+   * released. One caller at a time.
+   */
   async next(): Promise<Buffer | null> {
     while (this.#queue.length === 0) {
       if (this.#isOver || this.#isReleased) return null;
@@ -40,9 +43,7 @@ export class ByteReader {
       this.#wake = resolve;
       await promise;
     }
-    const chunk = this.#queue.shift() as Buffer;
-    this.#queuedBytes -= chunk.length;
-    return chunk;
+    return this.#takeAll();
   }
 
   unshift(bytes: Buffer): void {
@@ -57,10 +58,15 @@ export class ByteReader {
     this.#stream.off("data", this.#onData).off("end", this.#onOver).off("close", this.#onOver);
     this.#stream.pause();
     this.#wake?.();
-    const rest = Buffer.concat(this.#queue);
+    return this.#takeAll();
+  }
+
+  #takeAll(): Buffer {
+    const [first = Buffer.alloc(0), ...more] = this.#queue;
+    const all = more.length === 0 ? first : Buffer.concat(this.#queue);
     this.#queue = [];
     this.#queuedBytes = 0;
-    return rest;
+    return all;
   }
 
   readonly #onData = (chunk: Buffer): void => {

@@ -3,7 +3,7 @@ import { awaitDrain } from "../../lib/stream.ts";
 import type { ByteReader } from "./byte-reader.ts";
 import { ChunkedDecoder, ChunkedError, encodeChunk, LAST_CHUNK } from "./chunked.ts";
 import type { Framing } from "./http-framing.ts";
-import { findHeadEnd } from "./http-head.ts";
+import { HeadScan } from "./http-head.ts";
 
 /** A body that ended early or broke its framing. */
 export class BodyError extends Error {}
@@ -14,18 +14,19 @@ export async function readHead(
   limitBytes: number,
   onFirstByte: () => void,
 ): Promise<Buffer | null> {
-  let bytes: Buffer = Buffer.alloc(0);
+  const scan = new HeadScan(limitBytes);
+  const parts: Buffer[] = [];
   while (true) {
     const chunk = await reader.next();
-    if (!chunk && bytes.length === 0) return null;
+    if (!chunk && parts.length === 0) return null;
     if (!chunk) throw new BodyError("the stream ended inside the head");
-    if (bytes.length === 0) onFirstByte();
-    bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
-    const end = findHeadEnd(bytes, limitBytes);
+    if (parts.length === 0) onFirstByte();
+    const end = scan.push(chunk);
     if (typeof end === "string") throw new BodyError(end);
+    parts.push(chunk.subarray(0, end));
     if (end === undefined) continue;
-    reader.unshift(bytes.subarray(end));
-    return bytes.subarray(0, end);
+    reader.unshift(chunk.subarray(end));
+    return Buffer.concat(parts);
   }
 }
 

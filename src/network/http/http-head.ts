@@ -32,21 +32,39 @@ const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: ([^\r\n]*))?$/;
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /**
- * Where the head ends (index after its empty line), `undefined` while bytes are missing, or the reason it can never
- * be one. Line ends are CR LF and nothing else: a bare LF is where two parsers start to disagree.
+ * Finds where a head ends while its bytes come, looking at each byte once. Line ends are CR LF and nothing else: a bare LF is where two
+ * parsers start to disagree.
  */
-export function findHeadEnd(bytes: Buffer, limitBytes: number): number | string | undefined {
-  let lineStart = 0;
-  let isStarted = false;
-  for (let lf = bytes.indexOf(LF); lf >= 0 && lf < limitBytes; lf = bytes.indexOf(LF, lf + 1)) {
-    if (lf === lineStart || bytes[lf - 1] !== CR) return "a line of the head ends in a bare LF";
-    const isEmptyLine = lf - 1 === lineStart;
-    // Empty lines before the start line are skipped, as old clients send them after a body.
-    if (isEmptyLine && isStarted) return lf + 1;
-    isStarted ||= !isEmptyLine;
-    lineStart = lf + 1;
+export class HeadScan {
+  readonly #limitBytes: number;
+  #bytes = 0;
+  /** Of the line that the next chunk goes on with. */
+  #lineBytes = 0;
+  #last: number | undefined;
+  #isStarted = false;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
   }
-  return bytes.length >= limitBytes ? `the head is longer than ${limitBytes} bytes` : undefined;
+
+  /** Index in `chunk` after the head's empty line, `undefined` while bytes are missing, or the reason it can never be a head. */
+  push(chunk: Buffer): number | string | undefined {
+    let lineStart = -this.#lineBytes;
+    const limit = this.#limitBytes - this.#bytes;
+    for (let lf = chunk.indexOf(LF); lf >= 0 && lf < limit; lf = chunk.indexOf(LF, lf + 1)) {
+      const before = lf === 0 ? this.#last : chunk[lf - 1];
+      if (lf === lineStart || before !== CR) return "a line of the head ends in a bare LF";
+      const isEmptyLine = lf - 1 === lineStart;
+      // Empty lines before the start line are skipped, as old clients send them after a body.
+      if (isEmptyLine && this.#isStarted) return lf + 1;
+      this.#isStarted ||= !isEmptyLine;
+      lineStart = lf + 1;
+    }
+    this.#bytes += chunk.length;
+    this.#lineBytes = chunk.length - lineStart;
+    this.#last = chunk.at(-1) ?? this.#last;
+    return this.#bytes >= this.#limitBytes ? `the head is longer than ${this.#limitBytes} bytes` : undefined;
+  }
 }
 
 export function parseRequestHead(bytes: Buffer): RequestHead {
@@ -87,10 +105,21 @@ function parseHeaders(lines: readonly string[], limits: HeadLimits, refuse: (rea
     const name = line.slice(0, Math.max(colon, 0));
     if (line.startsWith(" ") || line.startsWith("\t")) throw refuse("a header is folded over two lines");
     if (!FIELD_NAME.test(name)) throw refuse("a header name is malformed");
-    const value = line.slice(colon + 1).replaceAll(/^[ \t]+|[ \t]+$/g, "");
+    const value = trimBlanks(line.slice(colon + 1));
     if (hasControls(value)) throw refuse("a header value holds control characters");
     return [name, value] as const;
   });
+}
+
+const isBlank = (character: string | undefined): boolean => character === " " || character === "\t";
+
+/** A pattern that ends in `[ \t]+$` would look at each run of blanks once for each of its characters. */
+function trimBlanks(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (isBlank(text[start])) start += 1;
+  while (end > start && isBlank(text[end - 1])) end -= 1;
+  return text.slice(start, end);
 }
 
 function hasControls(text: string): boolean {

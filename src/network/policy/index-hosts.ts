@@ -36,7 +36,7 @@ function readJsonLinks(text: string): string[] {
 }
 
 function readHtmlLinks(text: string): string[] {
-  return [...text.matchAll(/<a\s[^>]*?href\s*=\s*["']([^"']+)["']/gi)].map((match) => match[1] ?? "");
+  return [...text.matchAll(/<a\s[^<>]*?href\s*=\s*["']([^"']+)["']/gi)].map((match) => match[1] ?? "");
 }
 
 function readField(value: unknown, key: string): unknown {

@@ -2,7 +2,6 @@ import { expect, test } from "vitest";
 import { planTask } from "../../../src/executor/planner.ts";
 import { RECIPES } from "../../../src/executor/recipes/registry.ts";
 import { readTaskText } from "../../../src/executor/recipes/task-text.ts";
-import { expectLinear } from "../../support/growth.ts";
 
 type Match = readonly [name: string, parameters: object];
 
@@ -139,10 +138,4 @@ test("recipe match - nothing of a hostile description becomes code or a command"
   const plan = planTask({ description: hostile });
   const asked = planTask({ description: "Install pandas and create a simple DataFrame with coffee data" });
   expect(plan).toEqual(asked);
-});
-
-test("recipe match - reading grows with the description only", () => {
-  const makeText = (size: number): string =>
-    `${"do not install pandas by the data per top ".repeat(6 * size)}${"x".repeat(size)} ${"((((".repeat(size)}`;
-  expectLinear(makeText, 40, names);
 });
