@@ -7,6 +7,13 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 bash scripts/setup.sh --test || exit
+# Data folders and engine are one user's: his next run waits for this one. What outlives a run does not hold the lock.
+if [ -z "${PADDOCK_TEST_LOCKED:-}" ]; then
+  lock=/var/tmp/paddock-test-$(id -u).lock
+  flock -n "$lock" true || echo "waiting for another run of the tests ($lock)"
+  export PADDOCK_TEST_LOCKED=1
+  exec flock -o "$lock" bash scripts/test.sh "$@"
+fi
 PATH=$PWD/node_modules/.bin:$PWD/node_modules/node/bin:$PATH
 # Every test that starts Node loads what was compiled before.
 export NODE_COMPILE_CACHE=$PWD/node_modules/.cache/compiled
