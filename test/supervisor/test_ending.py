@@ -73,6 +73,11 @@ class Deadlines(Shared):
         self.assertEqual((answer["reason"], answer["killed"], answer["survivors"]), ("deadline", 60, 0))
         self.assertEqual(self.living(), [])
 
+    def test_children_that_had_died_are_not_counted_as_killed(self) -> None:
+        script = DEAF + "for _ in range(60):\n if os.fork() == 0:\n  os._exit(0)\n" + SPIN
+        answer = self.host.python(script, deadline_ms=600).answer
+        self.assertEqual((answer["reason"], answer["killed"], answer["survivors"]), ("deadline", 0, 0))
+
     def test_a_stopped_process_ends_at_its_deadline(self) -> None:
         answer = self.host.shell("kill -STOP $$", deadline_ms=200).answer
         self.assertEqual((answer["reason"], answer["signal"]), ("deadline", "KILL"))

@@ -93,10 +93,12 @@ def list_pids() -> list[int]:
 
 
 class Ledger:
-    __slots__ = ("_mains", "_known", "_sessions", "_forkers", "_listed", "unreaped")
+    __slots__ = ("_mains", "_known", "_sessions", "_forkers", "_listed", "_dead", "unreaped")
 
     def __init__(self) -> None:
         self._listed: set[int] = set()
+        self._dead: set[int] = set()
+        """What the last scan saw dead."""
         self.unreaped = 0
         """Dead orphans that the last scan saw: they are ours to reap, and count as processes until then."""
         self._mains: dict[int, Owner] = {}
@@ -128,6 +130,10 @@ class Ledger:
             self._known.clear()
         return strangers
 
+    def count_living(self) -> int:
+        """Processes that nobody tracks, without those that the last scan saw dead."""
+        return len(set(list_pids()) - self._mains.keys() - self._dead)
+
     def only_mains(self) -> bool:
         """The common case."""
         return self.count_strangers() == 0
@@ -136,6 +142,7 @@ class Ledger:
         """Every living process that is no main one, with its owner if it has one. Remembers what it found out."""
         stats: dict[int, Stat] = {}
         self.unreaped = 0
+        self._dead = set()
         pids = list_pids()
         self._listed = set(pids)
         for pid in pids:
@@ -144,7 +151,9 @@ class Ledger:
                 continue
             if pid in self._mains or not stat.dead:
                 stats[pid] = stat
-            elif stat.parent == _SELF:
+                continue
+            self._dead.add(pid)
+            if stat.parent == _SELF:
                 self.unreaped += 1
         found = [(stat, self._find_owner(stat, stats)) for stat in stats.values() if stat.pid not in self._mains]
         self._known = {

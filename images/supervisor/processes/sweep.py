@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 FEW = 16
 """So many are listed and killed within one time slice of a busy machine."""
+CROWD = 256
+"""So many are looked at before anything is signalled, to tell the dead from the living."""
 MAX_LOOKS = 8
 GIVE_UP_SECONDS = 5.0
 """For what is killed and does not go: the kernel holds it."""
@@ -123,7 +125,10 @@ class Sweep:
         if strangers == 0:
             return 0, True
         spared = self._spared()
-        if self._rounds == 0 and strangers > FEW:
+        if self._rounds == 0 and FEW < strangers <= CROWD:
+            self._ledger.scan()
+        alive = self._ledger.count_living()
+        if self._rounds == 0 and alive > FEW:
             self._outrun = True
         if not self._outrun:
             living, has_new = self._kill_listed(spared)
@@ -132,7 +137,7 @@ class Sweep:
             self._stopped = True
             living = self._kill_stopped(spared)
         else:
-            self._crowd = max(self._crowd, strangers)
+            self._crowd = max(self._crowd, alive)
             signal_everything(SIGKILL)
             living, self._outrun = self._kill_listed(set())[0], False
         return living, living == 0 and not self._outrun and self._ledger.unreaped == 0
