@@ -5,7 +5,8 @@ import { summarise } from "../../src/compare/stats.ts";
 import type { Measured } from "../../src/model/comparison.ts";
 import { type AgentId, makeAgentId, makeTaskId, makeVolumeId } from "../../src/model/ids.ts";
 import { openStateStore } from "../../src/store/state/open.ts";
-import type { Fence, StateStore } from "../../src/store/state-store.ts";
+import type { Fence } from "../../src/store/state-store/responses.ts";
+import type { StateStore } from "../../src/store/state-store.ts";
 
 const SEGMENT = {
   type: "tool_result",

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { PaddockError } from "../errors/error.ts";
 import type { TokenRow } from "../model/principal.ts";
-import type { AccessStore } from "../store/state-store.ts";
+import type { AccessStore } from "../store/state-store/access.ts";
 import type { IssuedToken, TokenRequest } from "./access.ts";
 import { hashToken, makeToken } from "./tokens.ts";
 

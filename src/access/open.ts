@@ -1,6 +1,6 @@
 import type { ServiceConfig } from "../config/service.ts";
 import { PaddockError } from "../errors/error.ts";
-import type { AccessStore } from "../store/state-store.ts";
+import type { AccessStore } from "../store/state-store/access.ts";
 import type { Access } from "./access.ts";
 import { ensureAdmin } from "./admin.ts";
 import { authenticate } from "./authenticate.ts";

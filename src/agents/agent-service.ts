@@ -6,7 +6,7 @@ import { makeTaskId } from "../model/ids.ts";
 import type { Principal } from "../model/principal.ts";
 import { isTerminalStatus, type ResponseRow } from "../model/response.ts";
 import type { SandboxFiles } from "../sandbox/files.ts";
-import type { IdempotencyKey, ResponseWithSegments } from "../store/state-store.ts";
+import type { IdempotencyKey, ResponseWithSegments } from "../store/state-store/responses.ts";
 import { describeAgent } from "./acts/agent-details.ts";
 import { amendResponse, cancelOne, cancelPresent } from "./acts/amend-response.ts";
 import { createAgent, makePrompt, remixAgent } from "./acts/create-agent.ts";

@@ -2,7 +2,7 @@ import type { AgentRow, AgentSettings, PublishPermissions } from "../model/agent
 import type { Principal } from "../model/principal.ts";
 import type { OutputItem, ResponseOptions, ResponseRow, ResponseStatus, Segment } from "../model/response.ts";
 import type { SandboxFiles } from "../sandbox/files.ts";
-import type { IdempotencyKey, ResponseWithSegments } from "../store/state-store.ts";
+import type { IdempotencyKey, ResponseWithSegments } from "../store/state-store/responses.ts";
 import type { LiveEvent } from "./events/live-events.ts";
 
 export interface NewAgent {

@@ -6,7 +6,8 @@ import { PaddockError } from "../errors/error.ts";
 import { replaceFile } from "../lib/atomic-file.ts";
 import { ifThere } from "../lib/if-there.ts";
 import { tryJson } from "../lib/json.ts";
-import type { StateStore } from "../store/state-store.ts";
+import type { AgentStore } from "../store/state-store/agents.ts";
+import type { UpkeepStore } from "../store/state-store/upkeep.ts";
 
 /** The database whose agents have their workspaces in a data folder, and the name it knows the folder by. */
 const Claim = z.strictObject({
@@ -21,7 +22,7 @@ const NAMES = { sqlite: "the embedded database", postgres: "the Postgres databas
 export interface ClaimOptions {
   /** Of the state. */
   readonly folder: string;
-  readonly store: StateStore;
+  readonly store: AgentStore & UpkeepStore;
   readonly fleet: Pick<App["fleet"], "volumes">;
   readonly nodeId: string;
   /** This database may take the folder over, whoever had it. */
@@ -68,7 +69,7 @@ function assertSame(folder: string, known: Claim, present: Claim): void {
 
 /** A folder of before there were claims, or one that lost its state. */
 async function assertNothingToLose(
-  store: StateStore,
+  store: AgentStore,
   fleet: Pick<App["fleet"], "volumes">,
   present: Claim,
 ): Promise<void> {

@@ -2,7 +2,7 @@ import { statfs } from "node:fs/promises";
 import type { Readiness } from "../api/http/server-parts.ts";
 import type { App } from "../app.ts";
 import { toPaddockError } from "../errors/error.ts";
-import type { StateStore } from "../store/state-store.ts";
+import type { UpkeepStore } from "../store/state-store/upkeep.ts";
 
 type Check = Readiness["details"][string];
 
@@ -16,7 +16,7 @@ const FRESH_MS = 1000;
 const DRIVER_FRESH_MS = 60_000;
 
 /** Whoever asks often gets the answer of a moment ago: asking must cost nothing. */
-export function makeReadiness(app: App, store: StateStore, isDraining: () => boolean): () => Promise<Readiness> {
+export function makeReadiness(app: App, store: UpkeepStore, isDraining: () => boolean): () => Promise<Readiness> {
   const driver = remember(async () => await checkDriver(app), DRIVER_FRESH_MS);
   const database = remember(async () => await checkStore(store), FRESH_MS);
   const disk = remember(async () => await checkDisk(app.config.home.root), FRESH_MS);
@@ -46,7 +46,7 @@ async function checkDriver({ driver, fleet }: App): Promise<Check> {
     : { ok: false, detail: `${driver.name}: ${failed.join(", ")}` };
 }
 
-async function checkStore(store: StateStore): Promise<Check> {
+async function checkStore(store: UpkeepStore): Promise<Check> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Check>((resolve) => {
     timer = setTimeout(() => resolve({ ok: false, detail: `${store.kind}: no answer` }), STORE_MS);

@@ -9,7 +9,8 @@ import { toPaddockError } from "../../src/errors/error.ts";
 import type { Lease } from "../../src/fleet/leases/lease.ts";
 import type { AgentRow } from "../../src/model/agent.ts";
 import type { ResponseRow, Segment } from "../../src/model/response.ts";
-import type { Fence, StateStore } from "../../src/store/state-store.ts";
+import type { Fence } from "../../src/store/state-store/responses.ts";
+import type { StateStore } from "../../src/store/state-store.ts";
 import { insertAgent, makeResponse, ROOMY, startStore } from "../store/state/samples.ts";
 
 const NODE = "node-live";

@@ -12,7 +12,8 @@ import type { AgentRow, AgentSettings, AgentState } from "../../src/model/agent.
 import type { Principal } from "../../src/model/principal.ts";
 import type { Segment } from "../../src/model/response.ts";
 import { openStateStore } from "../../src/store/state/open.ts";
-import type { ResponseWithSegments, StateStore } from "../../src/store/state-store.ts";
+import type { ResponseWithSegments } from "../../src/store/state-store/responses.ts";
+import type { StateStore } from "../../src/store/state-store.ts";
 import type { TelemetryEvent } from "../../src/telemetry/telemetry.ts";
 import { testHome } from "../support/home.ts";
 

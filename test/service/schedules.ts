@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { AgentRow } from "../../src/model/agent.ts";
 import type { ResponseRow } from "../../src/model/response.ts";
-import type { ResponseWithSegments } from "../../src/store/state-store.ts";
+import type { ResponseWithSegments } from "../../src/store/state-store/responses.ts";
 import { until } from "../conformance/driver/scan.ts";
 import type { TestService } from "../support/service.ts";
 import { type AgentOutcome, findViolations, type Outcome } from "./check-history.ts";

@@ -2,7 +2,7 @@ import { PaddockError } from "../../errors/error.ts";
 import { noResponse } from "../../errors/not-found.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import { isTerminalStatus, type ResponseRow } from "../../model/response.ts";
-import type { ResponseWithSegments } from "../../store/state-store.ts";
+import type { ResponseWithSegments } from "../../store/state-store/responses.ts";
 import type { ResponseAmendment } from "../agents.ts";
 import type { LiveAgents } from "../awake/live-agents.ts";
 import { cancelRow } from "../awake/sleep.ts";

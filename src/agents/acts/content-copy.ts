@@ -3,7 +3,7 @@ import { ifFound } from "../../errors/not-found.ts";
 import { ChunkPipe } from "../../lib/chunk-pipe.ts";
 import type { SandboxFiles } from "../../sandbox/files.ts";
 import type { ArtifactStore } from "../../store/artifact-store.ts";
-import type { PublishedFile } from "../../store/state-store.ts";
+import type { PublishedFile } from "../../store/state-store/publications.ts";
 
 const FOLDER = "content";
 const MAX_FILES = 2000;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AgentRow, MissingCopy } from "../../model/agent.ts";
 import { makeAgentId, makeTaskId, makeVolumeId } from "../../model/ids.ts";
 import type { Principal } from "../../model/principal.ts";
-import type { IdempotencyKey, NewResponse } from "../../store/state-store.ts";
+import type { IdempotencyKey, NewResponse } from "../../store/state-store/responses.ts";
 import type { NewAgent, RemixRequest } from "../agents.ts";
 import type { LiveAgent } from "../awake/live-agent.ts";
 import type { LiveAgents } from "../awake/live-agents.ts";

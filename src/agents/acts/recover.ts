@@ -1,7 +1,7 @@
 import { PaddockError } from "../../errors/error.ts";
 import type { AgentSummary } from "../../model/agent.ts";
 import type { VolumeId } from "../../model/ids.ts";
-import type { Fence, ResponseEnd } from "../../store/state-store.ts";
+import type { Fence, ResponseEnd } from "../../store/state-store/responses.ts";
 import type { LiveAgents } from "../awake/live-agents.ts";
 import { ASLEEP } from "../awake/sleep.ts";
 import type { AgentServices } from "../core/agent-services.ts";

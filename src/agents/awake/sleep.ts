@@ -1,6 +1,6 @@
 import type { AgentRow, AgentState } from "../../model/agent.ts";
 import type { ResponseRow, Segment } from "../../model/response.ts";
-import type { AgentPatch } from "../../store/state-store.ts";
+import type { AgentPatch } from "../../store/state-store/agents.ts";
 import { type AgentServices, recordChange } from "../core/agent-services.ts";
 import { makeCancelled, makeSlept, type SleepReason, writeMarker } from "../core/markers.ts";
 import { retryWrite } from "../core/retry-write.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { formatTime } from "../../lib/timestamp.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import type { Segment } from "../../model/response.ts";
-import type { StateStore } from "../../store/state-store.ts";
+import type { ResponseWrites } from "../../store/state-store/responses.ts";
 
 /** Who acts when no principal does. */
 export const SYSTEM = "system";
@@ -62,7 +62,7 @@ export const makeCancelled = (reason: "user_cancel" | SleepReason): Segment => (
 
 /** A row about the agent itself. One that goes meanwhile needs none. */
 export async function writeMarker(
-  store: StateStore,
+  store: ResponseWrites,
   agent: Pick<AgentRow, "id">,
   ...segments: readonly Segment[]
 ): Promise<void> {

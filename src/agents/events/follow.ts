@@ -1,10 +1,10 @@
 import { formatTime } from "../../lib/timestamp.ts";
 import { isTerminalStatus, type ResponseRow } from "../../model/response.ts";
-import type { ResponseStore } from "../../store/state-store.ts";
+import type { ResponseReads } from "../../store/state-store/responses.ts";
 import type { LiveEvent } from "./live-events.ts";
 import { formatId, type Position, parseId, type ResponseLog } from "./response-log.ts";
 
-export type FollowStore = Pick<ResponseStore, "findResponse" | "getResponse" | "listSegments">;
+export type FollowStore = Pick<ResponseReads, "findResponse" | "getResponse" | "listSegments">;
 
 /** Segments read at once: a slow reader holds no more of them in memory. */
 const PAGE = 8;

@@ -1,5 +1,5 @@
 import { isTerminalStatus } from "../../model/response.ts";
-import type { ResponseWithSegments } from "../../store/state-store.ts";
+import type { ResponseWithSegments } from "../../store/state-store/responses.ts";
 import { type FollowStore, followLog } from "./follow.ts";
 import type { LiveEvent } from "./live-events.ts";
 import { ResponseLog } from "./response-log.ts";

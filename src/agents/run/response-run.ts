@@ -4,7 +4,7 @@ import type { Slot } from "../../lib/fair-slots.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import type { ResponseRow, Segment } from "../../model/response.ts";
 import type { TaskResult } from "../../model/result.ts";
-import type { Fence, ResponseEnd } from "../../store/state-store.ts";
+import type { Fence, ResponseEnd } from "../../store/state-store/responses.ts";
 import type { Journal } from "../../store/task-store.ts";
 import type { AgentServices } from "../core/agent-services.ts";
 import { hideHostDetails, isOfTheHost, tellRecorded } from "../core/errors-for-callers.ts";

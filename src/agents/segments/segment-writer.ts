@@ -13,7 +13,7 @@ import { describeFailure, describeSuccess, MAX_SHOWN_CALLS } from "./final-text.
 import { ResponseSizeBudget } from "./response-size-budget.ts";
 
 export interface SegmentWriterOptions {
-  /** As `ResponseStore.appendSegments`. */
+  /** As `ResponseWrites.appendSegments`. */
   readonly append: (after: number, segments: readonly Segment[]) => Promise<number | false>;
   /** How many segments the response has from earlier attempts. */
   readonly earlier?: number;

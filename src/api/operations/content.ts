@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { PaddockError } from "../../errors/error.ts";
 import { ifFound } from "../../errors/not-found.ts";
-import type { PublishedFile } from "../../store/state-store.ts";
+import type { PublishedFile } from "../../store/state-store/publications.ts";
 import type { Server, ServerParts } from "../http/server-parts.ts";
 import { guessContentType } from "./content-types.ts";
 

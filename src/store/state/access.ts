@@ -1,6 +1,6 @@
 import type { Insertable, Selectable, Updateable } from "kysely";
 import type { OperatorRow, TokenRow } from "../../model/principal.ts";
-import type { AccessStore } from "../state-store.ts";
+import type { AccessStore, BlockStore, OperatorStore, TokenStore } from "../state-store/access.ts";
 import { makeNameKey, writeNullableJson } from "./agent-rows.ts";
 import type { Database, StateContext } from "./engine/context.ts";
 import type { OperatorsTable, TokensTable } from "./engine/tables.ts";
@@ -11,9 +11,7 @@ export const makeAccessRows = (state: StateContext): AccessStore => ({
   ...makeBlocks(state),
 });
 
-type Tokens = Pick<AccessStore, "insertToken" | "findToken" | "listTokens" | "revokeToken">;
-
-const makeTokens = (state: StateContext): Tokens => ({
+const makeTokens = (state: StateContext): TokenStore => ({
   insertToken: async (token) => {
     await state.ask(async (db) => await db.insertInto("tokens").values(writeToken(token)).execute());
   },
@@ -45,13 +43,8 @@ const makeTokens = (state: StateContext): Tokens => ({
     }),
 });
 
-type Operators = Pick<
-  AccessStore,
-  "insertOperator" | "findOperator" | "listOperators" | "updateOperator" | "deleteOperator"
->;
-
 /** A name is found as it is written; another one that differs in case alone is refused, so that nobody passes for somebody else. */
-const makeOperators = (state: StateContext): Operators => ({
+const makeOperators = (state: StateContext): OperatorStore => ({
   insertOperator: async (operator) =>
     await state.ask(async (db) => {
       const row = await db
@@ -91,9 +84,7 @@ const makeOperators = (state: StateContext): Operators => ({
     }),
 });
 
-type Blocks = Pick<AccessStore, "block" | "unblock" | "isBlocked" | "listBlocks">;
-
-const makeBlocks = (state: StateContext): Blocks => ({
+const makeBlocks = (state: StateContext): BlockStore => ({
   block: async (principal, type, now) =>
     await state.ask(async (db) => {
       const row = await db
@@ -168,7 +159,7 @@ const writeOperator = (operator: OperatorRow): Insertable<OperatorsTable> => ({
   last_login_at: operator.lastLoginAt,
 });
 
-function writeOperatorPatch(patch: Parameters<AccessStore["updateOperator"]>[1]): Updateable<OperatorsTable> {
+function writeOperatorPatch(patch: Parameters<OperatorStore["updateOperator"]>[1]): Updateable<OperatorsTable> {
   const columns: Updateable<OperatorsTable> = {};
   if (patch.passwordHash !== undefined) columns.password_hash = patch.passwordHash;
   if (patch.description !== undefined) columns.description = patch.description;

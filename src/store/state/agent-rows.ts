@@ -2,7 +2,7 @@ import type { Insertable, Selectable, Updateable } from "kysely";
 import type { AgentRow, AgentSummary, Publication } from "../../model/agent.ts";
 import type { AgentId, VolumeId } from "../../model/ids.ts";
 import { DEFAULT_LIMITS } from "../../model/limits.ts";
-import type { AgentPatch } from "../state-store.ts";
+import type { AgentPatch } from "../state-store/agents.ts";
 import type { AgentsTable } from "./engine/tables.ts";
 
 export const makeNameKey = (name: string): string => name.toLowerCase();

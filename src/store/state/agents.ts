@@ -2,16 +2,14 @@ import type { SelectQueryBuilder } from "kysely";
 import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
 import type { AgentRow, AgentSummary } from "../../model/agent.ts";
-import type { AgentQuery, AgentStore } from "../state-store.ts";
+import type { AgentQuery, AgentStore } from "../state-store/agents.ts";
 import { makeNameKey, readAgent, readSummary, SUMMARY_COLUMNS, sizeOf, writeAgent, writePatch } from "./agent-rows.ts";
 import type { Database, StateContext } from "./engine/context.ts";
 import type { Tables } from "./engine/tables.ts";
 import { makeGoneError, takeKey } from "./keys.ts";
 import { writeResponse } from "./response-rows.ts";
 
-export type AgentRows = Omit<AgentStore, "replacePublished" | "findPublishedFile">;
-
-export function makeAgentRows(state: StateContext): AgentRows {
+export function makeAgentRows(state: StateContext): AgentStore {
   return {
     insertAgent: async (agent, options = {}) =>
       await state.transact(async (transaction) => {

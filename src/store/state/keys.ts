@@ -1,5 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
-import type { IdempotencyKey } from "../state-store.ts";
+import type { IdempotencyKey } from "../state-store/responses.ts";
 import type { Database } from "./engine/context.ts";
 
 export const KEY_LIFE_MS = 24 * 60 * 60 * 1000;

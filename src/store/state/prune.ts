@@ -1,5 +1,5 @@
 import { type Kysely, sql } from "kysely";
-import type { StateStore } from "../state-store.ts";
+import type { UpkeepStore } from "../state-store/upkeep.ts";
 import type { StateContext } from "./engine/context.ts";
 import type { Tables } from "./engine/tables.ts";
 import { KEY_LIFE_MS } from "./keys.ts";
@@ -8,7 +8,7 @@ const DEAD_TOKEN_MS = 7 * 24 * 60 * 60 * 1000;
 /** Other writers wait while one round runs. */
 const ROUND = 200;
 
-export const makePrune = (state: StateContext): Pick<StateStore, "prune"> => ({
+export const makePrune = (state: StateContext): Pick<UpkeepStore, "prune"> => ({
   prune: async (maxAgeMs, maxBytes) => {
     const oldest = state.now() - maxAgeMs;
     const tooOld = await removeInRounds(state, async (transaction) => {

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import { sql } from "kysely";
 import type { AgentRow } from "../../model/agent.ts";
-import type { AgentStore, NewPublication } from "../state-store.ts";
+import type { NewPublication, PublicationStore } from "../state-store/publications.ts";
 import { makeNameKey, readAgent, writeJson, writePublication } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
 import type { Database, StateContext } from "./engine/context.ts";
 
 const ROWS_PER_STATEMENT = 500;
 
-export function makePublished(state: StateContext): Pick<AgentStore, "replacePublished" | "findPublishedFile"> {
+export function makePublished(state: StateContext): PublicationStore {
   return {
     replacePublished: async (id, publication, expected) =>
       await state.transact(async (transaction) => {

@@ -3,7 +3,7 @@ import { PaddockError } from "../../errors/error.ts";
 import { noAgent } from "../../errors/not-found.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import type { ResponseRow } from "../../model/response.ts";
-import type { ResponseStore } from "../state-store.ts";
+import type { ResponseQueue } from "../state-store/queue.ts";
 import { readAgent } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
 import type { Database, StateContext } from "./engine/context.ts";
@@ -11,10 +11,8 @@ import { makeGoneError, takeKey } from "./keys.ts";
 import { assertReign } from "./reigns.ts";
 import { readResponse, writeResponse } from "./response-rows.ts";
 
-type Queue = Pick<ResponseStore, "insertResponse" | "claimResponse" | "settleAgent">;
-
 /** How responses enter an agent's queue and leave it for work. The agent is locked first, its responses after it. */
-export function makeQueue(state: StateContext): Queue {
+export function makeQueue(state: StateContext): ResponseQueue {
   return {
     insertResponse: async (agentId, response, options) =>
       await state.transact(async (transaction) => {

@@ -1,15 +1,13 @@
 import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
-import type { ResponseStore, StateStore } from "../state-store.ts";
+import type { ReignStore } from "../state-store/reigns.ts";
 import type { Database, StateContext } from "./engine/context.ts";
 import { readResponse } from "./response-rows.ts";
 
 /** No reign has this number: a claim that carries it matches no fence. */
 const NO_REIGN = 0;
 
-type Reigns = Pick<StateStore, "beginReign" | "findNodeUrl"> & Pick<ResponseStore, "takeOverClaims">;
-
-export function makeReigns(state: StateContext): Reigns {
+export function makeReigns(state: StateContext): ReignStore {
   return {
     beginReign: async (nodeId, url) =>
       await state.transact(async (transaction) => {

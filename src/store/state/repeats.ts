@@ -1,4 +1,4 @@
-import type { Fence } from "../state-store.ts";
+import type { Fence } from "../state-store/responses.ts";
 import type { Database, StateContext } from "./engine/context.ts";
 import type { EncodedEnd } from "./response-rows.ts";
 import type { EncodedSegments } from "./segments.ts";

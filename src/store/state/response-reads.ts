@@ -1,24 +1,12 @@
 import type { Selectable } from "kysely";
 import type { AgentId } from "../../model/ids.ts";
 import type { Segment } from "../../model/response.ts";
-import type { ResponseStore, ResponseWithSegments } from "../state-store.ts";
+import type { ResponseReads, ResponseWithSegments } from "../state-store/responses.ts";
 import type { Database, StateContext } from "./engine/context.ts";
 import type { ResponsesTable } from "./engine/tables.ts";
 import { readResponse } from "./response-rows.ts";
 
-type Reads = Pick<
-  ResponseStore,
-  | "getResponse"
-  | "findResponse"
-  | "listSegments"
-  | "listResponses"
-  | "countResponses"
-  | "findNext"
-  | "countWork"
-  | "listUnfinished"
->;
-
-export function makeResponseReads(state: StateContext): Reads {
+export function makeResponseReads(state: StateContext): ResponseReads {
   return {
     getResponse: async (id) =>
       await state.ask(async (db) => {

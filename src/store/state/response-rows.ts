@@ -2,7 +2,7 @@ import type { Insertable, Selectable } from "kysely";
 import type { AgentRow } from "../../model/agent.ts";
 import type { AgentId, TaskId } from "../../model/ids.ts";
 import type { ResponseRow } from "../../model/response.ts";
-import type { NewResponse, ResponseEnd } from "../state-store.ts";
+import type { NewResponse, ResponseEnd } from "../state-store/responses.ts";
 import { writeJson } from "./agent-rows.ts";
 import type { ResponsesTable } from "./engine/tables.ts";
 import type { EncodedSegments } from "./segments.ts";

@@ -1,7 +1,7 @@
 import { PaddockError } from "../../errors/error.ts";
 import { makeTaskId } from "../../model/ids.ts";
 import type { ResponseRow } from "../../model/response.ts";
-import type { Fence, ResponseEnd, ResponseStore } from "../state-store.ts";
+import type { Fence, ResponseEnd, ResponseWrites } from "../state-store/responses.ts";
 import { writeJson } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
 import type { Database, StateContext } from "./engine/context.ts";
@@ -9,13 +9,8 @@ import { countClaimed, hasEndedSo, isStored, matchClaim } from "./repeats.ts";
 import { type EncodedEnd, readResponse, writeResponse } from "./response-rows.ts";
 import { countWrite, type EncodedSegments, encodeSegments, insertSegments } from "./segments.ts";
 
-type Writes = Pick<
-  ResponseStore,
-  "appendSegments" | "finishResponse" | "endResponse" | "requeueResponse" | "amendResponse" | "insertMarker"
->;
-
 /** Writes to one response. Each begins with one statement that checks and changes its row; segments follow in the same transaction. */
-export function makeResponseWrites(state: StateContext): Writes {
+export function makeResponseWrites(state: StateContext): ResponseWrites {
   return {
     appendSegments: async (id, fence, after, segments) => {
       const added = encodeSegments(segments);
@@ -117,7 +112,7 @@ async function amend(
   transaction: Database,
   state: StateContext,
   id: string,
-  change: Parameters<ResponseStore["amendResponse"]>[1],
+  change: Parameters<ResponseWrites["amendResponse"]>[1],
   added: EncodedSegments,
 ): Promise<ResponseRow | undefined> {
   const input = change.input === undefined ? undefined : writeJson(change.input);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Fence, StateStore } from "../../../src/store/state-store.ts";
+import type { Fence } from "../../../src/store/state-store/responses.ts";
+import type { StateStore } from "../../../src/store/state-store.ts";
 import { claim, claimNew, makeName, note, post, readWhole } from "./samples.ts";
 
 /** Every write that needs a claim; each has to be refused. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { IdempotencyKey, StateStore } from "../../../src/store/state-store.ts";
+import type { IdempotencyKey } from "../../../src/store/state-store/responses.ts";
+import type { StateStore } from "../../../src/store/state-store.ts";
 import { insertAgent, makeAgent, makeName, makeResponse, ROOMY } from "./samples.ts";
 
 const makeKey = (facts: Partial<IdempotencyKey> = {}): IdempotencyKey => ({

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { AgentId } from "../../../src/model/ids.ts";
 import { makeAgentId } from "../../../src/model/ids.ts";
-import type { NewPublication, PublishedFile, StateStore } from "../../../src/store/state-store.ts";
+import type { NewPublication, PublishedFile } from "../../../src/store/state-store/publications.ts";
+import type { StateStore } from "../../../src/store/state-store.ts";
 import { insertAgent, makeName } from "./samples.ts";
 
 const makeFile = (path: string, artifactKey: string): PublishedFile => ({ path, artifactKey, bytes: 3, sha256: "ab" });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { AgentRow } from "../../../src/model/agent.ts";
 import type { ResponseRow } from "../../../src/model/response.ts";
-import type { Fence, StateStore } from "../../../src/store/state-store.ts";
+import type { Fence } from "../../../src/store/state-store/responses.ts";
+import type { StateStore } from "../../../src/store/state-store.ts";
 import { type Call, Elsewhere, type Outcome, raceHere } from "./elsewhere.ts";
 import {
   claim,

@@ -3,7 +3,8 @@ import type { AgentRow } from "../../../src/model/agent.ts";
 import { makeAgentId, makeTaskId, makeVolumeId } from "../../../src/model/ids.ts";
 import type { ResponseRow, Segment } from "../../../src/model/response.ts";
 import { openStateStore, type StateOptions } from "../../../src/store/state/open.ts";
-import type { Fence, NewResponse, StateStore } from "../../../src/store/state-store.ts";
+import type { Fence, NewResponse } from "../../../src/store/state-store/responses.ts";
+import type { StateStore } from "../../../src/store/state-store.ts";
 
 /** One of the databases that the store works on. */
 export interface StateSubject {

@@ -4,7 +4,7 @@ import { PaddockError } from "../../../errors/error.ts";
 import { noAgent } from "../../../errors/not-found.ts";
 import type { Limits } from "../../../model/limits.ts";
 import type { Principal } from "../../../model/principal.ts";
-import type { AgentPatch } from "../../../store/state-store.ts";
+import type { AgentPatch } from "../../../store/state-store/agents.ts";
 import { allowEmptyBody, requireJson } from "../../http/bodies.ts";
 import type { Server, ServerParts } from "../../http/server-parts.ts";
 import { ACCESS_DENIED, mayName } from "../request/access-rules.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { PaddockError } from "../../../errors/error.ts";
 import type { Principal } from "../../../model/principal.ts";
-import type { IdempotencyKey } from "../../../store/state-store.ts";
+import type { IdempotencyKey } from "../../../store/state-store/responses.ts";
 
 interface Asked {
   readonly principal: Principal;

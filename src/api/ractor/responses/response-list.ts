@@ -1,5 +1,5 @@
 import type { AgentId } from "../../../model/ids.ts";
-import type { ResponseQuery, ResponseStore, ResponseWithSegments } from "../../../store/state-store.ts";
+import type { ResponseQuery, ResponseReads, ResponseWithSegments } from "../../../store/state-store/responses.ts";
 import type { ResponseListQuery } from "../request/query-schemas.ts";
 import { viewResponse } from "./response-view.ts";
 
@@ -12,7 +12,7 @@ type Rows = readonly ResponseWithSegments[];
 
 /** The first rows of a list and, when there may be more, how to get the others. */
 export async function firstRows(
-  store: ResponseStore,
+  store: ResponseReads,
   agentId: AgentId,
   { limit = DEFAULT_LIMIT, offset = 0, order = "asc", status }: ResponseListQuery,
 ): Promise<{ rows: Rows; next: (() => AsyncGenerator<Rows>) | undefined }> {
@@ -24,7 +24,7 @@ export async function firstRows(
 }
 
 async function* laterRows(
-  store: ResponseStore,
+  store: ResponseReads,
   agentId: AgentId,
   { limit, offset, order, status }: ResponseQuery,
   first: Rows,

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { noResponse } from "../../../errors/not-found.ts";
 import { Deadline } from "../../../lib/deadline.ts";
 import { isTerminalStatus, type ResponseRow } from "../../../model/response.ts";
-import type { ResponseWithSegments } from "../../../store/state-store.ts";
+import type { ResponseWithSegments } from "../../../store/state-store/responses.ts";
 import { watchClient } from "../../http/connection.ts";
 import type { Server, ServerParts } from "../../http/server-parts.ts";
 import { sendStream } from "../../http/streams.ts";

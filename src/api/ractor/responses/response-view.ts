@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { isTerminalStatus, type OutputItem, RESPONSE_STATUSES, type Segment } from "../../../model/response.ts";
-import type { ResponseWithSegments } from "../../../store/state-store.ts";
+import type { ResponseWithSegments } from "../../../store/state-store/responses.ts";
 import { showPreciseTime, showTime } from "../../http/times.ts";
 
 const FailureBody = z.object({ code: z.string(), message: z.string(), hint: z.string(), retryable: z.boolean() });

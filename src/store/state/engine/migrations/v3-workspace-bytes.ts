@@ -1,0 +1,3 @@
+export const addWorkspaceBytes = (): readonly string[] => [
+  `alter table agents add column workspace_bytes bigint not null default 1073741824`,
+];

@@ -1,0 +1,1 @@
+export const addMissingCopy = (): readonly string[] => [`alter table agents add column missing_copy_json text`];
