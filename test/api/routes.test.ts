@@ -3,6 +3,7 @@ import { request } from "node:http";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { hashToken, makeToken } from "../../src/access/tokens.ts";
 import type { RouteEntry } from "../../src/api/http/route-table.ts";
+import { OPERATIONS_GROUP } from "../../src/api/operations/route-group.ts";
 import type { TokenRow } from "../../src/model/principal.ts";
 import { askRaw } from "../support/raw-http.ts";
 import { startService, type TestService } from "../support/service.ts";
@@ -81,7 +82,8 @@ test("api - every route that is not public names a scope", () => {
 
 test("api - a route that does not say who may call it is not registered", async () => {
   const { makeServer } = await import("../../src/api/http/make-server.ts");
-  const server = makeServer({ ...service.app, config: service.app.config.service } as never);
+  const groups = { below: {}, others: OPERATIONS_GROUP };
+  const server = makeServer({ ...service.app, config: service.app.config.service } as never, groups);
   expect(() => server.get("/open", () => "")).toThrow("/open does not say who may call it");
 });
 

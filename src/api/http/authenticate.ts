@@ -47,11 +47,12 @@ export function readAuthorization(request: FastifyRequest): string | undefined {
   return sent?.length === 1 ? sent[0] : undefined;
 }
 
-function authorize({ principal, routeOptions, params }: FastifyRequest, needed: Scope): void {
+function authorize(request: FastifyRequest, needed: Scope): void {
+  const { principal, routeOptions, server } = request;
   const { denied, checksAgents } = routeOptions.config;
   if (!coversScope(principal.scope, needed)) throw new PaddockError("forbidden", denied ?? "Insufficient permissions");
   if (principal.agents === undefined || checksAgents) return;
-  const name = routeOptions.url?.includes("/agents/:name") ? (params as { name?: string }).name : undefined;
+  const name = server.findGroup(routeOptions.url ?? request.url).findAgent(request);
   if (name === undefined) throw new PaddockError("forbidden", "Insufficient permissions");
   if (!principal.agents.includes(name.toLowerCase()))
     throw new PaddockError("forbidden", "Access denied to this agent");

@@ -2,15 +2,14 @@ import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import Fastify, { type FastifyReply } from "fastify";
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
-import { MIB } from "../../model/units.ts";
 import { authenticateRequests } from "./authenticate.ts";
 import { limitRequestTime } from "./deadlines.ts";
-import { handleErrors, isContractPath } from "./errors.ts";
+import { handleErrors } from "./errors.ts";
 import { checkHosts } from "./hosts.ts";
 import { readJsonBodies } from "./json-body.ts";
 import { Admission } from "./request-limits.ts";
 import { makeRequestId, recordRequests } from "./request-log.ts";
-import type { Server, ServerParts } from "./server-parts.ts";
+import type { RouteGroups, Server, ServerParts } from "./server-parts.ts";
 import { answerUnknownPaths } from "./unknown-paths.ts";
 
 /** No request arrives slower than this, whatever its route allows. */
@@ -26,9 +25,12 @@ export interface ServerTimes {
 }
 const SERVER_TIMES: ServerTimes = { headersMs: 10_000, requestMs: 30_000 };
 
+type CommonParts = Pick<ServerParts, "config" | "access" | "telemetry" | "isDraining">;
+
 /** A server with every limit and check and no route yet. The order of the checks is the order here. */
 export function makeServer(
-  parts: ServerParts,
+  parts: CommonParts,
+  groups: RouteGroups,
   { headersMs, requestMs }: ServerTimes = SERVER_TIMES,
   allowsAnyOrigin = false,
 ): Server {
@@ -36,7 +38,7 @@ export function makeServer(
     logger: false,
     genReqId: makeRequestId,
     requestIdHeader: false,
-    bodyLimit: MIB,
+    bodyLimit: groups.others.bodyLimit,
     return503OnClosing: false,
     forceCloseConnections: "idle",
     keepAliveTimeout: 75_000,
@@ -54,6 +56,7 @@ export function makeServer(
   server.server.maxConnections = limitConnections();
   server.setValidatorCompiler(validatorCompiler);
   server.setSerializerCompiler(serializerCompiler);
+  server.decorate("findGroup", makeFinder(groups));
   readJsonBodies(server);
   handleErrors(server, parts.telemetry);
   recordRequests(server, parts.telemetry);
@@ -71,13 +74,18 @@ function refuseGarbage(socket: Socket): void {
   else socket.destroy();
 }
 
-function setHeaders(server: Server, { isDraining }: ServerParts): void {
+const makeFinder = ({ below, others }: RouteGroups): Server["findGroup"] => {
+  const groups = Object.entries(below);
+  return (url) => groups.find(([path]) => url === path || url.startsWith(`${path}/`))?.[1] ?? others;
+};
+
+function setHeaders(server: Server, { isDraining }: CommonParts): void {
   server.addHook("onRoute", (route) => {
-    if (isContractPath(route.url)) route.bodyLimit ??= 2 * MIB;
+    route.bodyLimit ??= server.findGroup(route.url).bodyLimit;
   });
   server.addHook("onRequest", (request, reply, done) => {
     reply.header("x-content-type-options", "nosniff");
-    if (isContractPath(request.url)) reply.header("cache-control", "no-store");
+    reply.headers(server.findGroup(request.url).headers);
     done();
   });
   server.addHook("onSend", async (request, reply) => {

@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Access } from "../../access/access.ts";
 import type { Agents } from "../../agents/agents.ts";
 import type { ServiceConfig } from "../../config/service.ts";
+import type { ErrorShape } from "../../errors/error.ts";
 import type { Principal, Scope } from "../../model/principal.ts";
 import type { ArtifactStore } from "../../store/artifact-store.ts";
 import type { StateStore } from "../../store/state-store.ts";
@@ -35,6 +36,32 @@ export interface ServerParts {
   readonly isDraining: () => boolean;
 }
 
+/** A failure as its caller may know it. */
+export interface Failure extends ErrorShape {
+  readonly status: number;
+  /** What of the request was refused before a handler had it: no route has its path or method, or it is malformed. */
+  readonly refused?: "route" | "params" | "query" | "body" | "form";
+}
+
+/** What the routes of one protocol have in common. Each protocol declares its own. */
+export interface RouteGroup {
+  readonly bodyLimit: number;
+  /** Of every answer. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The agent that the path of a request names: a token that is limited to agents reaches no other request. */
+  findAgent(request: FastifyRequest): string | undefined;
+  /** Answers in the protocol's form. The status is set. */
+  sendFailure(reply: FastifyReply, failure: Failure): FastifyReply;
+}
+
+/** The protocols of a server. */
+export interface RouteGroups {
+  /** By the path that a group's routes lie below. */
+  readonly below: Readonly<Record<string, RouteGroup>>;
+  /** Of every other path. */
+  readonly others: RouteGroup;
+}
+
 /** A Fastify instance whose schemas are zod's. */
 export type Server = FastifyInstance<
   RawServerDefault,
@@ -48,6 +75,8 @@ declare module "fastify" {
   interface FastifyInstance {
     /** Every route, for tests that must not miss one. */
     readonly routeTable: RouteTable;
+    /** The group of a path, or of a route's pattern. */
+    findGroup(url: string): RouteGroup;
   }
   interface FastifyRequest {
     /** Set on every route that is not public, before its body is read. */
@@ -66,7 +95,7 @@ declare module "fastify" {
     readonly denied?: string;
     /**
      * The handler looks at `principal.agents` itself. Without it a token that is limited to agents reaches only routes whose path names one of
-     * them as `/agents/:name`.
+     * them (`RouteGroup.findAgent`).
      */
     readonly checksAgents?: boolean;
   }

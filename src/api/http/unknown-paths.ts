@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { PaddockError } from "../../errors/error.ts";
-import { isContractPath, sendError } from "./errors.ts";
+import { sendError } from "./errors.ts";
 import { RouteTable } from "./route-table.ts";
 import type { Server } from "./server-parts.ts";
 
@@ -16,9 +16,9 @@ export function answerUnknownPaths(server: Server): RouteTable {
     request.errorCode = isWrongMethod ? "invalid_request" : "not_found";
     const status = isWrongMethod ? 405 : 404;
     if (isWrongMethod) reply.header("allow", methods.join(", "));
-    if (isContractPath(request.url)) return await reply.code(status).send();
     const message = isWrongMethod ? "Method not allowed" : "Not found";
-    return await sendError(request, reply, new PaddockError(request.errorCode as "not_found", message), status);
+    const error = new PaddockError(request.errorCode as "not_found", message);
+    return await sendError(request, reply, error, status, "route");
   };
   server.setNotFoundHandler(answer);
   server.addHook("onRequest", async (request, reply) => {
