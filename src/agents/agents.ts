@@ -93,8 +93,8 @@ export interface Agents extends AsyncDisposable {
   /** Throws `wrong_state` unless it sleeps. `prompt` becomes a response. */
   wake(agent: AgentRow, prompt: string | null, by: Principal): Promise<AgentRow>;
   /** Ends the running response, else the newest pending one; its processes are dead when this resolves. False when there was none. */
-  cancel(agent: AgentRow, by: Principal): Promise<boolean>;
-  cancelResponse(agent: AgentRow, responseId: string, by: Principal): Promise<boolean>;
+  cancel(agent: AgentRow): Promise<boolean>;
+  cancelResponse(agent: AgentRow, responseId: string): Promise<boolean>;
 
   /** The row exists when this resolves. Throws `queue_full`, `agent_busy`, `forbidden`, `context_full`, `idempotency_conflict`, `draining`, `not_found`. */
   post(

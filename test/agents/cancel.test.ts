@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { AgentRow } from "../../src/model/agent.ts";
-import { ALICE, World } from "./world.ts";
+import { World } from "./world.ts";
 
 let world: World;
 
@@ -25,7 +25,7 @@ test("agents - cancel kills the whole tree, background children too, and the age
   const script = "sleep 7771 & (setsid sleep 7771 &) ; (trap '' TERM; echo on; sleep 7771)";
   const id = await world.post(agent, script);
   await world.printed(id);
-  expect(await world.agents.cancel(agent, ALICE)).toBe(true);
+  expect(await world.agents.cancel(agent)).toBe(true);
   expect((await world.look(agent)).state).toBe("idle");
   const { row, segments } = await world.ended(id);
   expect(row.status).toBe("cancelled");
@@ -37,7 +37,7 @@ test("agents - cancel kills the whole tree, background children too, and the age
 });
 
 test.each([
-  ["cancel", (agent: AgentRow, id: string) => world.agents.cancelResponse(agent, id, ALICE)],
+  ["cancel", (agent: AgentRow, id: string) => world.agents.cancelResponse(agent, id)],
   ["a client's own end", (agent: AgentRow, id: string) => world.agents.amend(agent, id, COMPLETED)],
 ])("agents - %s answers when the task's processes are dead, and the agent is idle no sooner", async (name, end) => {
   const agent = await world.create(`dead-${name.replaceAll(/\W/g, "-")}`);
@@ -64,7 +64,7 @@ test("agents - cancel ends what a task has left in the background, not what an e
   expect((await world.ended(await post([background("7772")]))).row.status).toBe("completed");
   const id = await post([background("7773"), { tool: "run_command", input: { command: "echo on; sleep 1000" } }]);
   await world.printed(id);
-  expect(await world.agents.cancelResponse(agent, id, ALICE)).toBe(true);
+  expect(await world.agents.cancelResponse(agent, id)).toBe(true);
   expect(await countLiving(agent, "7773")).toBe(0);
   expect(await countLiving(agent, "7772")).toBe(1);
 });
@@ -73,13 +73,13 @@ test("agents - cancel takes the newest that waits when nothing runs, and says wh
   const agent = await world.create("waiting", {}, { setup: "sleep 1000" });
   const first = await world.post(agent, "echo first");
   const second = await world.post(agent, "echo second");
-  expect(await world.agents.cancelResponse(agent, second, ALICE)).toBe(true);
-  expect(await world.agents.cancelResponse(agent, second, ALICE)).toBe(false);
+  expect(await world.agents.cancelResponse(agent, second)).toBe(true);
+  expect(await world.agents.cancelResponse(agent, second)).toBe(false);
   expect((await world.ended(second)).row.status).toBe("cancelled");
-  expect(await world.agents.cancel(agent, ALICE)).toBe(true);
+  expect(await world.agents.cancel(agent)).toBe(true);
   expect((await world.ended(first)).row.status).toBe("cancelled");
-  expect(await world.agents.cancel(agent, ALICE)).toBe(false);
-  await expect(world.agents.cancelResponse(agent, "none", ALICE)).rejects.toThrow("Response not found");
+  expect(await world.agents.cancel(agent)).toBe(false);
+  await expect(world.agents.cancelResponse(agent, "none")).rejects.toThrow("Response not found");
   await world.agents.remove(agent);
 });
 
@@ -106,7 +106,7 @@ test("agents - a task cancelled while its sandbox is made leaves an agent that g
   const id = await world.post(agent, "", { input: { content: [{ type: "recipe", content: recipe }] } });
   for await (const event of world.agents.follow(id, undefined, AbortSignal.timeout(5000)))
     if (event.type === "phase" && event.phase === "setup") break;
-  expect(await world.agents.cancel(agent, ALICE)).toBe(true);
+  expect(await world.agents.cancel(agent)).toBe(true);
   expect((await world.ended(id)).row.status).toBe("cancelled");
   await world.agents.files(agent, AbortSignal.timeout(10_000));
   expect(await world.markers(agent)).toEqual([]);

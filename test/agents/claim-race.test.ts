@@ -27,7 +27,7 @@ async function beginEndless(name: string, round: number) {
 test("agents - a task that is cancelled while it is claimed does not run on", async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const { agent, id } = await beginEndless("cancelled", round);
-    expect(await world.agents.cancelResponse(agent, id, ALICE)).toBe(true);
+    expect(await world.agents.cancelResponse(agent, id)).toBe(true);
     expect(await world.run(agent, "echo next")).toBe("next\n");
     await world.agents.remove(agent);
   }
@@ -36,7 +36,7 @@ test("agents - a task that is cancelled while it is claimed does not run on", as
 test("agents - cancel finds the task that is being claimed", async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const { agent, id } = await beginEndless("found", round);
-    expect([round, await world.agents.cancel(agent, ALICE)]).toEqual([round, true]);
+    expect([round, await world.agents.cancel(agent)]).toEqual([round, true]);
     expect((await world.ended(id)).row.status).toBe("cancelled");
     expect(await world.run(agent, "echo next")).toBe("next\n");
     await world.agents.remove(agent);

@@ -104,9 +104,9 @@ describe.skipIf(lacks(hasPostgres(), "the Debian package postgresql"))("agents -
     const id = await world.post(agent, "echo on; sleep 1000");
     await world.printed(id);
     const lost = wire.lose(/^update "responses" set "status" = \$1, "finished_at"/);
-    await expect(world.agents.cancelResponse(agent, id, ALICE)).rejects.toMatchObject(FAILED);
+    await expect(world.agents.cancelResponse(agent, id)).rejects.toMatchObject(FAILED);
     await lost;
-    expect(await world.agents.cancelResponse(agent, id, ALICE)).toBe(false);
+    expect(await world.agents.cancelResponse(agent, id)).toBe(false);
     expect((await world.ended(id)).segments.filter(({ type }) => type === "cancelled")).toHaveLength(1);
     expect((await world.look(agent)).state).toBe("idle");
     expect(await world.run(agent, "echo next")).toBe("next\n");

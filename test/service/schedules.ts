@@ -93,7 +93,7 @@ export class Scheduler implements AsyncDisposable {
   async #endEndless(agent: AgentRow): Promise<void> {
     for (const { row } of await this.#list(agent))
       if (!isEnded(row.status) && JSON.stringify(row.input).includes("sleep 300"))
-        await this.#host.service.agents.cancelResponse(agent, row.id, { name: "", type: "Admin" } as never);
+        await this.#host.service.agents.cancelResponse(agent, row.id);
   }
 
   async #list(agent: AgentRow): Promise<readonly ResponseWithSegments[]> {

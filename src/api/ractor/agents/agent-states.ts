@@ -56,7 +56,7 @@ export function registerAgentStates(server: Server, parts: ServerParts): void {
   const cancel = { tags, summary: "Cancel what an agent does", params, response: { 200: Cancelled } };
   server.post(`${AGENT}/cancel`, { schema: cancel, config: write, onRequest: allowEmptyBody }, async (request) => {
     const agent = await findOwned(parts, request, "You can only cancel your own agents");
-    const cancelled = await parts.agents.cancel(agent, request.principal);
+    const cancelled = await parts.agents.cancel(agent);
     return { status: "ok" as const, agent: agent.name, cancelled };
   });
 }

@@ -71,7 +71,7 @@ export function registerResponses(server: Server, parts: ServerParts): void {
     if (!isOwner(agent, request.principal) && row.createdBy !== request.principal.name)
       throw new PaddockError("forbidden", "You can only cancel your own agents");
     await assertHere(parts, agent);
-    const cancelled = await parts.agents.cancelResponse(agent, row.id, request.principal);
+    const cancelled = await parts.agents.cancelResponse(agent, row.id);
     return { status: "ok" as const, agent: agent.name, response: row.id, cancelled };
   });
 }
