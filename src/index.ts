@@ -14,6 +14,7 @@ import { isSandboxId } from "./model/ids.ts";
 import type { NodeType } from "./model/node-type.ts";
 import type { TaskResult } from "./model/result.ts";
 import { type LimitsInput, TaskInput, type TaskRequest } from "./model/task.ts";
+import { DAY_MS } from "./model/units.ts";
 import type { ArtifactStore } from "./store/artifact-store.ts";
 
 export type { ErrorCode } from "./errors/codes.ts";
@@ -125,7 +126,7 @@ export async function createPaddock(options: PaddockOptions = {}): Promise<Paddo
   };
 }
 
-const MAX_GRACE_MS = 7 * 24 * 60 * 60 * 1000;
+const MAX_GRACE_MS = 7 * DAY_MS;
 
 function readGrace(survive: string | number): number {
   const graceMs = typeof survive === "number" ? survive : readDuration(survive);

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { PaddockError } from "../errors/error.ts";
 import type { TokenRow } from "../model/principal.ts";
+import { HOUR_MS } from "../model/units.ts";
 import type { AccessStore } from "../store/state-store/access.ts";
 import type { IssuedToken, TokenRequest } from "./access.ts";
 import { hashToken, makeToken } from "./tokens.ts";
@@ -15,8 +16,6 @@ export interface AccessParts {
 
 /** The operator who may do everything. There is one, and it cannot be removed. */
 export const ADMIN = "admin";
-
-const HOUR_MS = 3_600_000;
 
 export async function issueToken(parts: AccessParts, request: TokenRequest, by: string): Promise<IssuedToken> {
   const { principal, type, ttlHours = parts.tokenTtlHours } = request;

@@ -3,6 +3,7 @@ import { PaddockError } from "../errors/error.ts";
 import { compileLimits, describeLimits } from "../executor/compile.ts";
 import { checkInput } from "../executor/input-check.ts";
 import type { AgentSettings } from "../model/agent.ts";
+import { ENVIRONMENT_NAME } from "../model/fields.ts";
 import type { Limits } from "../model/limits.ts";
 import { type NodeType, parseNodeType } from "../model/node-type.ts";
 import { type LimitsInput, TaskInput } from "../model/task.ts";
@@ -27,7 +28,6 @@ const WORKSPACE_STEP = 16 * 1024 * 1024;
 
 const { node_type, network, bare, limits } = TaskInput.shape;
 const Metadata = z.object({ node_type, network, bare, limits });
-const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 const Text = z.string().max(MAX_TEXT);
 
 /** In this order: a name may end in more than one of them. */
@@ -91,7 +91,7 @@ function checkEnv(env: Readonly<Record<string, string>>): void {
     throw new PaddockError("invalid_request", `env: ${rule}`, { hint: HINT });
   };
   for (const [name, value] of Object.entries(env)) {
-    if (!ENV_NAME.test(name))
+    if (!ENVIRONMENT_NAME.test(name))
       refuse(`${JSON.stringify(name.slice(0, 128))} is no name: letters, digits and _, no digit first`);
     if (value.includes("\0") || !value.isWellFormed()) refuse(`the value of ${name} is no text without NUL`);
   }

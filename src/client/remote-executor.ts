@@ -7,6 +7,7 @@ import { Deadline } from "../lib/deadline.ts";
 import { makeTaskId, makeToolCallId } from "../model/ids.ts";
 import type { TaskResult } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
+import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import type { TaskStore } from "../store/task-store.ts";
 import { findTool } from "../tools/registry.ts";
 import { captureStep, type RemoteStep, type StepInput } from "./capture.ts";
@@ -26,8 +27,6 @@ import {
 import { runRemoteCall } from "./remote-call.ts";
 import { renderStage, type Stage } from "./stage.ts";
 
-const MINUTE_MS = 60_000;
-const DAY_MS = 24 * 60 * MINUTE_MS;
 const MAX_AGENT_SECONDS = 604_800;
 
 /**

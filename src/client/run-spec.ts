@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { BoundedOutput } from "../lib/bounded-output.ts";
+import { intField, textField } from "../model/fields.ts";
 import type { OutputRecord } from "../model/record.ts";
+import { KIB, MIB } from "../model/units.ts";
 import { DiffLine } from "../sandbox/channel/messages.ts";
 
 /** What `images/ractor/run_call.py` is told about one call; base64 where bytes matter. */
@@ -32,10 +34,7 @@ interface ProgramSpec {
 }
 
 const count = z.int().min(0);
-const base64 = z
-  .string()
-  .max(64 * 1024 * 1024)
-  .regex(/^[A-Za-z0-9+/]*={0,2}$/);
+const base64 = textField(64 * MIB).regex(/^[A-Za-z0-9+/]*={0,2}$/);
 const Kept = z.strictObject({ head: base64, tail: base64, total: count });
 type Kept = z.infer<typeof Kept>;
 
@@ -45,19 +44,13 @@ export const RunResult = z.strictObject({
   start_time: z.string().max(64),
   duration_ms: z.number().min(0),
   ended: z.enum(["exit", "deadline"]),
-  exit_code: z.int().min(0).max(255).nullable(),
+  exit_code: intField(0, 255).nullable(),
   signal: z.string().max(16).nullable(),
   stdout: Kept,
   stderr: Kept,
   pid: count.optional(),
-  value: z
-    .string()
-    .max(64 * 1024)
-    .optional(),
-  collected: z
-    .string()
-    .max(4 * 1024 * 1024)
-    .nullish(),
+  value: textField(64 * KIB).optional(),
+  collected: textField(4 * MIB).nullish(),
   missing: z.boolean().optional(),
   removed: count.optional(),
   written: z

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
 import { tryJson } from "../lib/json.ts";
-import { GIB } from "../model/units.ts";
+import { DAY_MS, GIB } from "../model/units.ts";
 import { type ArtifactsConfig, ArtifactsFile, compileArtifacts } from "./artifacts.ts";
 import { type Home, resolveHome } from "./home.ts";
 import { compileService, type ServiceConfig, ServiceFile } from "./service.ts";
@@ -54,7 +54,6 @@ export interface Config {
   readonly service: ServiceConfig;
 }
 
-const DAY_MS = 24 * 60 * 60 * 1000;
 const CA_VARIABLES = ["PADDOCK_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
 
 /** Environment first, then `config.json`, then defaults. Throws `invalid_config` naming the setting. */

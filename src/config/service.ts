@@ -3,7 +3,7 @@ import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
 import type { Limits } from "../model/limits.ts";
 import { LimitsInput } from "../model/task.ts";
-import { MIB } from "../model/units.ts";
+import { DAY_MS, MIB } from "../model/units.ts";
 
 const seconds = z.number().min(0).max(604_800);
 const count = z.int().min(1);
@@ -119,8 +119,6 @@ export function compileService(file: z.infer<typeof ServiceFile>, env: NodeJS.Pr
     logLevel: file.log_level ?? "info",
   };
 }
-
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 function compileMaxLimits(given: z.infer<typeof LimitsInput>): Limits {
   return {

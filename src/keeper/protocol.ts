@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { type ErrorCode, isErrorCode } from "../errors/codes.ts";
 import type { CopyBack } from "../fleet/workspaces/workspace-folder.ts";
+import { intField } from "../model/fields.ts";
 import { isSandboxId } from "../model/ids.ts";
 import type { TaskResult } from "../model/result.ts";
 import { TaskInput } from "../model/task.ts";
+import { DAY_MS } from "../model/units.ts";
 
 /** Requests on a keeper's control socket (mode 0600, frames as in docs/protocol.md). Each connection carries one. */
 export const KeeperRequest = z.discriminatedUnion("op", [
@@ -21,7 +23,7 @@ export const KeeperRequest = z.discriminatedUnion("op", [
     argv: z.array(z.string()).min(1),
     cwd: z.string().optional(),
     env: z.record(z.string(), z.string()).optional(),
-    pty: z.strictObject({ rows: z.int().min(1).max(10_000), cols: z.int().min(1).max(10_000) }).optional(),
+    pty: z.strictObject({ rows: intField(1, 10_000), cols: intField(1, 10_000) }).optional(),
     timeout_ms: z.int().min(1).optional(),
   }),
 ]);
@@ -46,10 +48,7 @@ export type ExecDone = z.infer<typeof ExecDone>;
 /** What `paddock run --keep` hands to the detached keeper on its standard input. */
 export const KeepStart = z.strictObject({
   task: TaskInput,
-  ttl_ms: z
-    .int()
-    .min(1000)
-    .max(7 * 24 * 60 * 60 * 1000),
+  ttl_ms: intField(1000, 7 * DAY_MS),
   workspace: z.string().optional(),
 });
 export type KeepStart = z.infer<typeof KeepStart>;

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { ENVIRONMENT_NAME, intField, textField } from "./fields.ts";
 import { NODE_TYPES, parseNodeType } from "./node-type.ts";
+import { DAY_MS, GIB, KIB, MIB, TIB } from "./units.ts";
 
 /** The edge schema of a task (docs/tasks.md). Unknown fields are errors. */
 
@@ -10,33 +12,19 @@ const nodeType = z.string().transform((name, context) => {
   return z.NEVER;
 });
 
-const millis = z
-  .int()
-  .min(1)
-  .max(24 * 60 * 60 * 1000);
-const bytes = z
-  .int()
-  .min(1024 * 1024)
-  .max(1024 ** 4);
-const environmentName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/);
+const millis = intField(1, DAY_MS);
+const bytes = intField(MIB, TIB);
+const environmentName = z.string().regex(ENVIRONMENT_NAME);
 
 export const LimitsInput = z.strictObject({
-  memory_bytes: bytes.min(16 * 1024 * 1024).optional(),
+  memory_bytes: bytes.min(16 * MIB).optional(),
   cpus: z.number().min(0.05).max(1024).optional(),
-  pids: z.int().min(8).max(32_768).optional(),
+  pids: intField(8, 32_768).optional(),
   workspace_bytes: bytes.optional(),
   tmp_bytes: bytes.optional(),
-  open_files: z.int().min(32).max(1_048_576).optional(),
-  output_bytes: z
-    .int()
-    .min(1024)
-    .max(16 * 1024 * 1024)
-    .optional(),
-  spill_bytes: z
-    .int()
-    .min(0)
-    .max(1024 ** 3)
-    .optional(),
+  open_files: intField(32, 1_048_576).optional(),
+  output_bytes: intField(1024, 16 * MIB).optional(),
+  spill_bytes: intField(0, GIB).optional(),
   call_timeout_ms: millis.optional(),
   task_timeout_ms: millis.optional(),
 });
@@ -44,7 +32,7 @@ export type LimitsInput = z.infer<typeof LimitsInput>;
 
 export const CodeInput = z.strictObject({
   language: z.enum(["python", "javascript", "bash"]),
-  source: z.string().max(4 * 1024 * 1024),
+  source: textField(4 * MIB),
   file: z.string().max(255).optional(),
 });
 
@@ -53,7 +41,7 @@ export const ToolCallInput = z.strictObject({
   input: z.record(z.string(), z.unknown()),
   title: z.string().max(200).optional(),
   timeout_ms: millis.optional(),
-  attempts: z.int().min(1).max(10).optional(),
+  attempts: intField(1, 10).optional(),
   continue_on_failure: z.boolean().optional(),
 });
 
@@ -64,20 +52,17 @@ export const RecipeInput = z.strictObject({
 
 export const TaskInput = z.strictObject({
   /** Free text: fenced code blocks in it are run, else a recipe that matches it. */
-  description: z
-    .string()
-    .max(256 * 1024)
-    .optional(),
+  description: textField(256 * KIB).optional(),
   node_type: nodeType.optional(),
   tool_calls: z.array(ToolCallInput).min(1).max(1000).optional(),
   code: z.union([CodeInput, z.array(CodeInput).min(1).max(100)]).optional(),
   /** One recipe or a chain of them over one workspace. */
   recipes: z.array(RecipeInput).min(1).max(100).optional(),
   /** Files written before anything runs: path to text. */
-  files: z.record(z.string().max(4096), z.string().max(4 * 1024 * 1024)).optional(),
-  env: z.record(environmentName, z.string().max(32 * 1024)).optional(),
+  files: z.record(z.string().max(4096), textField(4 * MIB)).optional(),
+  env: z.record(environmentName, textField(32 * KIB)).optional(),
   /** Egress policy (docs/network.md). Default: none. */
-  network: z.union([z.string().max(64 * 1024), z.array(z.string().max(300)).max(1000)]).optional(),
+  network: z.union([textField(64 * KIB), z.array(z.string().max(300)).max(1000)]).optional(),
   limits: LimitsInput.optional(),
   /** `kill` ends a call whose stdout or stderr exceeds `limits.output_bytes` (verdict `output`); default: keep its head and tail. */
   on_output: z.enum(["keep", "kill"]).optional(),

@@ -1,8 +1,9 @@
 import { posix } from "node:path";
 import { z } from "zod";
+import { intField } from "../model/fields.ts";
 import { NO_OUTPUT } from "../model/record.ts";
-import { MIB } from "../model/units.ts";
-import { pathField } from "./fields.ts";
+import { MIB, TIB } from "../model/units.ts";
+import { pathField, sha256Field } from "./fields.ts";
 import { failureFacts, runHttpClient } from "./http-client.ts";
 import { boundTimeout, headersField, httpTimeoutField, httpUrl, showUrl, withoutFragment } from "./http-fields.ts";
 import { defineTool } from "./tool.ts";
@@ -17,17 +18,8 @@ const input = z.strictObject({
       "Where to put it; replaces what is there. Default: the last part of the URL's path, with a number added when other content has that name.",
     ),
   headers: headersField.optional(),
-  sha256: z
-    .string()
-    .regex(/^[0-9a-fA-F]{64}$/, "must be 64 hex digits")
-    .optional()
-    .describe("The file's sha256; other content fails the call and leaves nothing."),
-  max_bytes: z
-    .int()
-    .min(1)
-    .max(1024 ** 4)
-    .optional()
-    .describe("A longer file fails the call and leaves nothing. Default: 512 MiB."),
+  sha256: sha256Field.optional().describe("The file's sha256; other content fails the call and leaves nothing."),
+  max_bytes: intField(1, TIB).optional().describe("A longer file fails the call and leaves nothing. Default: 512 MiB."),
   timeout_ms: httpTimeoutField,
 });
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { intField, textField } from "../model/fields.ts";
 import { NO_OUTPUT } from "../model/record.ts";
 import { MIB } from "../model/units.ts";
 import { encodingField } from "./fields.ts";
@@ -18,23 +19,15 @@ const input = z
     method: z.enum(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]).optional().describe("Default: `GET`."),
     url: z.string().min(1).max(8192).describe("http or https URL. With `port` a path such as `/hello` is enough."),
     headers: headersField.optional(),
-    body: z
-      .string()
-      .max(16 * MIB)
+    body: textField(16 * MIB)
       .optional()
       .describe("Body to send, in `body_encoding`."),
     body_encoding: encodingField.optional().describe("How `body` is written here. Default: `utf8`."),
     timeout_ms: httpTimeoutField,
-    max_bytes: z
-      .int()
-      .min(1)
-      .max(8 * MIB)
+    max_bytes: intField(1, 8 * MIB)
       .optional()
       .describe("Most bytes of the answer's body to keep; `truncated` says when there were more. Default: 1 MiB."),
-    port: z
-      .int()
-      .min(1)
-      .max(65_535)
+    port: intField(1, 65_535)
       .optional()
       .describe("Call a server inside the sandbox on this port of its loopback, from outside."),
     expect: z
@@ -44,7 +37,7 @@ const input = z
           .max(100)
           .optional()
           .describe("Members that the answer's JSON object must have, whatever their value."),
-        status: z.int().min(100).max(599).optional().describe("The status that the answer must have."),
+        status: intField(100, 599).optional().describe("The status that the answer must have."),
         json: z
           .record(z.string(), z.unknown())
           .optional()

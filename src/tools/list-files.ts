@@ -1,17 +1,13 @@
 import { z } from "zod";
+import { intField } from "../model/fields.ts";
 import { pathField } from "./fields.ts";
 import { doneOutcome, withinDeadline } from "./outcome.ts";
 import { defineTool } from "./tool.ts";
 
 const input = z.strictObject({
   path: pathField.optional().describe("Folder to list. Default: the workspace."),
-  depth: z.int().min(1).max(32).optional().describe("Levels to go down. Default: 1."),
-  limit: z
-    .int()
-    .min(1)
-    .max(10_000)
-    .optional()
-    .describe("Most entries; `truncated` says when there were more. Default: 1000."),
+  depth: intField(1, 32).optional().describe("Levels to go down. Default: 1."),
+  limit: intField(1, 10_000).optional().describe("Most entries; `truncated` says when there were more. Default: 1000."),
 });
 
 export const listFiles = defineTool({

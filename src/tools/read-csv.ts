@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { intField } from "../model/fields.ts";
 import { CsvCollector } from "./csv.ts";
 import { pathField } from "./fields.ts";
 import { doneOutcome, withinDeadline } from "./outcome.ts";
@@ -10,12 +11,7 @@ const PART_BYTES = 1024 * 1024;
 const input = z.strictObject({
   path: pathField.describe("CSV file with a header line, relative to the workspace or absolute."),
   delimiter: z.string().min(1).max(4).optional().describe("Between cells. Default: `,`."),
-  limit: z
-    .int()
-    .min(1)
-    .max(10_000)
-    .optional()
-    .describe("Most rows; `truncated` says when there were more. Default: 100."),
+  limit: intField(1, 10_000).optional().describe("Most rows; `truncated` says when there were more. Default: 100."),
   columns: z
     .array(z.string().max(1024))
     .min(1)

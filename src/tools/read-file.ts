@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { intField } from "../model/fields.ts";
 import { MIB } from "../model/units.ts";
 import { pathField } from "./fields.ts";
 import { doneOutcome, withinDeadline } from "./outcome.ts";
@@ -12,10 +13,7 @@ const input = z.strictObject({
     .optional()
     .describe("How the content is given: `auto` (default) is text when it is valid UTF-8, else base64."),
   offset: z.int().min(0).optional().describe("First byte to read. Default: 0."),
-  max_bytes: z
-    .int()
-    .min(1)
-    .max(16 * MIB)
+  max_bytes: intField(1, 16 * MIB)
     .optional()
     .describe("Most bytes to read; `truncated` says when there was more. Default: 1 MiB."),
 });

@@ -1,13 +1,12 @@
 import { z } from "zod";
+import { textField } from "../model/fields.ts";
+import { MIB } from "../model/units.ts";
 import { environmentField } from "./fields.ts";
 import { codeOutcome, runOptions } from "./outcome.ts";
 import { defineTool, type Tool } from "./tool.ts";
 
 const input = z.strictObject({
-  code: z
-    .string()
-    .max(4 * 1024 * 1024)
-    .describe("The program. The value of its last expression is the call's value."),
+  code: textField(4 * MIB).describe("The program. The value of its last expression is the call's value."),
   context: z
     .string()
     .regex(/^[A-Za-z0-9_.-]{1,64}$/, "must be 1 to 64 letters, digits, `_`, `.` or `-`")

@@ -1,12 +1,11 @@
 import { z } from "zod";
+import { textField } from "../model/fields.ts";
+import { KIB, MIB } from "../model/units.ts";
 import { cwdField, environmentField } from "./fields.ts";
 import { processOutcome, runOptions } from "./outcome.ts";
 import { defineTool, type ToolContext, type ToolOutcome } from "./tool.ts";
 
-const word = z
-  .string()
-  .max(128 * 1024)
-  .refine((text) => !text.includes("\0"), "must not contain a NUL character");
+const word = textField(128 * KIB).refine((text) => !text.includes("\0"), "must not contain a NUL character");
 
 const input = z
   .strictObject({
@@ -15,9 +14,7 @@ const input = z
       .describe("A bash script as text, or a program with its arguments as a list (no shell)."),
     cwd: cwdField.optional(),
     env: environmentField.optional(),
-    stdin: z
-      .string()
-      .max(16 * 1024 * 1024)
+    stdin: textField(16 * MIB)
       .optional()
       .describe("Text for standard input. Default: none."),
     background: z

@@ -1,9 +1,10 @@
 import { posix } from "node:path";
 import { z } from "zod";
+import { intField } from "../model/fields.ts";
 import { NO_OUTPUT } from "../model/record.ts";
-import { MIB } from "../model/units.ts";
+import { MIB, TIB } from "../model/units.ts";
 import { nameFromUrl } from "./download-file.ts";
-import { pathField } from "./fields.ts";
+import { pathField, sha256Field } from "./fields.ts";
 import { runHttpClient } from "./http-client.ts";
 import { boundTimeout } from "./http-fields.ts";
 import { bucketField, keyField, showObject, signObject, transferFailure, transferTimeoutField } from "./s3-object.ts";
@@ -17,15 +18,8 @@ const input = z.strictObject({
     .describe(
       "Where to put it; replaces what is there. Default: the last part of the key, with a number added when other content has that name.",
     ),
-  sha256: z
-    .string()
-    .regex(/^[0-9a-fA-F]{64}$/, "must be 64 hex digits")
-    .optional()
-    .describe("The object's sha256; other content fails the call and leaves nothing."),
-  max_bytes: z
-    .int()
-    .min(1)
-    .max(1024 ** 4)
+  sha256: sha256Field.optional().describe("The object's sha256; other content fails the call and leaves nothing."),
+  max_bytes: intField(1, TIB)
     .optional()
     .describe("A longer object fails the call and leaves nothing. Default: 512 MiB."),
   timeout_ms: transferTimeoutField,

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { textField } from "../model/fields.ts";
+import { MIB } from "../model/units.ts";
 import { encodingField, pathField } from "./fields.ts";
 import { doneOutcome, withinDeadline } from "./outcome.ts";
 import { defineTool } from "./tool.ts";
@@ -6,10 +8,7 @@ import { defineTool } from "./tool.ts";
 const input = z
   .strictObject({
     path: pathField.describe("File to write, relative to the workspace or absolute. Missing folders are made."),
-    content: z
-      .string()
-      .max(64 * 1024 * 1024)
-      .describe("The content, in `encoding`."),
+    content: textField(64 * MIB).describe("The content, in `encoding`."),
     encoding: encodingField.optional().describe("How `content` is written here. Default: `utf8`."),
     mode: z
       .string()

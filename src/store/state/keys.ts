@@ -1,8 +1,9 @@
 import { PaddockError } from "../../errors/error.ts";
+import { DAY_MS } from "../../model/units.ts";
 import type { IdempotencyKey } from "../state-store/responses.ts";
 import type { Database } from "./engine/context.ts";
 
-export const KEY_LIFE_MS = 24 * 60 * 60 * 1000;
+export const KEY_LIFE_MS = DAY_MS;
 
 /**
  * Takes a key for `target`, or says what was made under it before. A request with the same key waits here until the first one has

@@ -1,10 +1,11 @@
 import { type Kysely, sql } from "kysely";
+import { DAY_MS } from "../../model/units.ts";
 import type { UpkeepStore } from "../state-store/upkeep.ts";
 import type { StateContext } from "./engine/context.ts";
 import type { Tables } from "./engine/tables.ts";
 import { KEY_LIFE_MS } from "./keys.ts";
 
-const DEAD_TOKEN_MS = 7 * 24 * 60 * 60 * 1000;
+const DEAD_TOKEN_MS = 7 * DAY_MS;
 /** Other writers wait while one round runs. */
 const ROUND = 200;
 
