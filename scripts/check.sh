@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.." || exit 1
 bash scripts/setup.sh --test || exit
 PATH=$PWD/node_modules/.bin:$PWD/node_modules/node/bin:$PATH
 
-ruff=node_modules/.cache/python-checks/bin/ruff
+python_checks=$PWD/node_modules/.cache/python-checks/bin
 
 failed=()
 
@@ -33,7 +33,16 @@ list_files() {
 
 check_shell() { list_files '*.sh' .ci/run | xargs -0 -r shellcheck; }
 
-check_python_style() { "$ruff" format --check --quiet && "$ruff" check; }
+check_python_style() { "$python_checks/ruff" format --check --quiet && "$python_checks/ruff" check; }
+
+# Each folder is where the modules of one program are looked for; runners and tools are programs of their own.
+check_python_types() {
+  local root=$PWD folder status=0
+  for folder in images/{supervisor,supervisor/runners,supervisor/tools,launcher,ractor}; do
+    (cd "$folder" && "$python_checks/mypy" --config-file "$root/pyproject.toml" --exclude '^(runners|tools)/' .) || status=1
+  done
+  return "$status"
+}
 
 check_python() {
   list_files '*.py' | xargs -0 -r "${PADDOCK_PYTHON:-/usr/bin/python3}" -I -W error -c '
@@ -52,11 +61,12 @@ check 'unused code (knip)' knip --no-progress --no-config-hints
 check 'shell (shellcheck)' check_shell
 check 'Python compiles' check_python
 check 'Python format and lint (ruff)' check_python_style
+check 'Python types (mypy)' check_python_types
 check 'documents agree with code' node scripts/check-docs.ts
 check 'lockfile is complete' node scripts/fill-lockfile.mjs --check
 
 if [ "${#failed[@]}" -gt 0 ]; then
-  printf '%d of 10 checks failed:' "${#failed[@]}"
+  printf '%d of 11 checks failed:' "${#failed[@]}"
   printf ' %s;' "${failed[@]}"
   printf '\n'
   exit 1

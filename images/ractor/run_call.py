@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 SHOWN_BYTES = 4000
 MAX_COLLECTED_BYTES = 4 * 1024 * 1024
@@ -52,17 +53,18 @@ def main() -> int:
     return show(name, result)
 
 
-def wait_for(path: str) -> dict | None:
+def wait_for(path: str) -> dict[str, Any] | None:
     """Another run of the same attempt has the lock; its result is this one's."""
     for _ in range(WAIT_FOR_OTHER_S * 10):
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                return json.load(file)
+                result: dict[str, Any] = json.load(file)
+                return result
         time.sleep(0.1)
     return None
 
 
-def show(name: str, result: dict | None) -> int:
+def show(name: str, result: dict[str, Any] | None) -> int:
     if result is None:
         print(f"paddock: call {name} has not ended")
         return 75
@@ -75,11 +77,11 @@ def show(name: str, result: dict | None) -> int:
     return 1 if code is None else code
 
 
-def run(base: str, spec: dict) -> dict:
+def run(base: str, spec: dict[str, Any]) -> dict[str, Any]:
     workspace = spec["workspace"]
     os.makedirs(workspace, exist_ok=True)
     before = snapshot(workspace)
-    start, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
+    start, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     try:
         facts = OPERATIONS[spec["op"]](base, spec)
     except OSError as error:
@@ -93,7 +95,7 @@ def run(base: str, spec: dict) -> dict:
     return {"start_time": start.isoformat(), "duration_ms": duration_ms, **facts, "changes": changes, "more": more}
 
 
-def done(code: int | None, **facts) -> dict:
+def done(code: int | None, **facts: Any) -> dict[str, Any]:
     stderr = facts.pop("stderr", "").encode("utf-8", "replace")
     return {
         "ended": "exit",
@@ -108,7 +110,7 @@ def done(code: int | None, **facts) -> dict:
 # Operations
 
 
-def run_process(base: str, spec: dict) -> dict:
+def run_process(base: str, spec: dict[str, Any]) -> dict[str, Any]:
     argv = [part.replace(PROGRAMS, f"{base}/tools/", 1) if part.startswith(PROGRAMS) else part for part in spec["argv"]]
     facts = supervise(spec, argv, environment(base, spec))
     if spec.get("collect"):
@@ -116,7 +118,7 @@ def run_process(base: str, spec: dict) -> dict:
     return facts
 
 
-def run_code(base: str, spec: dict) -> dict:
+def run_code(base: str, spec: dict[str, Any]) -> dict[str, Any]:
     folder = os.path.join(spec["workspace"], ".paddock", spec["call"])
     os.makedirs(folder, exist_ok=True)
     source, value = os.path.join(folder, os.path.basename(spec["file"])), os.path.join(folder, ".value")
@@ -132,7 +134,7 @@ def run_code(base: str, spec: dict) -> dict:
             pass  # it holds more than this call
 
 
-def run_source(base: str, spec: dict, source: str, value: str) -> dict:
+def run_source(base: str, spec: dict[str, Any], source: str, value: str) -> dict[str, Any]:
     env = environment(base, spec)
     if spec["language"] == "javascript":
         return supervise(spec, ["node", source], env)
@@ -143,7 +145,7 @@ def run_source(base: str, spec: dict, source: str, value: str) -> dict:
     return facts if text is None else {**facts, "value": text}
 
 
-def write_file(_base: str, spec: dict) -> dict:
+def write_file(_base: str, spec: dict[str, Any]) -> dict[str, Any]:
     path, content = inside(spec), base64.b64decode(spec["content"])
     os.makedirs(os.path.dirname(path) or "/", exist_ok=True)
     created = not os.path.lexists(path)
@@ -156,7 +158,7 @@ def write_file(_base: str, spec: dict) -> dict:
     return done(0, written={"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "created": created})
 
 
-def remove_file(_base: str, spec: dict) -> dict:
+def remove_file(_base: str, spec: dict[str, Any]) -> dict[str, Any]:
     path = inside(spec)
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         os.unlink(path)
@@ -173,8 +175,9 @@ def remove_file(_base: str, spec: dict) -> dict:
     return done(0, removed=removed)
 
 
-def inside(spec: dict) -> str:
-    return os.path.join(spec["workspace"], spec["path"])
+def inside(spec: dict[str, Any]) -> str:
+    path: str = os.path.join(spec["workspace"], spec["path"])
+    return path
 
 
 OPERATIONS = {"process": run_process, "code": run_code, "write": write_file, "remove": remove_file}
@@ -183,7 +186,7 @@ OPERATIONS = {"process": run_process, "code": run_code, "write": write_file, "re
 # Processes
 
 
-def environment(base: str, spec: dict) -> dict[str, str]:
+def environment(base: str, spec: dict[str, Any]) -> dict[str, str]:
     """The server's own environment, the template's, the task's and the call's. Credentials of the server do not reach
     guest code."""
     env = {name: value for name, value in os.environ.items() if "TOKEN" not in name and "PRINCIPAL" not in name}
@@ -205,7 +208,7 @@ def environment(base: str, spec: dict) -> dict[str, str]:
     return {**env, **spec["env"]}
 
 
-def supervise(spec: dict, argv: list[str], env: dict[str, str]) -> dict:
+def supervise(spec: dict[str, Any], argv: list[str], env: dict[str, str]) -> dict[str, Any]:
     """Runs a program in a session of its own and ends everything of it at its end or at the deadline."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     outputs = {"stdout": Kept(spec["output_bytes"]), "stderr": Kept(spec["output_bytes"])}
@@ -255,7 +258,7 @@ def supervise(spec: dict, argv: list[str], env: dict[str, str]) -> dict:
     }
 
 
-def feed(child: subprocess.Popen, stdin: bytes) -> None:
+def feed(child: subprocess.Popen[bytes], stdin: bytes) -> None:
     try:
         if child.stdin is not None:
             child.stdin.write(stdin)
@@ -264,7 +267,7 @@ def feed(child: subprocess.Popen, stdin: bytes) -> None:
         pass
 
 
-def end_group(child: subprocess.Popen) -> None:
+def end_group(child: subprocess.Popen[bytes]) -> None:
     """A call ends when its main process does; what it left behind in its group goes with it."""
     for number, wait_s in ((signal.SIGTERM, KILL_AFTER_S), (signal.SIGKILL, 1)):
         try:
@@ -287,7 +290,7 @@ class Kept:
         self.head, self.tail, self.total = bytearray(), bytearray(), 0
         self.lock = threading.Lock()
 
-    def drain(self, stream) -> None:
+    def drain(self, stream: Any) -> None:
         while chunk := stream.read1(65536):
             self.push(chunk)
 
@@ -300,11 +303,11 @@ class Kept:
             if len(self.tail) > self.tail_limit:
                 del self.tail[: len(self.tail) - self.tail_limit]
 
-    def of(self, content: bytes) -> dict:
+    def of(self, content: bytes) -> dict[str, Any]:
         self.push(content)
         return self.report()
 
-    def report(self) -> dict:
+    def report(self) -> dict[str, Any]:
         with self.lock:
             head, tail = (base64.b64encode(part).decode("ascii") for part in (self.head, self.tail))
             return {"head": head, "tail": tail, "total": self.total}
@@ -323,9 +326,9 @@ def collect(path: str) -> str | None:
     return None if len(content) > MAX_COLLECTED_BYTES else content.decode("utf-8", "replace")
 
 
-def snapshot(workspace: str) -> dict[str, tuple]:
+def snapshot(workspace: str) -> dict[str, tuple[Any, ...]]:
     """Every path but our own folder. Package trees are one entry each."""
-    found: dict[str, tuple] = {}
+    found: dict[str, tuple[Any, ...]] = {}
     for folder, folders, files in os.walk(workspace):
         relative = os.path.relpath(folder, workspace)
         prefix = "" if relative == "." else f"{relative}/"
@@ -342,7 +345,7 @@ def snapshot(workspace: str) -> dict[str, tuple]:
     return found
 
 
-def entry(facts: os.stat_result) -> tuple:
+def entry(facts: os.stat_result) -> tuple[Any, ...]:
     mode = facts.st_mode
     if stat.S_ISDIR(mode):
         return ("dir", 0, facts.st_mode)
@@ -350,7 +353,7 @@ def entry(facts: os.stat_result) -> tuple:
     return (kind, facts.st_size, mode, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
-def tree(path: str) -> tuple:
+def tree(path: str) -> tuple[Any, ...]:
     count = size = newest = 0
     for folder, _, files in os.walk(path):
         for name in files:
@@ -362,7 +365,9 @@ def tree(path: str) -> tuple:
     return ("tree", size, count, newest)
 
 
-def compare(workspace: str, before: dict, after: dict) -> tuple[list[dict], int]:
+def compare(
+    workspace: str, before: dict[str, tuple[Any, ...]], after: dict[str, tuple[Any, ...]]
+) -> tuple[list[dict[str, Any]], int]:
     changed = [
         ("created" if path not in before else "modified", path, facts)
         for path, facts in sorted(after.items())

@@ -20,12 +20,14 @@ def main() -> None:
     sys.argv = [name]
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
     tree = ast.parse(source, name)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     variables = {"__name__": "__main__", "__file__": name, "__builtins__": __builtins__}
     sys.modules["__main__"].__dict__.update(variables)
     variables = sys.modules["__main__"].__dict__
     exec(compile(tree, name, "exec"), variables)
-    if last is None:
+    if not isinstance(last, ast.Expr):
         return
     value = eval(compile(ast.Expression(last.value), name, "eval"), variables)
     if value is not None:

@@ -6,9 +6,11 @@ otherwise.
 
 from __future__ import annotations
 
+from cpython import find_json_codec
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from cpython import Encode, Scan
 
 # SystemError: the scanner wants to raise json.decoder.JSONDecodeError, and finds that nobody imported it
 _SCAN_ERRORS = (RecursionError, StopIteration, SystemError, ValueError)
@@ -34,35 +36,22 @@ def _refuse(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _make_codec() -> tuple[Callable[[str], tuple[object, int]], Callable[[object], str]]:
-    try:
-        from _json import encode_basestring, make_encoder, make_scanner
-
-        scanner = make_scanner(_ScannerSettings)
-        encoder = make_encoder(None, _refuse, encode_basestring, None, ":", ",", False, False, False)
-        if scanner('{"a":[1]}', 0)[0] == {"a": [1]} and "".join(encoder({"a": [1]}, 0)) == '{"a":[1]}':
-            return (lambda text: scanner(text, 0)), (lambda value: "".join(encoder(value, 0)))
-    except (ImportError, TypeError, ValueError, AttributeError):
-        pass
-    return _make_slow_codec()
-
-
-def _make_slow_codec() -> tuple[Callable[[str], tuple[object, int]], Callable[[object], str]]:
+def _make_slow_codec() -> tuple[Scan, Encode]:
     import json
 
     decoder = json.JSONDecoder(parse_constant=_ScannerSettings.parse_constant)
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
-    return (lambda text: decoder.raw_decode(text)), encoder.encode
+    return decoder.raw_decode, encoder.encode
 
 
-_scan, _encode = _make_codec()
+_scan, _encode = find_json_codec(_ScannerSettings, _refuse) or _make_slow_codec()
 
 
 def decode_object(payload: bytes) -> dict[str, object]:
     """The one JSON object that `payload` holds; raises JsonError for anything else."""
     try:
         text = payload.decode("utf-8").strip(" \t\r\n")
-        value, end = _scan(text)
+        value, end = _scan(text, 0)
     except _SCAN_ERRORS as error:
         raise JsonError(f"not JSON: {type(error).__name__}") from None
     if end != len(text) or not isinstance(value, dict):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-from _collections import deque
 from heapq import heapify, heappop, heappush
 from time import monotonic
+
+from cpython import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

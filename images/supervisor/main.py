@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import gc
 import os
-from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, SIGPIPE, set_wakeup_fd
-from _signal import signal as set_signal
 
 from channel.line import SocketHost
 from core import Core
+from cpython import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, SIGPIPE, load, set_signal, set_wakeup_fd
 from dispatch import serve
 from json_text import decode_object
 from loop import Loop
-from native import make_undumpable
 from processes.spawn import prepare_spawning
 
 TYPE_CHECKING = False
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from channel.calls import Fields
     from channel.line import Line
 
+PR_SET_DUMPABLE = 4
 FIRST_LINE_LIMIT = 64 * 1024
 FIRST_HIGH_DESCRIPTOR = 64
 TRACE_VARIABLE = "PADDOCK_SUPERVISOR_TRACE"
@@ -30,7 +29,7 @@ TRACE_VARIABLE = "PADDOCK_SUPERVISOR_TRACE"
 
 def main() -> None:
     prepare_spawning()
-    make_undumpable()
+    _make_undumpable()
     set_signal(SIGINT, SIG_DFL)
     set_signal(SIGPIPE, SIG_IGN)
     os.umask(0o022)
@@ -46,6 +45,12 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     loop.run()
+
+
+def _make_undumpable() -> None:
+    """From now on no process of this uid opens our memory, environment or descriptors. Raises OSError if refused."""
+    if load("prctl")(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError("prctl(PR_SET_DUMPABLE) was refused")
 
 
 def _find_host(loop: Loop, first: Fields) -> Callable[[], Line]:

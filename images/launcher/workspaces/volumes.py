@@ -108,9 +108,9 @@ def _take_uid(context: Context, id: str, lock: LockedFile) -> tuple[Identity, Lo
     pool = context.pool
     if pool is None:
         return {"uid": os.getuid(), "gid": os.getgid()}, None
-    known = read_state(lock).get("uid")
+    known: int | None = read_state(lock).get("uid")
     uid_lock = _relock_uid(context, id, known)
-    if uid_lock is not None:
+    if known is not None and uid_lock is not None:
         return {"uid": known, "gid": known}, uid_lock
     uid, uid_lock = pool.allocate()
     try:

@@ -3,13 +3,7 @@ import."""
 
 from __future__ import annotations
 
-try:
-    from _sha2 import sha256  # Python 3.12 and later
-except ImportError:
-    try:
-        from _sha256 import sha256
-    except ImportError:
-        from hashlib import sha256
+from cpython import sha256
 
 BLOCK_BYTES = 64
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from _collections import deque
 from time import monotonic
+
+from cpython import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

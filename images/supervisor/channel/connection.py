@@ -3,12 +3,11 @@ blocking."""
 
 from __future__ import annotations
 
-from _collections import deque
-
 from channel.authenticate import prove
 from channel.calls import HIGH_WATER_BYTES, LOW_WATER_BYTES, Call
 from channel.frames import CONTROL, CONTROL_LIMIT, DATA, END, FrameError, FrameReader, make_header
 from channel.requests import explain_bad_control
+from cpython import deque
 from json_text import JsonError, decode_object, encode
 from loop import BROKEN, READ, WRITE, Patience
 

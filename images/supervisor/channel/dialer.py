@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from _collections import deque
-
 from channel.connection import CHALLENGED, IDLE, PROVEN, Connection
+from cpython import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

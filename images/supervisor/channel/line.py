@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 
+from cpython import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 from loop import close_quietly
 
 TYPE_CHECKING = False

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-from _collections import deque
 
 from channel.frames import CONTROL, CONTROL_LIMIT, DATA, END, FrameError, FrameReader, make_header
+from cpython import deque
 from json_text import JsonError, decode_object, encode
 from loop import READ, WRITE
 

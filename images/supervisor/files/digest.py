@@ -6,34 +6,18 @@ for content that is worth it.
 
 from __future__ import annotations
 
+from cpython import make_large_sha256, sha256
+
 from .contract import TYPE_CHECKING
 
-try:
-    from _sha2 import sha256 as small_sha256
-except ImportError:
-    from _sha256 import sha256 as small_sha256
-
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    class Hash(Protocol):
-        def update(self, data: bytes, /) -> None: ...
-        def hexdigest(self) -> str: ...
-
+    from cpython import Hash
 
 SMALL_BYTES = 1 << 19
 
 
-def make_large_hash() -> Hash:
-    try:
-        from _hashlib import openssl_sha256
-    except ImportError:
-        return small_sha256()
-    return openssl_sha256()
-
-
 def make_hash(expected_bytes: int) -> Hash:
-    return small_sha256() if expected_bytes <= SMALL_BYTES else make_large_hash()
+    return sha256() if expected_bytes <= SMALL_BYTES else make_large_sha256()
 
 
 class StreamHash:
@@ -51,7 +35,7 @@ class StreamHash:
         self.held.append(data)
         self.held_bytes += len(data)
         if self.held_bytes > SMALL_BYTES:
-            self.start(make_large_hash())
+            self.start(make_large_sha256())
 
     def start(self, chosen: Hash) -> Hash:
         for part in self.held:
@@ -61,4 +45,4 @@ class StreamHash:
         return chosen
 
     def hexdigest(self) -> str:
-        return (self.hash or self.start(small_sha256())).hexdigest()
+        return (self.hash or self.start(sha256())).hexdigest()

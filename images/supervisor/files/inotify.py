@@ -6,7 +6,8 @@ import errno
 import os
 from struct import Struct
 
-from .access.clib import get_errno, load
+from cpython import get_errno, load
+
 from .contract import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from _signal import SIGKILL
 
+from cpython import SIGKILL
 from interpreters.node_process import Pipes
 from processes.ledger import DISMISSED
 
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from interpreters.warm_python import WarmPython
     from processes.status import Usage
 
-    class Runner(Protocol):
-        """Who waits for the child."""
+    class Waiter(Protocol):
+        """Waits for the end of a child."""
 
-        def runner_started(self, pid: int, pipes: Pipes) -> None: ...
         def runner_ended(self, wait_status: int, usage: Usage) -> None: ...
         def runner_lost(self) -> None: ...
+
+    class Runner(Waiter, Protocol):
+        """Waits for the child itself, too."""
+
+        def runner_started(self, pid: int, pipes: Pipes) -> None: ...
 
 
 class Ask:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from _signal import SIGKILL
 
 from channel.calls import OpError
+from cpython import SIGKILL
 from interpreters.payload import Payload
 from processes.ledger import boot_ticks_now
 from processes.status import Usage

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from _signal import SIGINT
 from time import monotonic
 
+from cpython import SIGINT
 from interpreters.code_run import CodeRun
 from processes.evidence import LOOK_SECONDS, Chance, rests
 from processes.ledger import read_proc, read_stat

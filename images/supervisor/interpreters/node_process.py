@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from _signal import SIGKILL
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 
+from cpython import AF_UNIX, SIGKILL, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 from loop import close_quietly
 from network.relay import Relay
 from processes.ledger import DISMISSED, SUPERVISOR

@@ -9,8 +9,8 @@ is read.
 from __future__ import annotations
 
 import os
-from _collections import deque
 
+from cpython import deque
 from json_text import JsonError, decode_object, encode
 from loop import READ, close_quietly
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from _collections import deque
-from _signal import SIGKILL
-from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
 
+from cpython import AF_UNIX, SCM_RIGHTS, SIGKILL, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, deque, socket, socketpair
 from interpreters.asks import Dismissed
 from interpreters.node_process import RUNNERS
 from json_text import JsonError, decode_object, encode
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from channel.calls import Fields
     from core import Core
-    from interpreters.asks import Ask, Runner
+    from interpreters.asks import Ask, Waiter
 
 MESSAGE_BYTES = 64 * 1024
 STOPPED_LOOKS = 2
@@ -66,7 +64,7 @@ class WarmPython:
         """Not sent yet: it still starts, or it is slow to read."""
         self._asked: dict[int, Ask | None] = {}
         """Sent and not answered; None when nobody waits any more."""
-        self._runners: dict[int, Runner] = {}
+        self._runners: dict[int, Waiter] = {}
         self._pids: dict[int, int] = {}
         self._ending: set[int] = set()
         """Children that were killed."""
@@ -220,7 +218,7 @@ class WarmPython:
         if runner is not None:
             runner.runner_ended(wait_status, usage)
 
-    def _drop(self, run_id: int) -> Runner | None:
+    def _drop(self, run_id: int) -> Waiter | None:
         pid = self._pids.pop(run_id, None)
         if pid is not None:
             self._ending.discard(pid)

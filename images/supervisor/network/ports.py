@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from _socket import AF_INET, AF_INET6, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, socket
 
+from cpython import AF_INET, AF_INET6, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, socket
 from network.tunnel import Tunnel
 
 TYPE_CHECKING = False

@@ -3,9 +3,8 @@ own."""
 
 from __future__ import annotations
 
-from _socket import AF_INET, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
-
 from channel.calls import DATA, END, HIGH_WATER_BYTES
+from cpython import AF_INET, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, accept, socket
 from loop import close_quietly
 from network.tunnel import Tunnel
 
@@ -73,7 +72,7 @@ class Relay:
     def _accept_waiting(self, most: int) -> None:
         for _ in range(most):
             try:
-                fd, _address = self._listener._accept()
+                fd = accept(self._listener)
             except BlockingIOError:
                 return
             except OSError:  # no descriptor left: asking again at once would spin

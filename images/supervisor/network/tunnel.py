@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from _collections import deque
-from _socket import SHUT_WR
-
 from channel.calls import HIGH_WATER_BYTES, LOW_WATER_BYTES
+from cpython import SHUT_WR, deque
 from loop import BROKEN, READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from collections.abc import Callable
     from typing import Protocol
 
+    from cpython import socket
     from loop import Loop
 
     class FarSide(Protocol):

@@ -4,11 +4,11 @@ live."""
 from __future__ import annotations
 
 import os
-from _signal import SIGKILL, SIGTERM
 from time import monotonic
 
 from channel.calls import STDERR, STDOUT
 from channel.requests import SIGNALS
+from cpython import SIGKILL, SIGTERM
 from processes.ledger import boot_ticks_now
 from processes.output import OutputStream, empty_report
 from processes.status import Usage, split_status

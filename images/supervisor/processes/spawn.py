@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
-from _signal import SIG_DFL, SIGPIPE, SIGXFSZ
-from _signal import signal as set_signal
+
+from cpython import SIG_DFL, SIGPIPE, SIGXFSZ, find_fork_exec, set_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
 NOT_FOUND_STATUS = 127
@@ -33,18 +32,7 @@ _oom_score_fd = -1
 _failure_ends: tuple[int, int] | None = None
 
 
-def _find_fork_exec() -> Callable[..., int] | None:
-    """The interpreter's vfork, where it takes the arguments we know; it is not public."""
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        return None
-    try:
-        from _posixsubprocess import fork_exec
-    except ImportError:
-        return None
-    return fork_exec
-
-
-_fork_exec = _find_fork_exec()
+_fork_exec = find_fork_exec()
 
 
 def prepare_spawning() -> None:

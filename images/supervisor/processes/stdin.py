@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from _collections import deque
 
+from cpython import deque
 from loop import close_quietly
 
 TYPE_CHECKING = False

@@ -19,9 +19,9 @@ is repeated until nothing new lives.
 from __future__ import annotations
 
 import os
-from _signal import SIGCONT, SIGKILL, SIGSTOP, pidfd_send_signal
 from time import monotonic
 
+from cpython import SIGCONT, SIGKILL, SIGSTOP, pidfd_send_signal
 from processes.ledger import SUPERVISOR, Stat, read_stat
 
 TYPE_CHECKING = False

@@ -10,6 +10,7 @@ import route
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
+    from io import FileIO
     from typing import Any
 
 CHUNK_BYTES = 256 * 1024
@@ -48,7 +49,7 @@ def stream(response: http.client.HTTPResponse, temporary: str, max_bytes: int) -
     return size, digest.hexdigest()
 
 
-def write_all(file, chunk: bytes) -> None:
+def write_all(file: FileIO, chunk: bytes) -> None:
     view = memoryview(chunk)
     while view:
         view = view[file.write(view) :]

@@ -25,6 +25,7 @@ import upload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     Answer = dict[str, Any]
@@ -96,7 +97,14 @@ def exchange(request: Answer, answer: Answer) -> None:
         url = next_url
 
 
-def send(connection, method: str, path: str, headers, body: bytes | None, source) -> http.client.HTTPResponse:
+def send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes | None,
+    source: dict[str, Any] | None,
+) -> http.client.HTTPResponse:
     given = {name.lower() for name, _ in headers}
     connection.putrequest(method, path, skip_host="host" in given, skip_accept_encoding="accept-encoding" in given)
     for name, value in headers:

@@ -20,7 +20,8 @@ import route
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import http.client
-    from typing import Any, BinaryIO
+    from io import FileIO
+    from typing import Any
 
 CHUNK_BYTES = 256 * 1024
 
@@ -41,7 +42,7 @@ def main() -> int:
     return 0
 
 
-def open_regular(path: str) -> BinaryIO:
+def open_regular(path: str) -> FileIO:
     """A FIFO would block, a device would never end."""
     file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

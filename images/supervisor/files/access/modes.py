@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
-from .clib import Long, load
+from cpython import Long, load
+
 from .paths import ENTRY_FLAGS, open_child
 
 FCHMODAT2 = Long(452)

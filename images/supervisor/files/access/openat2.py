@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 
-from .clib import Long, get_errno, load
+from cpython import Long, get_errno, load
 
 OPENAT2 = Long(437)  # the same number on x86_64 and aarch64
 HOW_BYTES = Long(24)

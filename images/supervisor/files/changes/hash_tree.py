@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import stat
 
+from cpython import make_large_sha256
+
 from ..access.paths import locate, open_folder
 from ..access.walk import Found, walk
 from ..contract import STEP, TYPE_CHECKING, OpError
-from ..digest import make_large_hash
 from ..entries import TYPES
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ STEP_ENTRIES = 64
 
 def run_hash_tree(call: Call, request: Request) -> Steps:
     place = locate(call, request["path"])
-    digest = make_large_hash()
+    digest = make_large_sha256()
     count = total = 0
     fd = open_folder(place)
     found = walk(fd)
@@ -64,7 +65,7 @@ def format_entry(entry: Found, content: bytes) -> bytes:
 
 
 def hash_content(entry: Found) -> Generator[Any, Any, tuple[int, bytes]]:
-    digest = make_large_hash()
+    digest = make_large_sha256()
     size = 0
     fd = entry.open_file()
     try:

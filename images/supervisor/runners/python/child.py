@@ -13,6 +13,11 @@ import traceback
 
 from . import runner_python
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 PR_SET_DUMPABLE = 4
 FIRST_PAYLOAD_FD = 64
 NICE_STEP = 5
@@ -27,7 +32,7 @@ def set_dumpable(is_dumpable: bool) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
 
 
-def run(message: dict, fds: list[int]) -> None:
+def run(message: dict[str, Any], fds: list[int]) -> None:
     """Never returns: whatever happens in here, the forked copy of the warm interpreter's loop must not go on."""
     try:
         os.setsid()
@@ -72,7 +77,7 @@ def lower_priority() -> None:
             os.close(fd)
 
 
-def set_limits(limits: dict) -> None:
+def set_limits(limits: dict[str, Any]) -> None:
     # One second between soft and hard: SIGXCPU names the cause, SIGKILL would not.
     for name, kind, grace in (
         ("cpu_seconds", resource.RLIMIT_CPU, 1),

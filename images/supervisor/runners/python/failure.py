@@ -8,6 +8,11 @@ import sys
 import traceback
 import types
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 RUNNERS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 MAX_FRAMES = 50
 
@@ -36,7 +41,7 @@ def print_error(error: BaseException) -> None:
         traceback.print_exc()
 
 
-def describe_error(error: BaseException) -> tuple[dict, bool]:
+def describe_error(error: BaseException) -> tuple[dict[str, Any], bool]:
     """The structure, innermost frame last, and whether outer frames were left out."""
     frames = list(traceback.walk_tb(error.__traceback__))
     described = [describe_frame(frame, line) for frame, line in frames[-MAX_FRAMES:]]
@@ -47,7 +52,7 @@ def describe_error(error: BaseException) -> tuple[dict, bool]:
     return structure, len(frames) > MAX_FRAMES
 
 
-def describe_frame(frame: types.FrameType, line: int) -> dict:
+def describe_frame(frame: types.FrameType, line: int) -> dict[str, Any]:
     code = frame.f_code
     text = linecache.getline(code.co_filename, line, frame.f_globals).strip()
     return {"file": code.co_filename, "line": line, "function": code.co_name, "text": text}

@@ -9,6 +9,11 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 Action = Callable[[types.ModuleType], None]
 
 
@@ -61,8 +66,8 @@ def make_spawn_action(read_main_source: Callable[[], bytes | None]) -> Action:
     def patch(spawn: types.ModuleType) -> None:
         prepare = spawn.get_preparation_data
 
-        def get_preparation_data(name: str) -> dict:
-            data = prepare(name)
+        def get_preparation_data(name: str) -> dict[str, Any]:
+            data: dict[str, Any] = prepare(name)
             source = read_main_source()
             data.pop("init_main_from_path", None)
             if source is not None:

@@ -12,6 +12,11 @@ import os
 import signal
 import threading
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 KIND_RESULT = 1
 KIND_RICH = 2
 KIND_BEGUN = 3
@@ -22,7 +27,7 @@ MAX_MIME_CHARS = 100
 class Request:
     __slots__ = ("code", "cwd", "env", "file", "is_context")
 
-    def __init__(self, header: dict, code: bytes) -> None:
+    def __init__(self, header: dict[str, Any], code: bytes) -> None:
         self.file: str = header["file"]
         self.env: dict[str, str] = header["env"]
         self.cwd: str = header["cwd"]
@@ -73,7 +78,7 @@ class Payload:
     def send_begun(self) -> None:
         self.send(KIND_BEGUN, b"")
 
-    def send_result(self, result: dict) -> None:
+    def send_result(self, result: dict[str, Any]) -> None:
         self.send(KIND_RESULT, json.dumps(result).encode())
 
     def send_rich(self, mime: str, data: bytes) -> None:

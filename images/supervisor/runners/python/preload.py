@@ -8,6 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 MAX_MESSAGE_CHARS = 300
 THREAD_END_TIMEOUT_S = 1.0
 
@@ -16,7 +21,7 @@ THREAD_END_TIMEOUT_S = 1.0
 SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def preload(names: Sequence[str]) -> dict:
+def preload(names: Sequence[str]) -> dict[str, Any]:
     """Imports each name; returns the failed ones and how many threads are left (1 is the only safe answer)."""
     settings = dict.fromkeys(SINGLE_THREADED, "1") | {"MPLBACKEND": "Agg"}
     before = {name: os.environ.get(name) for name in settings}
@@ -39,7 +44,7 @@ def reseed_random() -> None:
         numpy_random.seed()
 
 
-def import_one(name: str) -> dict | None:
+def import_one(name: str) -> dict[str, Any] | None:
     try:
         importlib.import_module(name)
         WARM_UPS.get(name, lambda: None)()

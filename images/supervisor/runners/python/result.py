@@ -5,6 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 MAX_RESULT_BYTES = 60 << 10
 MAX_VALUE_BYTES = 58 << 10
 MAX_MESSAGE_BYTES = 8 << 10
@@ -14,7 +19,7 @@ BUILT_IN_CONTAINERS = (str, bytes, dict, list, tuple, set, frozenset)
 CUT_MARK = "..."
 
 
-def make_result(value: str | None, error: dict | None, exit_code: int, is_truncated: bool) -> dict:
+def make_result(value: str | None, error: dict[str, Any] | None, exit_code: int, is_truncated: bool) -> dict[str, Any]:
     """`exit_code` is what the process exits with, or in a context what it would have exited with."""
     if value is not None:
         value, was_cut = fit_text(value, MAX_VALUE_BYTES)
@@ -24,7 +29,7 @@ def make_result(value: str | None, error: dict | None, exit_code: int, is_trunca
     return {"value": value, "error": error, "truncated": is_truncated, "exit_code": exit_code}
 
 
-def fit_error(error: dict) -> bool:
+def fit_error(error: dict[str, Any]) -> bool:
     """Shortens the texts, then drops outer frames."""
     error["name"], was_name_cut = fit_text(error["name"], MAX_FRAME_TEXT_BYTES)
     error["message"], was_cut = fit_text(error["message"], MAX_MESSAGE_BYTES)

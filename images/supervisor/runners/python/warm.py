@@ -23,6 +23,11 @@ import socket
 import sys
 import types
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 CONTROL_FD = 3
 MAX_MESSAGE_BYTES = 1 << 16
 DESCRIPTORS_PER_RUN = 4
@@ -34,7 +39,7 @@ _package.__path__ = [RUNNERS]
 sys.modules["_paddock_runners"] = _package
 sys.path[:] = [entry for entry in sys.path if entry not in ("", RUNNERS)]
 
-from _paddock_runners import child, preload  # type: ignore[import-not-found]  # noqa: E402
+from _paddock_runners import child, preload  # noqa: E402
 
 
 class Warm:
@@ -72,7 +77,7 @@ class Warm:
                 os.close(fd)
         return True
 
-    def start_run(self, message: dict, fds: list[int], is_cut: bool) -> None:
+    def start_run(self, message: dict[str, Any], fds: list[int], is_cut: bool) -> None:
         if is_cut or len(fds) != DESCRIPTORS_PER_RUN:
             self.send({"id": message.get("id"), "error": "a run needs exactly four descriptors"})
             return
@@ -87,7 +92,7 @@ class Warm:
         self.send({"id": message["id"], "pid": pid})
         preload.reseed_random()
 
-    def become_child(self, message: dict, fds: list[int]) -> None:
+    def become_child(self, message: dict[str, Any], fds: list[int]) -> None:
         signal.set_wakeup_fd(-1)
         # Detached, not closed: a finaliser must not close a number that guest code may own by then.
         self.control.detach()
@@ -110,7 +115,7 @@ class Warm:
                 }
             )
 
-    def send(self, message: dict) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         self.control.send(json.dumps(message).encode())
 
 
