@@ -23,10 +23,13 @@ import {
   type RunOptions,
   type RunResult,
 } from "./process.ts";
+import type { RequestFields } from "./request.ts";
 import { SilenceWatch } from "./silence-watch.ts";
 import { SUPERVISOR_TIMES, type SupervisorTimes } from "./times.ts";
 
 const DEFAULT_LIVE_BYTES = 8 * 1024 * 1024;
+/** Requests that are answered at once, whatever else the supervisor does. */
+const CONTROLS: ReadonlySet<unknown> = new Set(["cancel", "signal"]);
 
 /** An interpreter the supervisor keeps warm. */
 export interface Interpreter {
@@ -252,7 +255,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** One request on a connection of its own. `callId` defaults to a new one. */
   async request<Done extends z.ZodType>(
-    request: object,
+    request: RequestFields,
     schema: Done,
     sinks: CallSinks = {},
     callId: ToolCallId = makeToolCallId(),
@@ -260,7 +263,8 @@ export class Sandbox implements AsyncDisposable {
   ): Promise<Call<Done>> {
     await this.#pause?.promise;
     this.#assertLive();
-    const connection = await this.#channel.take(takeMs).catch((error: unknown) => {
+    const kind = CONTROLS.has(request.op) ? "control" : "ordinary";
+    const connection = await this.#channel.take(takeMs, kind).catch((error: unknown) => {
       throw this.#end ?? error;
     });
     this.#requests += 1;

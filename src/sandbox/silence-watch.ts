@@ -58,7 +58,7 @@ export class SilenceWatch implements Disposable {
     const answered = (): void => {
       if (this.#limit === limit) this.#answered();
     };
-    this.#channel.take(silenceMs).then(
+    this.#channel.take(silenceMs, "control").then(
       (connection) =>
         new Call(this.#channel, connection, { op: "ping" }, DONE.empty, {}, "ping").done.then(answered, answered),
       () => undefined,

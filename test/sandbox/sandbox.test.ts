@@ -3,9 +3,11 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PaddockError } from "../../src/errors/error.ts";
 import { openSupervised, type Supervised, TRANSPORTS } from "./supervised.ts";
 
 const MIB = 1024 * 1024;
+const codeOf = (error: unknown): string => (error instanceof PaddockError ? error.code : String(error));
 
 describe.each(TRANSPORTS)("a sandbox over %s", (transport) => {
   let box: Supervised;
@@ -125,6 +127,26 @@ describe.each(TRANSPORTS)("a sandbox over %s", (transport) => {
     expect(await running.done).toMatchObject({ ended: "cancel", sandboxKilled: false });
     expect(await other).toMatchObject({ ended: "cancel", sandboxKilled: false });
     expect((await box.sandbox.runProcess({ argv: ["/usr/bin/true"] })).report?.exit_code).toBe(0);
+  });
+
+  test("sandbox - readers that take nothing leave a connection for pings and cancels, and the next is refused", async () => {
+    await using hasty = await openSupervised(transport, { pingEveryMs: 50, silenceMs: 500, takeMs: 1000 });
+    const { sandbox } = hasty;
+    await sandbox.files.write("big", Buffer.alloc(4 * MIB));
+    const running = await sandbox.startProcess({ argv: ["/bin/sleep", "100"] });
+    const stuck = Promise.withResolvers<void>();
+    const refused: string[] = [];
+    const reads = Array.from({ length: 40 }, async () => {
+      await sandbox.files.readTo("big", () => stuck.promise).catch((error: unknown) => refused.push(codeOf(error)));
+    });
+    await expect.poll(() => refused.length, { timeout: 20_000 }).toBe(11);
+    expect(new Set(refused)).toEqual(new Set(["capacity"]));
+    running.cancel();
+    expect(await running.done).toMatchObject({ ended: "cancel", sandboxKilled: false });
+    stuck.resolve();
+    await Promise.all(reads);
+    expect([refused.length, sandbox.end]).toEqual([11, undefined]);
+    expect((await sandbox.files.read("big")).length).toBe(4 * MIB);
   });
 
   describe("with little patience", () => {

@@ -13,6 +13,8 @@ import { StreamMux } from "./stream-mux.ts";
 import { Tunnel } from "./tunnel.ts";
 
 const MAX_CONNECTIONS = 64;
+/** Of the supervisor's 32 connections for calls two are left to pings, cancels and signals. */
+const MAX_ORDINARY_CALLS = 30;
 const HANDSHAKE_SLOTS = 4;
 const HANDSHAKE_MS = 1000;
 const STRIKES = 10;
@@ -26,6 +28,14 @@ const Proof = z.strictObject({
   role: z.enum(["call", "relay"]),
   call: z.string().max(64).optional(),
 });
+
+/** `control` is answered at once and may use the connections that no other call gets. */
+export type CallKind = "ordinary" | "control";
+
+interface Waiter {
+  readonly kind: CallKind;
+  readonly resolve: (connection: Connection) => void;
+}
 
 export interface ChannelEvents {
   /** A tunnel to the egress proxy, opened on behalf of `callId` (reported by the supervisor). */
@@ -45,7 +55,9 @@ export class Channel implements AsyncDisposable {
   readonly #events: ChannelEvents;
   readonly #idle: Connection[] = [];
   readonly #all = new Set<Connection>();
-  readonly #waiters: ((connection: Connection) => void)[] = [];
+  /** Taken by ordinary calls. */
+  readonly #ordinary = new Set<Connection>();
+  readonly #waiters: Waiter[] = [];
   readonly #strikes: number[] = [];
   readonly #partialCheck: NodeJS.Timeout;
   #handshakes = 0;
@@ -124,26 +136,47 @@ export class Channel implements AsyncDisposable {
     return new PatientTimer(limitMs, () => this.#suspended || this.#isHeldUp(), expire);
   }
 
-  /** An idle connection; waits for one at most `timeoutMs`, then `supervisor_lost`. */
-  async take(timeoutMs: number): Promise<Connection> {
+  /** An idle connection; waits for one at most `timeoutMs`, then `supervisor_lost`, or `capacity` where other calls have all. */
+  async take(timeoutMs: number, kind: CallKind = "ordinary"): Promise<Connection> {
     for (;;) {
-      const connection = this.#idle.shift() ?? (await this.#awaitConnection(timeoutMs));
+      const connection = await this.#awaitConnection(timeoutMs, kind);
       if (!connection.closed) return connection;
+      this.forget(connection);
     }
   }
 
-  async #awaitConnection(timeoutMs: number): Promise<Connection> {
+  async #awaitConnection(timeoutMs: number, kind: CallKind): Promise<Connection> {
     const { promise, resolve, reject } = Promise.withResolvers<Connection>();
+    const waiter = { kind, resolve };
+    this.#waiters.push(waiter);
+    this.#serveWaiters();
+    if (!this.#waiters.includes(waiter)) return await promise;
     using _ = this.limit(timeoutMs, () => {
-      this.#waiters.splice(this.#waiters.indexOf(resolve), 1);
-      reject(new PaddockError("supervisor_lost", `the supervisor offered no connection for ${timeoutMs} ms`));
+      this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+      reject(this.#mayHave(kind) ? offeredNone(timeoutMs) : allTaken());
     });
-    this.#waiters.push(resolve);
     return await promise;
+  }
+
+  #mayHave(kind: CallKind): boolean {
+    return kind === "control" || this.#ordinary.size < MAX_ORDINARY_CALLS;
+  }
+
+  #serveWaiters(): void {
+    while (this.#idle.length > 0) {
+      const control = this.#waiters.findIndex(({ kind }) => kind === "control");
+      const index = control >= 0 ? control : this.#waiters.findIndex(({ kind }) => this.#mayHave(kind));
+      const [waiter] = index >= 0 ? this.#waiters.splice(index, 1) : [];
+      const connection = waiter && this.#idle.shift();
+      if (!connection) return;
+      if (waiter.kind === "ordinary") this.#ordinary.add(connection);
+      waiter.resolve(connection);
+    }
   }
 
   /** Gives a connection back after a call. */
   giveBack(connection: Connection): void {
+    this.#ordinary.delete(connection);
     if (connection.closed) return;
     connection.setSink({
       frame: () => {
@@ -151,16 +184,17 @@ export class Channel implements AsyncDisposable {
       },
       closed: () => this.forget(connection),
     });
-    const waiter = this.#waiters.shift();
-    if (waiter === undefined) this.#idle.push(connection);
-    else waiter(connection);
+    this.#idle.push(connection);
+    this.#serveWaiters();
   }
 
   /** Drops a connection that broke, wherever it was. */
   forget(connection: Connection): void {
     this.#all.delete(connection);
+    this.#ordinary.delete(connection);
     const index = this.#idle.indexOf(connection);
     if (index >= 0) this.#idle.splice(index, 1);
+    this.#serveWaiters();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -264,4 +298,14 @@ export class Channel implements AsyncDisposable {
     if (wasLate || this.#isHeldUp()) for (const part of late) part.forgetPartial();
     else this.#break(breach("a frame stayed incomplete for 10 s"));
   }
+}
+
+function offeredNone(timeoutMs: number): PaddockError {
+  return new PaddockError("supervisor_lost", `the supervisor offered no connection for ${timeoutMs} ms`);
+}
+
+function allTaken(): PaddockError {
+  return new PaddockError("capacity", `${MAX_ORDINARY_CALLS} calls of this sandbox run already`, {
+    hint: "Let one of them end, or take what it sends.",
+  });
 }
