@@ -4,6 +4,7 @@ import { registerAgents } from "./agents/agents.ts";
 import { registerContext } from "./agents/context.ts";
 import { registerSharing } from "./agents/sharing.ts";
 import { registerFileReads } from "./files/file-reads.ts";
+import { FileSlots } from "./files/file-slots.ts";
 import { registerFileWrites } from "./files/file-writes.ts";
 import { registerEvents } from "./responses/events.ts";
 import { registerResponseReads } from "./responses/response-reads.ts";
@@ -17,7 +18,8 @@ export function registerRactor(server: Server, parts: ServerParts): void {
   registerResponses(server, parts);
   registerResponseReads(server, parts);
   registerEvents(server, parts);
-  registerFileReads(server, parts);
-  registerFileWrites(server, parts);
+  const fileParts = { ...parts, fileSlots: new FileSlots() };
+  registerFileReads(server, fileParts);
+  registerFileWrites(server, fileParts);
   registerContext(server, parts);
 }

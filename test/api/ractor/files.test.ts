@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { request as openRequest } from "node:http";
+import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startService, type TestService } from "../../support/service.ts";
 import { Api, sendRaw } from "./api.ts";
@@ -216,6 +218,31 @@ test("files - a sleeping agent's files are not read, and it is not woken", async
   }
   expect((await api.put("/agents/asleep/files/write/x", "x")).status).toBe(409);
   expect((await api.get("/agents/asleep")).json.state).toBe("slept");
+});
+
+test("files - a stranger's unread reads end neither the sandbox nor the owner's own, and are cut off", async () => {
+  await api.makeAgent("shown");
+  await api.run(
+    "shown",
+    "head -c 24000000 /dev/zero > content/big; mkdir links; cd links; seq 1 3000 | xargs -I{} ln -s x {}",
+  );
+  expect((await api.post("/agents/shown/publish", { content: true })).status).toBe(200);
+  const stranger = api.as(await service.token("u2"));
+  const working = api.run("shown", "sleep 4; echo done");
+  const { port } = new URL(api.url);
+  const head = `GET /api/v0/agents/shown/files/read/content/big HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nauthorization: Bearer ${stranger.token}\r\n\r\n`;
+  const sockets = Array.from({ length: 40 }, () => connect(Number(port), "127.0.0.1").pause());
+  for (const socket of sockets) socket.on("error", () => undefined).write(head);
+  await once(sockets[0] as Socket, "connect");
+  const lists = Promise.all(Array.from({ length: 24 }, () => api.get("/agents/shown/files/list/links")));
+  expect((await api.get("/agents/shown/files/metadata/content/big")).json.size).toBe(24_000_000);
+  expect(new Set((await lists).map(({ status }) => status))).toEqual(new Set([200]));
+  expect((await working).status).toBe("completed");
+  // It has its turn again only when those that make no progress are gone.
+  const look = async () => (await stranger.get("/agents/shown/files/metadata/content/big")).status;
+  await expect.poll(look, { timeout: 60_000 }).toBe(200);
+  for (const socket of sockets) socket.destroy();
+  await api.delete("/agents/shown");
 });
 
 type Write = (chunk: Buffer) => Promise<boolean>;

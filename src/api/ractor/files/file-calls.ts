@@ -3,25 +3,59 @@ import { PaddockError } from "../../../errors/error.ts";
 import { noAgent } from "../../../errors/not-found.ts";
 import { Deadline, raceSignal } from "../../../lib/deadline.ts";
 import type { AgentRow } from "../../../model/agent.ts";
+import type { Principal } from "../../../model/principal.ts";
 import type { SandboxFiles } from "../../../sandbox/files.ts";
 import type { ServerParts } from "../../http/server-parts.ts";
 import { invalidPath } from "./file-paths.ts";
+import type { FileSlots } from "./file-slots.ts";
 
 const CALL_MS = 15_000;
+
+export interface FileParts extends ServerParts {
+  readonly fileSlots: FileSlots;
+}
+
+/** Who reads or writes which agent's files, until when. */
+export interface FileCaller {
+  readonly agent: AgentRow;
+  readonly principal: Principal;
+  readonly gone: AbortSignal;
+}
 
 /**
  * One file operation in an agent's sandbox, under the contract's 15 s and with its sentences. It never wakes an agent. Throws `timeout`,
  * `agent_sleeping`, and what `nameFailure` says.
  */
 export async function callFiles<T>(
-  parts: ServerParts,
-  agent: AgentRow,
-  gone: AbortSignal,
+  parts: FileParts,
+  caller: FileCaller,
   work: (files: SandboxFiles) => Promise<T>,
+): Promise<T> {
+  return await holdFiles(parts, caller, async (files, slot) => {
+    using _ = slot;
+    return await work(files);
+  });
+}
+
+/** The same for work that goes on after its answer: whoever takes the slot gives it back. It is given back at once where `work` fails. */
+export async function holdFiles<T>(
+  parts: FileParts,
+  { agent, principal, gone }: FileCaller,
+  work: (files: SandboxFiles, slot: Disposable) => Promise<T>,
 ): Promise<T> {
   using deadline = Deadline.after(CALL_MS, gone);
   const { signal } = deadline;
-  const call = async (): Promise<T> => await work(await parts.agents.files(agent, signal));
+  const call = async (): Promise<T> => {
+    const slot = await parts.fileSlots.acquire(agent, principal, signal);
+    try {
+      const done = await work(await parts.agents.files(agent, signal), slot);
+      if (signal.aborted) slot[Symbol.dispose]();
+      return done;
+    } catch (error) {
+      slot[Symbol.dispose]();
+      throw error;
+    }
+  };
   try {
     return await raceSignal(call(), signal);
   } catch (error) {

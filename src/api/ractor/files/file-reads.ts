@@ -4,14 +4,14 @@ import { PaddockError } from "../../../errors/error.ts";
 import type { SandboxFiles } from "../../../sandbox/files.ts";
 import { watchClient } from "../../http/connection.ts";
 import { guessType } from "../../http/file-types.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server } from "../../http/server-parts.ts";
 import { sendStream } from "../../http/streams.ts";
 import { showTime } from "../../http/times.ts";
 import { ACCESS_DENIED, isOwner } from "../request/access-rules.ts";
 import { type AgentAsked, assertHere, findVisible } from "../request/find.ts";
 import { FILES } from "../request/paths.ts";
 import { AgentPath, FileListQuery, FilePath } from "../request/query-schemas.ts";
-import { callFiles } from "./file-calls.ts";
+import { callFiles, type FileParts, holdFiles } from "./file-calls.ts";
 import { assertReadable, checkPath } from "./file-paths.ts";
 import { MAX_READ_BYTES, streamFile } from "./file-stream.ts";
 
@@ -36,7 +36,7 @@ const Listing = z.object({
 });
 const Metadata = Entry.extend({ link_target: z.string().optional() });
 
-export function registerFileReads(server: Server, parts: ServerParts): void {
+export function registerFileReads(server: Server, parts: FileParts): void {
   const list = { tags, summary: "List a folder below /agent", querystring: FileListQuery, response: { 200: Listing } };
   server.get(`${FILES}/list`, { schema: { ...list, params: AgentPath }, config }, (request, reply) =>
     listFolder(parts, request, ".", request.query, watchClient(reply)),
@@ -50,7 +50,8 @@ export function registerFileReads(server: Server, parts: ServerParts): void {
   server.get(`${FILES}/metadata/*`, { schema: stat, config }, async (request, reply) => {
     const path = checkPath(request.params["*"]);
     const agent = await findReadable(parts, request, path);
-    const entry = await callFiles(parts, agent, watchClient(reply), (files) => files.stat(path));
+    const caller = { agent, principal: request.principal, gone: watchClient(reply) };
+    const entry = await callFiles(parts, caller, (files) => files.stat(path));
     const target = entry.type === "symlink" && entry.target !== null ? { link_target: entry.target } : {};
     return { ...describeEntry(entry), ...target };
   });
@@ -60,18 +61,20 @@ export function registerFileReads(server: Server, parts: ServerParts): void {
   server.get(`${FILES}/read/*`, { schema: read, config, exposeHeadRoute: false }, async (request, reply) => {
     const path = checkPath(request.params["*"]);
     const agent = await findReadable(parts, request, path);
-    const { files, size } = await callFiles(parts, agent, watchClient(reply), async (files) => {
+    const caller = { agent, principal: request.principal, gone: watchClient(reply) };
+    const { stream, size } = await holdFiles(parts, caller, async (files, slot) => {
       if (!isOwner(agent, request.principal)) assertNoLink(await files.stat(path));
-      return { files, size: (await files.readTo(path, () => undefined, { length: 0 })).size };
+      const { size } = await files.readTo(path, () => undefined, { length: 0 });
+      if (size > MAX_READ_BYTES) throw new PaddockError("too_large", `file too large (${size} bytes > 25MB)`);
+      return { stream: streamFile(files, path, size, slot), size };
     });
-    if (size > MAX_READ_BYTES) throw new PaddockError("too_large", `file too large (${size} bytes > 25MB)`);
     reply.type(guessType(path)).header("content-length", size).header("x-ractor-file-size", size);
     reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
-    return sendStream(reply, streamFile(files, path, size));
+    return sendStream(reply, stream);
   });
 }
 
-async function findReadable(parts: ServerParts, request: AgentAsked, path: string) {
+async function findReadable(parts: FileParts, request: AgentAsked, path: string) {
   const agent = await findVisible(parts, request);
   assertReadable(agent, request.principal, path);
   await assertHere(parts, agent);
@@ -84,7 +87,7 @@ function assertNoLink({ type }: FileEntry): void {
 }
 
 async function listFolder(
-  parts: ServerParts,
+  parts: FileParts,
   request: AgentAsked,
   path: string,
   { offset = 0, limit: asked = DEFAULT_LIMIT }: FileListQuery,
@@ -92,7 +95,8 @@ async function listFolder(
 ): Promise<z.infer<typeof Listing>> {
   const agent = await findVisible(parts, request);
   await assertHere(parts, agent);
-  const found = await callFiles(parts, agent, gone, (files) => files.list(path, { depth: 1, limit: MAX_ENTRIES }));
+  const caller = { agent, principal: request.principal, gone };
+  const found = await callFiles(parts, caller, (files) => files.list(path, { depth: 1, limit: MAX_ENTRIES }));
   const limit = Math.min(MAX_LIMIT, asked);
   const sorted = sortByName(found.entries);
   const total = sorted.length;

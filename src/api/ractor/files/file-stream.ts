@@ -6,34 +6,40 @@ import type { SandboxFiles } from "../../../sandbox/files.ts";
 
 export const MAX_READ_BYTES = 25 * MIB;
 export const MAX_WRITE_BYTES = 100 * MIB;
-/** A reader that is slower than this holds one of the sandbox's connections for too long. */
+/** A reader that is slower than this holds one of the sandbox's connections for too long, */
 const READ_MS = 120_000;
+/** and so does one that takes nothing at all in this time. */
+const STALL_MS = 10_000;
 
 /**
  * A file's first `size` bytes, read no faster than they are taken. The stream breaks when the file has become shorter, so that nobody takes a part
- * for the whole.
+ * for the whole. The slot is given back when nothing of the call is left.
  */
-export function streamFile(files: SandboxFiles, path: string, size: number): Readable {
+export function streamFile(files: SandboxFiles, path: string, size: number, slot: Disposable): Readable {
   const out = new PassThrough();
   // Fastify listens, too, but only from the moment that it sends.
   out.on("error", () => undefined);
-  const timer = setTimeout(() => out.destroy(new PaddockError("timeout", "the file was read too slowly")), READ_MS);
-  timer.unref();
+  const giveUp = (): void => void out.destroy(new PaddockError("timeout", "the file was read too slowly"));
+  const timer = setTimeout(giveUp, READ_MS).unref();
   out.once("close", () => clearTimeout(timer));
   const sink = async (chunk: Buffer): Promise<void> => {
     // A call cannot be broken off without its connection: what nobody wants any more is dropped.
-    if (!out.destroyed && !out.write(chunk)) await awaitDrain(out);
+    if (out.destroyed || out.write(chunk)) return;
+    const stalled = setTimeout(giveUp, STALL_MS).unref();
+    await awaitDrain(out);
+    clearTimeout(stalled);
   };
   const finish = (bytes: number): void => {
     if (bytes === size) out.end();
     else out.destroy(new PaddockError("file_error", "the file changed while it was read"));
   };
-  if (size === 0) out.end();
-  else
-    files.readTo(path, sink, { length: size }).then(
+  const read = size === 0 ? Promise.resolve({ bytes: 0 }) : files.readTo(path, sink, { length: size });
+  read
+    .then(
       ({ bytes }) => finish(bytes),
-      (error: Error) => out.destroy(error),
-    );
+      (error: Error) => void out.destroy(error),
+    )
+    .finally(() => slot[Symbol.dispose]());
   return out;
 }
 

@@ -7,11 +7,11 @@ import { Deadline } from "../../../lib/deadline.ts";
 import type { SandboxFiles, WriteResult } from "../../../sandbox/files.ts";
 import { allowEmptyBody } from "../../http/bodies.ts";
 import { watchClient } from "../../http/connection.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server } from "../../http/server-parts.ts";
 import { findOwned } from "../request/find.ts";
 import { FILES } from "../request/paths.ts";
 import { FilePath } from "../request/query-schemas.ts";
-import { callFiles, nameFailure } from "./file-calls.ts";
+import { callFiles, type FileParts, holdFiles, nameFailure } from "./file-calls.ts";
 import { checkPath } from "./file-paths.ts";
 import { limitBody, MAX_WRITE_BYTES, tooLarge } from "./file-stream.ts";
 
@@ -30,13 +30,13 @@ const Written = z.object({
   created: z.boolean(),
 });
 
-export function registerFileWrites(server: Server, parts: ServerParts): void {
+export function registerFileWrites(server: Server, parts: FileParts): void {
   const remove = { tags, summary: "Delete a file", params: FilePath, response: { 200: Deleted } };
   const removing = { schema: remove, config: { access: "write" as const }, onRequest: allowEmptyBody };
   server.delete(`${FILES}/delete/*`, removing, async (request, reply) => {
     const path = checkPath(request.params["*"]);
     const agent = await findOwned(parts, request);
-    await callFiles(parts, agent, watchClient(reply), async (files) => {
+    await callFiles(parts, { agent, principal: request.principal, gone: watchClient(reply) }, async (files) => {
       const { type } = await files.stat(path);
       if (type === "dir") throw new PaddockError("invalid_request", "Path is a directory");
       if (type === "other") throw new PaddockError("invalid_request", "Path is not a regular file");
@@ -55,7 +55,7 @@ export function registerFileWrites(server: Server, parts: ServerParts): void {
   });
 }
 
-function registerUpload(server: Server, parts: ServerParts): void {
+function registerUpload(server: Server, parts: FileParts): void {
   const summary = "Write a file of at most 100 MiB; its folders are made, its content is replaced as a whole";
   const schema = { tags, summary, params: FilePath, response: { 200: Written } };
   const config = { access: "write", requestMs: UPLOAD_MS } as const;
@@ -68,8 +68,10 @@ function registerUpload(server: Server, parts: ServerParts): void {
     deadline.signal.addEventListener("abort", () => request.raw.destroy(), { once: true });
     try {
       if (Number(request.headers["content-length"] ?? 0) > MAX_WRITE_BYTES) throw tooLarge();
-      const files = await callFiles(parts, agent, gone, (files) => Promise.resolve(files));
-      const written = await replaceFile(files, path, body instanceof Readable ? limitBody(body) : Buffer.alloc(0));
+      const caller = { agent, principal: request.principal, gone };
+      const held = await holdFiles(parts, caller, async (files, slot) => ({ files, slot }));
+      using _ = held.slot;
+      const written = await replaceFile(held.files, path, body instanceof Readable ? limitBody(body) : Buffer.alloc(0));
       return { written: true as const, path, ...written };
     } catch (error) {
       // The rest of the body is not read.
