@@ -5,7 +5,7 @@ import ctypes
 import os
 import struct
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOATIME = 1, 2, 4, 1024
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_NOATIME = 1, 2, 4, 8, 32, 1024
 MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
 
 _CLONE_NEWNS = 0x00020000
@@ -42,6 +42,15 @@ def unshare_mounts() -> None:
     """A mount namespace of our own from which nothing spreads to the host."""
     _check(_libc.unshare(_CLONE_NEWNS), "unshare mount namespace")
     mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+
+def enter_mounts(pid: int) -> None:
+    """The mount namespace of another process, from its root on."""
+    fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(fd, _CLONE_NEWNS), "setns")
+    finally:
+        os.close(fd)
 
 
 def set_parent_death_signal(number: int) -> None:

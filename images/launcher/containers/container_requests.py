@@ -1,5 +1,6 @@
 """Answers the owner's requests about sandboxes whose containers an engine makes."""
 
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -7,7 +8,9 @@ from containers.adoption import adopt
 from containers.owned_container import Hold, OwnedContainer, make_owned_container
 from context import Context
 from errors import CreateError, classify
+from jobs import run_in_child
 from owners.uids import PoolExhausted
+from sandboxes.ptys import bound_terminals, find_instance
 
 Answer = Callable[[dict[str, Any] | CreateError], None]
 """Takes the body of the reply, or the refusal."""
@@ -62,7 +65,24 @@ class ContainerRequests:
         except OSError as error:
             answer(CreateError("create_failed", "started", str(error)))
         else:
-            answer({"adoptable": held.container.is_adoptable})
+            self._bound_terminals(held, answer)
+
+    def _bound_terminals(self, held: OwnedContainer, answer: Answer) -> None:
+        """Nothing to do where only the engine knows the process, or its kernel is not this one."""
+        pid = held.facts()["pid"]
+        reply = {"adoptable": held.container.is_adoptable}
+        try:
+            instance = find_instance(pid) if pid is not None and os.getuid() == 0 else None
+        except OSError:
+            instance = None  # it has ended, which others notice
+        if instance is None:
+            answer(reply)
+            return
+
+        def bounded(done: dict[str, Any]) -> None:
+            answer(CreateError("isolation_failed", "terminals", done["error"]) if "error" in done else reply)
+
+        run_in_child(self._require_context().events, lambda: bound_terminals(pid, instance), bounded)
 
     def remove(self, message: dict[str, Any], answer: Answer) -> None:
         held = self._held.get(message["id"])

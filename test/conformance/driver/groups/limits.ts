@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import type { ProcessResult } from "../../../../src/sandbox/process.ts";
 import type { Checks } from "../check.ts";
@@ -37,6 +38,19 @@ except OSError: pass
 print("started", len(children), flush=True)
 for pid in children: os.kill(pid, signal.SIGKILL)
 `;
+
+/** Opens terminals until it is refused, and holds them until its input ends. */
+const TERMINALS = `
+import errno, os, sys
+held = []
+try:
+    while len(held) < 900: held.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+except OSError as error: print(errno.errorcode[error.errno], end=" ")
+print(len(held), flush=True)
+sys.stdin.read()
+`;
+
+const countHostTerminals = (): number => Number(readFileSync("/proc/sys/kernel/pty/nr", "utf8"));
 
 async function runPython(guest: Guest, code: string): Promise<ProcessResult> {
   return await guest.run(["/usr/bin/python3", "-I", "-c", code]);
@@ -100,6 +114,24 @@ export function checkLimits(checks: Checks): void {
       ).toBe(0);
     });
   }
+
+  checks.check("terminals: a sandbox gets a few of the machine's, and can still use one", async (bed) => {
+    await using guest = await bed.guest({});
+    const argv = ["/usr/bin/python3", "-I", "-c", TERMINALS];
+    const before = countHostTerminals();
+    const opened = Promise.withResolvers<string>();
+    const running = await guest.sandbox.startProcess({
+      argv,
+      stdin: true,
+      onOutput: (_stream, chunk) => opened.resolve(chunk.toString()),
+    });
+    const said = await opened.promise;
+    expect(countHostTerminals() - before, said).toBeLessThan(200);
+    running.cancel();
+    await running.done;
+    const shell = await guest.sandbox.startProcess({ argv: ["/usr/bin/tty"], pty: { rows: 24, cols: 80 } });
+    expect((await shell.done).stdout.text).toMatch(/^\/dev\/pts\/\d+/);
+  });
 
   checks.check("open files: a process gets no more than its limit", async (bed) => {
     await using guest = await bed.guest({ limits: { openFiles: 128 } });
