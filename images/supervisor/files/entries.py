@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STEP_ENTRIES = 256
 MAX_LISTING_BYTES = 32 << 20
+# No time outside of this is a date to the host; a guest gives its files any.
+MAX_MTIME_MS = 8_640_000_000_000_000
 
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
 
@@ -29,7 +31,7 @@ def describe_entry(path: str, info: os.stat_result, target: bytes | None) -> dic
         "type": TYPES.get(stat.S_IFMT(info.st_mode), "other"),
         "size": info.st_size,
         "mode": stat.S_IMODE(info.st_mode),
-        "mtime_ms": info.st_mtime_ns // 1_000_000,
+        "mtime_ms": min(max(info.st_mtime_ns // 1_000_000, -MAX_MTIME_MS), MAX_MTIME_MS),
         "target": shown if shown is not None and fits(shown) else None,
     }
 

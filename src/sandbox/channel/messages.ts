@@ -64,12 +64,15 @@ export const CodeDone = z.strictObject({
 });
 export type CodeReport = z.infer<typeof CodeDone>;
 
+/** The first and last moment that `Date` knows. */
+const MAX_DATE_MS = 8.64e15;
+
 export const Entry = z.strictObject({
   path: shortText,
   type: z.enum(["file", "dir", "symlink", "other"]),
   size: count,
   mode: count,
-  mtime_ms: z.int(),
+  mtime_ms: z.int().min(-MAX_DATE_MS).max(MAX_DATE_MS),
   target: shortText.nullable(),
 });
 export type FileEntry = z.infer<typeof Entry>;

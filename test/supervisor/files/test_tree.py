@@ -2,11 +2,13 @@
 
 import os
 import unittest
+from types import SimpleNamespace
 
 from driver import FilesTest, Running, remove_tree
 
 from files import MODULES, load_module
 from files.access import modes
+from files.entries import describe_entry
 
 NOBODY = 65534
 
@@ -49,6 +51,15 @@ class ListAndStat(FilesTest):
         self.assertEqual(self.done("stat", path="b/file")["entry"], expected)
         self.assertEqual(self.done("stat", path=self.path("b/file"))["entry"], expected)
         self.assertEqual(self.done("stat", path=".")["entry"]["type"], "dir")
+
+    def test_times_that_are_no_date_are_listed_as_the_last_or_the_first_one(self):
+        far = 1 << 62
+        entry = describe_entry("x", SimpleNamespace(st_mode=0o100644, st_size=0, st_mtime_ns=far * 1_000_000_000), None)
+        self.assertEqual(entry["mtime_ms"], 8_640_000_000_000_000)
+        entry = describe_entry(
+            "x", SimpleNamespace(st_mode=0o100644, st_size=0, st_mtime_ns=-far * 1_000_000_000), None
+        )
+        self.assertEqual(entry["mtime_ms"], -8_640_000_000_000_000)
 
     def test_stop_at_the_depth_and_at_the_limit(self):
         self.put("a/b/c/d")
