@@ -1,9 +1,16 @@
 import { DEFAULT_LIMITS, type Limits } from "../model/limits.ts";
 import type { LimitsInput, TaskInput } from "../model/task.ts";
 
+/** What is in `/tmp` counts as memory: with a part of its own a full one is `no space left`, not the end of the processes. */
+const MAX_TMP_OF_MEMORY = 0.5;
+
 /** The limits of a task: defaults with what the task names. */
 export function compileLimits(input: TaskInput["limits"], defaults: Limits = DEFAULT_LIMITS): Limits {
-  if (input === undefined) return defaults;
+  const limits = input === undefined ? defaults : override(input, defaults);
+  return { ...limits, tmpBytes: Math.min(limits.tmpBytes, Math.floor(limits.memoryBytes * MAX_TMP_OF_MEMORY)) };
+}
+
+function override(input: NonNullable<TaskInput["limits"]>, defaults: Limits): Limits {
   return {
     memoryBytes: input.memory_bytes ?? defaults.memoryBytes,
     cpus: input.cpus ?? defaults.cpus,

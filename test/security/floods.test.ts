@@ -1,9 +1,12 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
+import { compileLimits } from "../../src/executor/compile.ts";
 import { describeDrivers } from "../support/drivers.ts";
 import { openTestApp } from "../support/home.ts";
 import { openLease } from "./open-lease.ts";
+
+const MIB = 1024 * 1024;
 
 describeDrivers((driver) => {
   let app: App;
@@ -96,5 +99,25 @@ os._exit(3)
     await using lease = await openLease(app, "file");
     const run = await lease.sandbox.runCode({ language: "python", code: FORGED_RESULT, deadlineMs: 20_000 });
     expect(run.report).toMatchObject({ exit_code: 3, value: null, truncated: true });
+  });
+
+  test("floods - a time that is no date is listed, and the sandbox lives", async () => {
+    await using lease = await openLease(app, "file");
+    const argv = ["/usr/bin/touch", "-d", "@9223372036854775807", "/tmp/far"];
+    await lease.sandbox.runProcess({ argv });
+    const { entries } = await lease.sandbox.files.list("/tmp", { depth: 1, limit: 100 });
+    const far = entries.find(({ path }) => path === "/tmp/far");
+    expect(far?.mtime_ms).toBeGreaterThan(Date.now());
+    expect(new Date(far?.mtime_ms ?? Number.NaN).toISOString()).toBeTruthy();
+    expect(lease.sandbox.end).toBeUndefined();
+  });
+
+  test("floods - a /tmp that was asked for larger than the memory fills up and kills nothing", async () => {
+    const limits = compileLimits({ memory_bytes: 128 * MIB, tmp_bytes: 512 * MIB });
+    await using lease = await openLease(app, "file", limits);
+    const argv = ["/bin/sh", "-c", "head -c 400000000 /dev/zero > /tmp/full; echo ended $?"];
+    const { stdout, stderr } = await lease.sandbox.runProcess({ argv, deadlineMs: 60_000 });
+    expect([stdout.text, stderr.text]).toEqual(["ended 1\n", expect.stringContaining("No space left")]);
+    expect(lease.sandbox.end).toBeUndefined();
   });
 });

@@ -4,10 +4,10 @@ import type { Lease } from "../../src/fleet/fleet.ts";
 import type { NodeType } from "../../src/model/node-type.ts";
 
 /** A bare sandbox without network. */
-export async function openLease(app: App, nodeType: NodeType): Promise<Lease> {
+export async function openLease(app: App, nodeType: NodeType, limits = compileLimits(undefined)): Promise<Lease> {
   return await app.fleet.lease({
     nodeType,
-    limits: compileLimits(undefined),
+    limits,
     network: "none",
     env: {},
     bare: true,
