@@ -101,6 +101,7 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts the driver and removes what dead owners left, now and in an interval. Called by the first lease; idempotent. */
   async start(): Promise<void> {
+    this.#admission.assertDescriptors();
     this.#started ??= this.#driver.start().then(async () => {
       await this.reap();
       this.#sweeper.start();
@@ -119,7 +120,7 @@ export class Fleet implements AsyncDisposable {
 
   /** The driver's findings and, where it can be used, those of a sweep. */
   async probe(): Promise<readonly ProbeFinding[]> {
-    const findings = await this.probeDriver();
+    const findings = [...(await this.probeDriver()), this.#admission.describeDescriptors()];
     if (findings.some(({ status }) => status === "failed")) return findings;
     return [...findings, describeSweep(await this.reap())];
   }

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { ProbeFinding } from "../../src/index.ts";
 import { NODE_TYPES } from "../../src/model/node-type.ts";
-import { CliProcess, type CliResult, runCli } from "../support/cli.ts";
+import { CLI, CliProcess, type CliResult, runCli } from "../support/cli.ts";
 import { testEnv } from "../support/home.ts";
 
 const COMMANDS = ["run", "exec", "ps", "kill", "logs", "doctor", "compare", "setup", "templates", "images"];
@@ -61,6 +61,24 @@ test("cli doctor - exit code, text and JSON agree", async () => {
   expect(text.code).toBe(json.code);
   for (const { name } of report.findings) expect(text.stdout).toContain(name);
   expect(text.stdout).toContain(report.usable ? "The bubblewrap driver is ready." : "is refused");
+});
+
+test("cli doctor and run - too few open files for a sandbox are said at once", () => {
+  const withFewFiles = (...args: string[]) =>
+    spawnSync("/bin/bash", ["-c", 'ulimit -n 256; exec "$0" "$@"', process.execPath, CLI, ...args], {
+      env: testEnv(),
+      encoding: "utf8",
+    });
+  const doctor = withFewFiles("doctor", "--json");
+  expect([doctor.status, JSON.parse(doctor.stdout)]).toMatchObject([
+    69,
+    {
+      usable: false,
+      findings: expect.arrayContaining([expect.objectContaining({ name: "open files", status: "failed" })]),
+    },
+  ]);
+  const run = withFewFiles("run", "--bare", "-t", "file", "-c", "true");
+  expect([run.status, run.stderr]).toEqual([69, expect.stringContaining("ulimit -n")]);
 });
 
 test("cli doctor - a setting that is wrong is named", async () => {

@@ -32,3 +32,17 @@ test("admission - sandboxes are refused before their connections could use up th
   release();
   admission.admit(requests, DEFAULT_LIMITS);
 });
+
+test("admission - a process that may open too few files for one sandbox says so instead of refusing each", () => {
+  const few = new Admission({ overcommit: 1, descriptors: 256 });
+  expect(few.describeDescriptors()).toMatchObject({ status: "failed", hint: expect.stringContaining("ulimit -n") });
+  expect(() => few.assertDescriptors()).toThrow(/too few open files/);
+  expect(new Admission({ overcommit: 1, descriptors: 400 }).describeDescriptors().status).toBe("warning");
+  const enough = new Admission({ overcommit: 1, descriptors: 4096 });
+  enough.assertDescriptors();
+  expect(enough.describeDescriptors()).toEqual({
+    name: "open files",
+    status: "ok",
+    detail: "room for 28 sandboxes at once",
+  });
+});

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
+import type { ProbeFinding } from "../../drivers/driver.ts";
 import { PaddockError } from "../../errors/error.ts";
 import type { Limits, Requests } from "../../model/limits.ts";
 
@@ -17,6 +18,8 @@ export interface AdmissionOptions {
 /** A sandbox's connections (64, docs/protocol.md), handshakes, upstream sockets of its proxy and counters. */
 const DESCRIPTORS_PER_SANDBOX = 140;
 const OWN_DESCRIPTORS = 128;
+/** Fewer than this is said by `paddock doctor`. */
+const FEW_SANDBOXES = 8;
 
 /** Counts what live sandboxes of this process request; limits are checked against a stated over-commit. */
 export class Admission {
@@ -34,6 +37,28 @@ export class Admission {
     this.#pids = options.pids ?? 16_384;
     this.#overcommit = options.overcommit;
     this.#descriptors = (options.descriptors ?? descriptorLimit()) - OWN_DESCRIPTORS;
+  }
+
+  /** Whether the descriptors of this process are enough for a sandbox at all; admission would refuse each one, and callers wait in vain. */
+  describeDescriptors(): ProbeFinding {
+    const name = "open files";
+    const sandboxes = Math.floor(this.#descriptors / DESCRIPTORS_PER_SANDBOX);
+    const detail = `room for ${sandboxes === Number.POSITIVE_INFINITY ? "any number of" : Math.max(0, sandboxes)} sandboxes at once`;
+    if (sandboxes >= FEW_SANDBOXES) return { name, status: "ok", detail };
+    const least = OWN_DESCRIPTORS + FEW_SANDBOXES * DESCRIPTORS_PER_SANDBOX;
+    const hint = `Raise the limit of open files of this process (ulimit -n) to ${least} or more.`;
+    return { name, status: sandboxes < 1 ? "failed" : "warning", detail, hint };
+  }
+
+  /** Throws `driver_unavailable` where there is no room for one. */
+  assertDescriptors(): void {
+    const { status, detail, hint } = this.describeDescriptors();
+    if (status === "failed")
+      throw new PaddockError(
+        "driver_unavailable",
+        `too few open files are allowed: ${detail}`,
+        hint === undefined ? {} : { hint },
+      );
   }
 
   /** Admits one sandbox or throws `capacity` (context `isHopeless` when it would not fit an empty machine either); the returned function gives its share back (once). */
