@@ -100,7 +100,7 @@ function makeActs(core: AgentServices, roster: LiveAgents, timers: SleepTimers):
     awaitResponse: async (responseId, until, signal) => await core.logs.awaitResponse(responseId, until, signal),
     follow: (responseId, lastEventId, signal) => core.logs.follow(responseId, lastEventId, signal),
     files: async (agent, signal) => (await roster.get(agent).awaitLease(signal)).sandbox.files,
-    runtime: async (agent) => await readRuntime(core, agent),
+    runtime: async (agent) => await readRuntime(core, roster, agent),
     details: async (agent) => await describeAgent(core, roster, agent, timers.dueAt(agent.id)),
     publish: async (agent, permissions, by) => await publish(core, roster, agent, permissions, by),
     unpublish: async (agent) => await unpublish(core, agent),

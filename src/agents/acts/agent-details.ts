@@ -32,9 +32,13 @@ export async function describeAgent(
 }
 
 /** Seconds with a sandbox: in all, and since it last woke. */
-export async function readRuntime(core: AgentServices, agent: AgentRow): ReturnType<Agents["runtime"]> {
+export async function readRuntime(
+  core: AgentServices,
+  roster: LiveAgents,
+  agent: AgentRow,
+): ReturnType<Agents["runtime"]> {
   const { wokeAt, runtimeMs } = await findPresent(core, agent);
-  const currentMs = wokeAt === null ? 0 : Math.max(0, Date.now() - wokeAt);
+  const currentMs = wokeAt === null ? 0 : (roster.find(agent.id)?.times.lasted("wokeAt") ?? 0);
   return { totalSeconds: Math.floor((runtimeMs + currentMs) / 1000), currentSeconds: Math.floor(currentMs / 1000) };
 }
 

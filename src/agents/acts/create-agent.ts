@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { Stopwatch } from "../../lib/stopwatch.ts";
 import type { AgentRow, MissingCopy } from "../../model/agent.ts";
 import { makeAgentId, makeTaskId, makeVolumeId } from "../../model/ids.ts";
 import type { Principal } from "../../model/principal.ts";
@@ -84,7 +85,7 @@ async function make(
 
 function begin(core: AgentServices, live: LiveAgent, agent: AgentRow, reason: Making["reason"]): AgentRow {
   live.refresh(agent);
-  recordChange(core, agent.name, { from: "none", to: "init", reason, by: agent.createdBy, startedAt: Date.now() });
+  recordChange(core, agent.name, { from: "none", to: "init", reason, by: agent.createdBy, watch: new Stopwatch() });
   live.poke();
   return agent;
 }

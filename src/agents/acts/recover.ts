@@ -1,4 +1,5 @@
 import { PaddockError } from "../../errors/error.ts";
+import { Stopwatch } from "../../lib/stopwatch.ts";
 import type { AgentSummary } from "../../model/agent.ts";
 import type { VolumeId } from "../../model/ids.ts";
 import type { Fence, ResponseEnd } from "../../store/state-store/responses.ts";
@@ -72,10 +73,10 @@ async function markAsleep({ store }: AgentServices, agent: AgentSummary): Promis
 async function removeVolumes({ fleet, telemetry }: AgentServices, ids: readonly VolumeId[]): Promise<number> {
   let removed = 0;
   for (const id of ids) {
-    const startedAt = Date.now();
+    const watch = new Stopwatch();
     if (!(await fleet.discardVolume(id))) continue;
     removed += 1;
-    const durationMs = Date.now() - startedAt;
+    const { startedAt, durationMs } = watch;
     telemetry.record({ op: "server.change", phase: "workspace_removed", detail: id, startedAt, durationMs });
   }
   return removed;

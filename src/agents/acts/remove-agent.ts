@@ -1,3 +1,4 @@
+import { Stopwatch } from "../../lib/stopwatch.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import type { LiveAgents } from "../awake/live-agents.ts";
 import { type AgentServices, recordChange } from "../core/agent-services.ts";
@@ -9,7 +10,7 @@ import { withdraw } from "./publish.ts";
  */
 export async function removeAgent(core: AgentServices, roster: LiveAgents, agent: AgentRow): Promise<void> {
   const { store, fleet } = core;
-  const startedAt = Date.now();
+  const watch = new Stopwatch();
   const live = roster.get(agent);
   live.beginDeletion();
   await live.command(async () => {
@@ -20,5 +21,5 @@ export async function removeAgent(core: AgentServices, roster: LiveAgents, agent
     await store.deleteAgent(agent.id);
     live.isDissolved = true;
   });
-  recordChange(core, agent.name, { from: agent.state, to: "removed", reason: "user", startedAt });
+  recordChange(core, agent.name, { from: agent.state, to: "removed", reason: "user", watch });
 }

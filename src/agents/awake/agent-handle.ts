@@ -2,12 +2,14 @@ import type { Lease } from "../../fleet/leases/lease.ts";
 import type { AgentRow } from "../../model/agent.ts";
 import type { AgentServices } from "../core/agent-services.ts";
 import type { AgentSandbox } from "../sandbox/agent-sandbox.ts";
+import type { StateTimes } from "./state-times.ts";
 
 /** An agent of this process, as the steps that change it see it. `LiveAgent` describes the members. */
 export interface AgentHandle {
   readonly core: AgentServices;
   readonly agent: AgentRow;
   readonly place: AgentSandbox;
+  readonly times: StateTimes;
   readonly gone: AbortSignal;
   readonly isGone: boolean;
   isAwake: boolean;

@@ -19,6 +19,7 @@ import { owesCopy } from "./parent-copy.ts";
 import { SandboxProgress } from "./sandbox-progress.ts";
 import { settle, wakeUp } from "./settle.ts";
 import { cancelRow, putToSleep, type SleepOrder } from "./sleep.ts";
+import { StateTimes } from "./state-times.ts";
 
 export interface LiveAgentOptions {
   /** It has been made, remixed or woken: its sandbox is wanted. */
@@ -49,9 +50,10 @@ export class LiveAgent implements AgentHandle {
   #completesAsleep = false;
   /** The response that runs. */
   run: ResponseRun | undefined;
-  /** When its timeouts have to be looked at, in milliseconds since 1970. */
+  /** When its timeouts have to be looked at, on the monotonic clock. */
   checkAt = 0;
-  /** When the present work began; undefined while nothing is in progress. */
+  readonly times: StateTimes;
+  /** When the present work began, on the monotonic clock; undefined while nothing is in progress. */
   workingSince: number | undefined;
   readonly #evict: () => Promise<boolean>;
   readonly #commands: CommandLoop;
@@ -67,6 +69,7 @@ export class LiveAgent implements AgentHandle {
   constructor(core: AgentServices, agent: AgentRow, options: LiveAgentOptions) {
     this.core = core;
     this.agent = agent;
+    this.times = new StateTimes(agent);
     this.isAwake = options.isAwake;
     this.wantsSandbox = options.isAwake;
     this.complete = options.complete;
@@ -219,7 +222,7 @@ export class LiveAgent implements AgentHandle {
 
   async #run(run: ResponseRun): Promise<boolean> {
     const { core, agent, place } = this;
-    this.workingSince = Date.now();
+    this.workingSince = performance.now();
     this.checkWithin(agent.busyTimeoutSeconds);
     try {
       await run.run();
@@ -285,12 +288,15 @@ export class LiveAgent implements AgentHandle {
   }
 
   refresh(agent: AgentRow | undefined): void {
-    if (agent !== undefined && agent.version >= this.agent.version) this.agent = agent;
+    if (agent === undefined || agent.version < this.agent.version) return;
+    this.agent = agent;
+    this.times.see(agent);
   }
 
   /** Its timeouts are looked at when so many seconds are over, or before. */
   checkWithin(seconds: number): void {
-    this.checkAt = Math.min(Math.max(this.checkAt, Date.now()), Date.now() + seconds * 1000);
+    const now = performance.now();
+    this.checkAt = Math.min(Math.max(this.checkAt, now), now + seconds * 1000);
   }
 
   /** A sandbox that ends while its agent is idle takes the agent to sleep; while it works, the work tells. */

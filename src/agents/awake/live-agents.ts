@@ -81,4 +81,4 @@ export class LiveAgents implements AgentRegistry, Iterable<LiveAgent> {
   }
 }
 
-const idleSince = ({ agent }: LiveAgent): number => agent.idleFrom ?? 0;
+const idleSince = ({ times }: LiveAgent): number => times.since("idleFrom") ?? 0;

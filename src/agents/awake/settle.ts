@@ -1,4 +1,5 @@
 import { noAgent } from "../../errors/not-found.ts";
+import { Stopwatch } from "../../lib/stopwatch.ts";
 import { recordChange } from "../core/agent-services.ts";
 import { makeWoke, type WakeReason, writeMarker } from "../core/markers.ts";
 import { retryWrite } from "../core/retry-write.ts";
@@ -8,7 +9,8 @@ import type { AgentHandle } from "./agent-handle.ts";
 export async function wakeUp(live: AgentHandle, reason: WakeReason, by: string): Promise<boolean> {
   if (live.isAwake) return false;
   const { core } = live;
-  const now = Date.now();
+  const watch = new Stopwatch();
+  const now = watch.startedAt;
   const patch = { state: "init", wokeAt: now, lastActivityAt: now } as const;
   const woken = await core.store.updateAgent(live.agent.id, patch);
   if (woken === undefined || live.isGone) throw noAgent();
@@ -16,7 +18,7 @@ export async function wakeUp(live: AgentHandle, reason: WakeReason, by: string):
   live.isAwake = true;
   live.wantsSandbox = true;
   await writeMarker(core.store, woken, makeWoke(reason, by));
-  recordChange(core, woken.name, { from: "slept", to: woken.state, reason, by, startedAt: now });
+  recordChange(core, woken.name, { from: "slept", to: woken.state, reason, by, watch });
   live.announce();
   return true;
 }

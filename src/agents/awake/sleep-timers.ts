@@ -14,12 +14,13 @@ export class SleepTimers implements Disposable {
       this.#orders.delete(id);
       sleep();
     };
-    this.#orders.set(id, { timer: setTimeout(fire, delay).unref(), at: Date.now() + delay });
+    this.#orders.set(id, { timer: setTimeout(fire, delay).unref(), at: performance.now() + delay });
   }
 
   /** When the agent is to sleep, in milliseconds since 1970. */
   dueAt(id: AgentId): number | undefined {
-    return this.#orders.get(id)?.at;
+    const at = this.#orders.get(id)?.at;
+    return at === undefined ? undefined : Date.now() + at - performance.now();
   }
 
   cancel(id: AgentId): void {

@@ -1,3 +1,4 @@
+import { Stopwatch } from "../../lib/stopwatch.ts";
 import type { AgentRow, AgentState } from "../../model/agent.ts";
 import type { ResponseRow, Segment } from "../../model/response.ts";
 import type { AgentPatch } from "../../store/state-store/agents.ts";
@@ -27,14 +28,14 @@ const PAGE = 1000;
 export async function putToSleep(live: AgentHandle, order: SleepOrder): Promise<AgentRow | undefined> {
   const { core } = live;
   const { store } = core;
-  const now = Date.now();
+  const watch = new Stopwatch();
   const before = await store.getAgent(live.agent.id);
   if (before === undefined) {
     await dissolve(live);
     return undefined;
   }
   const waiting = order.cancels ? await listOpen(core, live) : [];
-  const sessionMs = before.wokeAt === null ? 0 : Math.max(0, now - before.wokeAt);
+  const sessionMs = before.wokeAt === null ? 0 : Math.round(live.times.lasted("wokeAt"));
   const patch = { ...ASLEEP, runtimeMs: before.runtimeMs + sessionMs } as const;
   const asleep = await markAsleep(live, patch, order.states ?? AWAKE);
   if (asleep === undefined) return undefined;
@@ -52,7 +53,7 @@ export async function putToSleep(live: AgentHandle, order: SleepOrder): Promise<
     to: "slept",
     reason: order.reason,
     by: order.by,
-    startedAt: now,
+    watch,
   });
   return asleep;
 }

@@ -27,7 +27,7 @@ export class Timeouts implements Disposable {
   }
 
   #tick(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const live of this.#roster) {
       if (!live.isAwake || now < live.checkAt) continue;
       live.checkAt = now + LOOK_MS;
@@ -52,17 +52,18 @@ export class Timeouts implements Disposable {
 }
 
 /**
- * When an agent is to sleep if nothing changes. What waits for its turn does not count as busy: the time runs from the start of the present task, or
+ * When an agent is to sleep if nothing changes, on the monotonic clock. What waits for its turn does not count as busy: the time runs from the start of the present task, or
  * from when a client called the agent busy.
  */
 function findDue(
   agent: AgentRow,
   live: LiveAgent,
 ): { readonly reason: "idle_timeout" | "busy_timeout"; readonly at: number } | undefined {
-  if (agent.state === "idle" && agent.idleFrom !== null)
-    return { reason: "idle_timeout", at: agent.idleFrom + agent.idleTimeoutSeconds * 1000 };
+  const idleSince = live.times.since("idleFrom");
+  if (agent.state === "idle" && idleSince !== undefined)
+    return { reason: "idle_timeout", at: idleSince + agent.idleTimeoutSeconds * 1000 };
   if (agent.state !== "busy") return undefined;
-  const since = live.workingSince ?? (live.isWorking ? undefined : agent.busyFrom);
-  if (since === undefined || since === null) return undefined;
+  const since = live.workingSince ?? (live.isWorking ? undefined : live.times.since("busyFrom"));
+  if (since === undefined) return undefined;
   return { reason: "busy_timeout", at: since + agent.busyTimeoutSeconds * 1000 };
 }

@@ -2,6 +2,7 @@ import type { Config } from "../../config/config.ts";
 import type { Executor } from "../../executor/executor.ts";
 import type { Fleet } from "../../fleet/fleet.ts";
 import type { FairSlots } from "../../lib/fair-slots.ts";
+import type { Stopwatch } from "../../lib/stopwatch.ts";
 import type { ArtifactStore } from "../../store/artifact-store.ts";
 import type { StateStore } from "../../store/state-store.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
@@ -52,11 +53,11 @@ export function recordChange(
     readonly to: string;
     readonly reason: string;
     readonly by?: string;
-    readonly startedAt: number;
+    readonly watch: Stopwatch;
   },
 ): void {
-  const { by, ...facts } = change;
-  const durationMs = Date.now() - facts.startedAt;
+  const { by, watch, ...states } = change;
+  const facts = { ...states, startedAt: watch.startedAt, durationMs: watch.durationMs };
   const principal = by === undefined ? {} : { principal: by };
-  telemetry.record({ op: "agent.change", ...facts, durationMs, agent, ...principal });
+  telemetry.record({ op: "agent.change", ...facts, agent, ...principal });
 }

@@ -27,7 +27,7 @@ export interface StateOptions {
 export function openStateStore(options: StateOptions): StateStore {
   const dialect =
     options.databaseUrl === undefined ? makeSqliteDialect(options.folder) : makePostgresDialect(options.databaseUrl);
-  const state = makeContext(dialect, options.now ?? Date.now);
+  const state = makeContext(dialect, options.now ?? (() => Date.now()));
   return {
     kind: dialect.kind,
     start: async () => await start(state, dialect),
