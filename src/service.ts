@@ -31,7 +31,7 @@ export interface ServiceOptions {
   /** Where log lines go. Default: standard output. */
   readonly logTo?: Writable;
   /** For tests: how long callers may take. */
-  readonly times?: ServerTimes;
+  readonly times?: Partial<ServerTimes>;
   /** Gives the start up; what was opened is closed again. */
   readonly signal?: AbortSignal;
 }

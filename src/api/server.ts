@@ -13,7 +13,7 @@ import { registerRactor } from "./ractor/routes.ts";
 const GROUPS: RouteGroups = { below: { "/api/v0": RACTOR_GROUP }, others: OPERATIONS_GROUP };
 
 /** Every route of the service, ready to listen. */
-export async function buildServer(parts: ServerParts, times?: ServerTimes): Promise<Server> {
+export async function buildServer(parts: ServerParts, times?: Partial<ServerTimes>): Promise<Server> {
   const server = makeServer(parts, GROUPS, times);
   await registerDocs(server, parts);
   registerOperations(server, parts);

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { PaddockError } from "../../errors/error.ts";
 import { coversScope, type Principal, SCOPES, type Scope } from "../../model/principal.ts";
+import type { Connections } from "./clients/connections.ts";
 import type { Admission } from "./request-limits.ts";
 import type { Server, ServerParts } from "./server-parts.ts";
 
@@ -8,7 +9,12 @@ import type { Server, ServerParts } from "./server-parts.ts";
  * Every route says who may call it, or the server does not start. Whoever calls is known before a byte of the body is read; the answer for
  * a path that no route has is the same with and without a token.
  */
-export function authenticateRequests(server: Server, parts: Pick<ServerParts, "access">, admission: Admission): void {
+export function authenticateRequests(
+  server: Server,
+  parts: Pick<ServerParts, "access">,
+  admission: Admission,
+  connections: Connections,
+): void {
   server.decorateRequest("principal");
   server.addHook("onRoute", ({ url, config }) => {
     const access: string | undefined = config?.access;
@@ -22,6 +28,7 @@ export function authenticateRequests(server: Server, parts: Pick<ServerParts, "a
       return;
     }
     request.principal = await identify(request, parts, admission);
+    connections.know(request.raw.socket);
     admission.admitPrincipal(request.principal, reply);
     authorize(request, access);
   });

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import Fastify, { type FastifyReply } from "fastify";
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import { authenticateRequests } from "./authenticate.ts";
+import { Connections } from "./clients/connections.ts";
 import { limitRequestTime } from "./deadlines.ts";
 import { handleErrors } from "./errors.ts";
 import { checkHosts } from "./hosts.ts";
@@ -17,13 +18,16 @@ const LONGEST_UPLOAD_MS = 600_000;
 const MAX_HEADERS = 100;
 const MAX_CONNECTIONS = 8192;
 
-/** How long callers may take; other values are for tests. */
+/** How long callers may take, and how many connections they have; other values are for tests. */
 export interface ServerTimes {
   readonly headersMs: number;
   /** A whole request, unless its route says otherwise. */
   readonly requestMs: number;
+  /** See `ConnectionLimits`. */
+  readonly strangerIdleMs: number;
+  readonly connections: number;
 }
-const SERVER_TIMES: ServerTimes = { headersMs: 10_000, requestMs: 30_000 };
+const SERVER_TIMES = { headersMs: 10_000, requestMs: 30_000, strangerIdleMs: 5000 };
 
 type CommonParts = Pick<ServerParts, "config" | "access" | "telemetry" | "isDraining">;
 
@@ -31,9 +35,10 @@ type CommonParts = Pick<ServerParts, "config" | "access" | "telemetry" | "isDrai
 export function makeServer(
   parts: CommonParts,
   groups: RouteGroups,
-  { headersMs, requestMs }: ServerTimes = SERVER_TIMES,
+  times: Partial<ServerTimes> = {},
   allowsAnyOrigin = false,
 ): Server {
+  const { headersMs, requestMs, strangerIdleMs } = { ...SERVER_TIMES, ...times };
   const server = Fastify({
     logger: false,
     genReqId: makeRequestId,
@@ -53,7 +58,8 @@ export function makeServer(
     frameworkErrors: (error, _request, reply: FastifyReply) => void reply.code(error.statusCode ?? 400).send(),
   }).withTypeProvider<ZodTypeProvider>();
   server.server.maxHeadersCount = MAX_HEADERS;
-  server.server.maxConnections = limitConnections();
+  const most = times.connections ?? limitConnections();
+  const connections = new Connections(server.server, { most, strangerIdleMs });
   server.setValidatorCompiler(validatorCompiler);
   server.setSerializerCompiler(serializerCompiler);
   server.decorate("findGroup", makeFinder(groups));
@@ -63,7 +69,7 @@ export function makeServer(
   setHeaders(server, parts);
   limitRequestTime(server, requestMs);
   checkHosts(server, parts.config, allowsAnyOrigin);
-  authenticateRequests(server, parts, new Admission(parts.config));
+  authenticateRequests(server, parts, new Admission(parts.config), connections);
   server.decorate("routeTable", answerUnknownPaths(server));
   return server;
 }

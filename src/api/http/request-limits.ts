@@ -4,6 +4,7 @@ import { PaddockError } from "../../errors/error.ts";
 import { KeyedCount } from "../../lib/keyed-count.ts";
 import { TokenBuckets } from "../../lib/token-bucket.ts";
 import type { Principal } from "../../model/principal.ts";
+import { readNetwork } from "./clients/connections.ts";
 
 /** Requests of one principal that may be open at the same time, streams and waiting ones included. */
 export const MAX_OPEN_REQUESTS = 512;
@@ -45,9 +46,4 @@ export class Admission {
 
 function assertTaken(waitMs: number): void {
   if (waitMs > 0) throw new PaddockError("rate_limited", "Too many requests", { context: { retryAfterMs: waitMs } });
-}
-
-/** An address of version 6 stands for its /64: whoever has one address of it has all of them. */
-function readNetwork(address = ""): string {
-  return address.includes(":") && !address.includes(".") ? address.split(":").slice(0, 4).join(":") : address;
 }
