@@ -4,6 +4,7 @@ import Fastify, { type FastifyReply } from "fastify";
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import { authenticateRequests } from "./authenticate.ts";
 import { Connections } from "./clients/connections.ts";
+import { boundUnsentBytes } from "./clients/unsent-bytes.ts";
 import { limitRequestTime } from "./deadlines.ts";
 import { handleErrors } from "./errors.ts";
 import { checkHosts } from "./hosts.ts";
@@ -67,6 +68,7 @@ export function makeServer(
   handleErrors(server, parts.telemetry);
   recordRequests(server, parts.telemetry);
   setHeaders(server, parts);
+  boundUnsentBytes(server);
   limitRequestTime(server, requestMs);
   checkHosts(server, parts.config, allowsAnyOrigin);
   authenticateRequests(server, parts, new Admission(parts.config), connections);

@@ -10,6 +10,7 @@ import type { ArtifactStore } from "../../store/artifact-store.ts";
 import type { StateStore } from "../../store/state-store.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
+import type { Unsent } from "./clients/unsent-bytes.ts";
 import type { RouteTable } from "./route-table.ts";
 
 /** What `/ready` says. `details` go to callers with a token only. */
@@ -81,6 +82,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Set on every route that is not public, before its body is read. */
     principal: Principal;
+    /** What its caller has not yet read of earlier answers counts here. */
+    unsent: Unsent;
     /** Code of the error table, once the request has failed with one. */
     errorCode: string | undefined;
   }

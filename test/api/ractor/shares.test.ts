@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { compileService } from "../../../src/config/service.ts";
 import { makeAgent } from "../../store/state/samples.ts";
 import { startService, type TestService } from "../../support/service.ts";
@@ -50,8 +50,29 @@ test("shares - lists of agents stay within a few MiB, and pages have all of them
   expect((await user.get("/agents")).json.items.at(-1).metadata).toEqual(metadata);
   const published = await fetch(`${user.url}/published/agents`);
   const text = await published.text();
-  expect(text.length).toBeLessThan(4.5 * MIB);
-  expect(JSON.parse(text).length).toBeGreaterThan(40);
+  expect(text.length).toBeLessThan(MIB);
+  const shown = JSON.parse(text) as { name: string; metadata: unknown; description: string | null }[];
+  expect(shown).toHaveLength(100);
+  expect(new Set(shown.map((agent) => agent.metadata))).toEqual(new Set([null]));
+  expect([shown[0]?.description, shown[99]?.description]).toEqual([description, null]);
+  const pages = await Promise.all(
+    [0, 40, 80, 120].map((offset) => fetch(`${user.url}/published/agents?limit=40&offset=${offset}`)),
+  );
+  const paged = (await Promise.all(pages.map(async (page) => (await page.json()) as { name: string }[]))).flat();
+  expect(paged.map(({ name }) => name)).toEqual(shown.map(({ name }) => name));
+});
+
+test("shares - the list of published agents costs strangers together one query, and whoever publishes is in it at once", async () => {
+  const { store } = service.service;
+  const list = vi.spyOn(store, "listAgents");
+  const ask = async () => (await (await fetch(`${user.url}/published/agents?limit=10`)).json()) as { name: string }[];
+  await Promise.all(Array.from({ length: 50 }, ask));
+  expect(list.mock.calls.length).toBeLessThan(50 / 2);
+  list.mockRestore();
+  expect((await user.post("/agents/hasty/publish", {})).status).toBe(200);
+  expect((await ask())[0]?.name).toBe("hasty");
+  expect((await user.post("/agents/hasty/unpublish")).status).toBe(200);
+  expect((await ask())[0]?.name).not.toBe("hasty");
 });
 
 test("shares - a token of a user never speaks for an operator's name", async () => {

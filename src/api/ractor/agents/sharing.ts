@@ -1,28 +1,25 @@
 import { z } from "zod";
 import { PaddockError } from "../../../errors/error.ts";
-import type { AgentRow, AgentSummary } from "../../../model/agent.ts";
+import type { AgentRow } from "../../../model/agent.ts";
 import type { Principal } from "../../../model/principal.ts";
 import { allowEmptyBody, requireJson } from "../../http/bodies.ts";
 import type { Server, ServerParts } from "../../http/server-parts.ts";
 import { canSee, isOwner } from "../request/access-rules.ts";
 import { assertHere, findAgent, findOwned } from "../request/find.ts";
 import { AGENT } from "../request/paths.ts";
-import { AgentPath } from "../request/query-schemas.ts";
+import { AgentPath, PublishedQuery } from "../request/query-schemas.ts";
 import { PublishBody, RemixBody } from "./agent-schemas.ts";
 import { AgentBody, viewAgent } from "./agent-view.ts";
 import { assertMayCreate } from "./agents.ts";
+import type { PublishedList } from "./published-list.ts";
 
 const PUBLISHED = "/api/v0/published/agents";
-/** The list of published agents is a bare array without pages; this many of the newest are in it. */
-const MAX_PUBLISHED = 1000;
-const PUBLISHED_AT_ONCE = 50;
-const MAX_PUBLISHED_LENGTH = 4 * 1024 * 1024;
 const tags = ["agents"];
 const params = AgentPath;
 const write = { access: "write" } as const;
 const open = { access: "public" } as const;
 
-export function registerSharing(server: Server, parts: ServerParts): void {
+export function registerSharing(server: Server, parts: ServerParts, published: PublishedList): void {
   const remix = { tags, summary: "Copy an agent", params, body: RemixBody, response: { 200: AgentBody } };
   server.post(`${AGENT}/remix`, { schema: remix, config: write, onRequest: requireJson }, async (request) => {
     const { principal, body } = request;
@@ -56,12 +53,22 @@ export function registerSharing(server: Server, parts: ServerParts): void {
     const agent = await findOwned(parts, request, "You can only unpublish your own agents");
     return viewAgent(await parts.agents.unpublish(agent));
   });
-  registerPublished(server, parts);
+  registerPublished(server, parts, published);
 }
 
-function registerPublished(server: Server, parts: ServerParts): void {
-  const list = { tags, summary: "List published agents", response: { 200: z.array(AgentBody) } };
-  server.get(PUBLISHED, { schema: list, config: open }, async () => (await listPublished(parts)).map(viewAgent));
+function registerPublished(server: Server, parts: ServerParts, published: PublishedList): void {
+  const list = {
+    tags,
+    summary: "List published agents, newest first, without metadata",
+    querystring: PublishedQuery,
+    response: { 200: z.array(AgentBody) },
+  };
+  server.get(PUBLISHED, { schema: list, config: open }, async (request, reply) => {
+    const page = await published.readPage(request.query);
+    reply.type("application/json; charset=utf-8");
+    // As it was written for the first who asked.
+    return page as unknown as never;
+  });
 
   const get = { tags, summary: "Read a published agent", params, response: { 200: AgentBody } };
   server.get(`${PUBLISHED}/:name`, { schema: get, config: open }, async (request) => {
@@ -69,22 +76,6 @@ function registerPublished(server: Server, parts: ServerParts): void {
     if (agent.published === null) throw new PaddockError("not_found", "Agent not found or not published");
     return viewAgent(agent);
   });
-}
-
-/** The newest, as far as strangers get an answer that costs little: up to the limit in number and in length. */
-async function listPublished({ store }: ServerParts): Promise<readonly AgentSummary[]> {
-  const found: AgentSummary[] = [];
-  let length = 0;
-  for (let offset = 0; offset < MAX_PUBLISHED; offset += PUBLISHED_AT_ONCE) {
-    const { items } = await store.listAgents({ publishedOnly: true, limit: PUBLISHED_AT_ONCE, offset });
-    for (const agent of items) {
-      length += JSON.stringify(agent).length;
-      if (length > MAX_PUBLISHED_LENGTH) return found;
-      found.push(agent);
-    }
-    if (items.length < PUBLISHED_AT_ONCE) break;
-  }
-  return found;
 }
 
 function assertMayRemix(

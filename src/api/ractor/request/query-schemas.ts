@@ -27,6 +27,9 @@ export const AgentListQuery = z.object({
 });
 export type AgentListQuery = z.infer<typeof AgentListQuery>;
 
+export const PublishedQuery = z.object({ limit: natural.optional(), offset: natural.optional() });
+export type PublishedQuery = z.infer<typeof PublishedQuery>;
+
 export const ResponseListQuery = z.object({
   limit: natural.optional(),
   offset: natural.optional(),

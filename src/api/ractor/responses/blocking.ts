@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import type { Agents } from "../../../agents/agents.ts";
 import { Deadline } from "../../../lib/deadline.ts";
 import type { ResponseRow } from "../../../model/response.ts";
+import type { Unsent } from "../../http/clients/unsent-bytes.ts";
 import { raceTick, TICK } from "../../http/connection.ts";
 import { type ResponseBody, viewResponse } from "./response-view.ts";
 
@@ -21,8 +22,13 @@ export function readWait(seconds: number | null | undefined, prefer: string | st
  * A response's JSON with white space before it: one byte at once, so that head and id reach the client, one every 10 s, and the object when it
  * has ended, or as it is after `waitMs`. When the client leaves, only the waiting ends.
  */
-export function answerWhenEnded(agents: Agents, row: ResponseRow, waitMs: number, gone: AbortSignal): Readable {
-  return Readable.from(writeWhenEnded(agents, row, waitMs, gone), { objectMode: false });
+export function answerWhenEnded(
+  agents: Agents,
+  row: ResponseRow,
+  waitMs: number,
+  { gone, unsent }: { readonly gone: AbortSignal; readonly unsent: Unsent },
+): Readable {
+  return Readable.from(writeWhenEnded(agents, row, waitMs, gone, unsent), { objectMode: false });
 }
 
 async function* writeWhenEnded(
@@ -30,6 +36,7 @@ async function* writeWhenEnded(
   row: ResponseRow,
   waitMs: number,
   gone: AbortSignal,
+  unsent: Unsent,
 ): AsyncGenerator<string> {
   yield " ";
   using deadline = Deadline.after(waitMs, gone);
@@ -40,7 +47,9 @@ async function* writeWhenEnded(
     if (gone.aborted) return;
     if (found === TICK) yield " ";
     else {
-      yield JSON.stringify(found === undefined ? viewRemoved(row) : viewResponse(found));
+      const body = JSON.stringify(found === undefined ? viewRemoved(row) : viewResponse(found));
+      unsent.assertRoom(body.length);
+      yield body;
       return;
     }
   }

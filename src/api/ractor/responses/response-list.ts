@@ -1,5 +1,6 @@
 import type { AgentId } from "../../../model/ids.ts";
 import type { ResponseQuery, ResponseReads, ResponseWithSegments } from "../../../store/state-store/responses.ts";
+import type { Unsent } from "../../http/clients/unsent-bytes.ts";
 import type { ResponseListQuery } from "../request/query-schemas.ts";
 import { viewResponse } from "./response-view.ts";
 
@@ -42,10 +43,25 @@ async function* laterRows(
   }
 }
 
-/** The list as JSON, a part at a time. */
-export async function* writeRows(first: Rows, next: () => AsyncGenerator<Rows>): AsyncGenerator<string> {
+/** The list as JSON, a part at a time. Breaks off when its caller leaves too many answers unread. */
+export async function* writeRows(
+  first: Rows,
+  next: () => AsyncGenerator<Rows>,
+  unsent: Unsent,
+): AsyncGenerator<string> {
   const write = (rows: Rows): string => rows.map((row) => JSON.stringify(viewResponse(row))).join(",");
-  yield `[${write(first)}`;
-  for await (const rows of next()) if (rows.length > 0) yield `,${write(rows)}`;
+  let part = `[${write(first)}`;
+  unsent.assertRoom(part.length);
+  yield part;
+  const later = next();
+  // No rows are fetched for a reader that has not taken those before.
+  for (; ; await unsent.drained()) {
+    const { value: rows, done } = await later.next();
+    if (done) break;
+    if (rows.length === 0) continue;
+    part = `,${write(rows)}`;
+    unsent.assertRoom(part.length);
+    yield part;
+  }
   yield "]";
 }

@@ -31,7 +31,7 @@ export function registerResponseReads(server: Server, parts: ServerParts): void 
     const agent = await findVisible(parts, request);
     const { rows, next } = await firstRows(parts.store, agent.id, request.query);
     if (next === undefined) return rows.map(viewResponse);
-    return sendStream(reply, Readable.from(writeRows(rows, next), { objectMode: false }));
+    return sendStream(reply, Readable.from(writeRows(rows, next, request.unsent), { objectMode: false }));
   });
 
   const count = { tags, summary: "Count responses", params: AgentPath, querystring: ResponseCountQuery };

@@ -49,7 +49,10 @@ export function registerResponses(server: Server, parts: ServerParts): void {
     if (!isNew) reply.header("idempotency-replayed", "true");
     if (body.background === false) {
       const waitMs = readWait(body.wait_seconds, request.headers["prefer"]);
-      return sendStream(reply, answerWhenEnded(parts.agents, row, waitMs, watchClient(reply)));
+      return sendStream(
+        reply,
+        answerWhenEnded(parts.agents, row, waitMs, { gone: watchClient(reply), unsent: request.unsent }),
+      );
     }
     const whole = isNew ? { row, segments: [] } : await parts.store.getResponse(row.id);
     return viewResponse(whole ?? { row, segments: [] });
