@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
 import { tryJson } from "../lib/json.ts";
-import { DAY_MS, GIB } from "../model/units.ts";
+import { DEFAULT_RETENTION } from "../model/limits.ts";
+import { DAY_MS } from "../model/units.ts";
 import { type ArtifactsConfig, ArtifactsFile, compileArtifacts } from "./artifacts.ts";
 import { type Home, resolveHome } from "./home.ts";
 import { compileService, type ServiceConfig, ServiceFile } from "./service.ts";
@@ -86,8 +87,8 @@ export function loadConfig(env: NodeJS.ProcessEnv, uid: number): Config {
     ),
     caBundle:
       file.ca_bundle ?? CA_VARIABLES.map((name) => env[name]).find((path) => path !== undefined && existsSync(path)),
-    retentionMs: (file.retention_days ?? 7) * DAY_MS,
-    retentionBytes: file.retention_bytes ?? 5 * GIB,
+    retentionMs: file.retention_days === undefined ? DEFAULT_RETENTION.ageMs : file.retention_days * DAY_MS,
+    retentionBytes: file.retention_bytes ?? DEFAULT_RETENTION.bytes,
     overcommit: file.overcommit ?? 4,
     artifacts: compileArtifacts(file.artifacts ?? {}, env),
     service: compileService(file.service ?? {}, env),

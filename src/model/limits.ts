@@ -1,4 +1,4 @@
-import { MIB } from "./units.ts";
+import { DAY_MS, GIB, MIB } from "./units.ts";
 
 /** Limits of one sandbox and of the calls in it. All are fields of the spec; docs/limits.md says how each is enforced. */
 export interface Limits {
@@ -37,3 +37,11 @@ export interface Requests {
 }
 
 export const DEFAULT_REQUESTS: Requests = { memoryBytes: 32 * MIB, pids: 16 };
+
+/** How long and up to which sum of bytes ended workspaces are kept. */
+export interface Retention {
+  readonly ageMs: number;
+  readonly bytes: number;
+}
+
+export const DEFAULT_RETENTION: Retention = { ageMs: 7 * DAY_MS, bytes: 5 * GIB };

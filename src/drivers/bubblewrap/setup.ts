@@ -1,9 +1,10 @@
 import { PaddockError } from "../../errors/error.ts";
 import { PYTHON } from "../../model/guest-paths.ts";
 import type { LimitsMode } from "../../model/isolation.ts";
+import type { Retention } from "../../model/limits.ts";
 import type { ProbeFinding } from "../driver.ts";
 import type { GroupLayout } from "../host/cgroup-layout.ts";
-import { chooseRetention, configureLauncher, type Retention } from "../host/configure.ts";
+import { chooseRetention, configureLauncher } from "../host/configure.ts";
 import { installCaBundle, installNode, installProgram, prepareHome, sweepOldCopies } from "../host/install.ts";
 import { LauncherProcess } from "../host/launcher-process.ts";
 import { chooseStorage, type HostStorage, ownIdentity } from "../host/storage.ts";

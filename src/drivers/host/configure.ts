@@ -1,12 +1,10 @@
 import type { Home } from "../../config/home.ts";
 import { PaddockError } from "../../errors/error.ts";
 import { identifyProcess } from "../../lib/process-identity.ts";
+import { DEFAULT_RETENTION, type Retention } from "../../model/limits.ts";
 import type { ReapReport } from "../driver.ts";
 import type { GroupParent } from "./launch.ts";
 import type { LauncherProcess } from "./launcher-process.ts";
-
-const DEFAULT_RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
-const DEFAULT_RETENTION_BYTES = 5 * 1024 ** 3;
 
 /** Disk that creates leave free: 256 MiB for the host and 16 MiB for the metadata of volumes. */
 const MIN_FREE_BYTES = 272 * 1024 * 1024;
@@ -14,19 +12,13 @@ const MIN_FREE_BYTES = 272 * 1024 * 1024;
 /** How long a removal is tried before it has failed: longer than the kernel takes to let go of what a killed process held. */
 const REMOVAL_MS = 10_000;
 
-/** How long and up to which sum of bytes ended workspaces are kept. */
-export interface Retention {
-  readonly ageMs: number;
-  readonly bytes: number;
-}
-
 export function chooseRetention(options: {
   readonly retentionMs?: number;
   readonly retentionBytes?: number;
 }): Retention {
   return {
-    ageMs: options.retentionMs ?? DEFAULT_RETENTION_MS,
-    bytes: options.retentionBytes ?? DEFAULT_RETENTION_BYTES,
+    ageMs: options.retentionMs ?? DEFAULT_RETENTION.ageMs,
+    bytes: options.retentionBytes ?? DEFAULT_RETENTION.bytes,
   };
 }
 
