@@ -103,6 +103,14 @@ async function checkGvisor(runtime: ChosenRuntime, isLocal: boolean): Promise<Pr
   const findings: ProbeFinding[] = [
     { name, status: "ok", detail },
     { name: "channel", status: "ok", detail: channel },
+    isLocal
+      ? { name: "devices", status: "ok", detail: "FUSE and tunnels of its kernel are hidden" }
+      : {
+          name: "devices",
+          status: "warning",
+          detail: "guests can open /dev/fuse of gVisor's kernel: nothing of this machine can be laid over it",
+          hint: "Use an engine on this machine.",
+        },
   ];
   if (network !== "host") return findings;
   const hint = "Use --network=none or --network=sandbox in the runtime's runtimeArgs.";

@@ -15,7 +15,7 @@ import type { ContainerFacts } from "./engine/engine.ts";
 import { LABEL } from "./engine/labels.ts";
 import { assertConfined, findLocalEvidence, type LocalEvidence, runsUnder } from "./evidence.ts";
 import { installUserFiles } from "./inside-files.ts";
-import { type ContainerBody, makeContainerBody } from "./options.ts";
+import { type ContainerBody, HIDDEN_DEVICE, makeContainerBody } from "./options.ts";
 import { adaptBody } from "./podman.ts";
 import { assertNeedsNoHostFolder, ETC, listEtcFiles, packEtc } from "./remote-etc.ts";
 import { DockerSandbox, removeWholly } from "./sandbox.ts";
@@ -72,7 +72,9 @@ async function describeContainer(
 ): Promise<ContainerBody> {
   const { engine, runtime, isLocal, usesSocket, fleet, seccomp, caBundle, options } = setup;
   const { uid, gid } = held;
-  const files = isLocal ? await installUserFiles(join(options.home.run, spec.id), uid, gid, spec.workspacePath) : {};
+  const hidden = setup.runtime.kind === "gvisor" ? [HIDDEN_DEVICE] : [];
+  const runDir = join(options.home.run, spec.id);
+  const files = isLocal ? await installUserFiles(runDir, uid, gid, spec.workspacePath, hidden) : {};
   const body = makeContainerBody({
     spec,
     held,

@@ -53,6 +53,9 @@ export type ContainerBody = Docker.ContainerCreateOptions & {
   readonly HostConfig: Docker.HostConfig & { readonly CgroupnsMode: "private" };
 };
 
+/** gVisor shows them to every guest and masks no path of `/dev`; a file over the one and a file system over the other hide them. */
+export const HIDDEN_DEVICE = "/dev/fuse";
+const HIDDEN_DEVICE_FOLDER = "/dev/net";
 const CPU_PERIOD_US = 100_000;
 const MIN_QUOTA_US = 1000;
 const TMP_INODES = 65_536;
@@ -133,12 +136,13 @@ function listMounts(plan: ContainerPlan): Docker.MountSettings[] {
   ];
 }
 
-function listTmpfs({ spec, held, user }: ContainerPlan): Record<string, string> {
+function listTmpfs({ spec, held, user, overhead }: ContainerPlan): Record<string, string> {
   const size = (bytes: number): string => `rw,exec,nosuid,nodev,size=${bytes},nr_inodes=${TMP_INODES}`;
   const [uid, gid] = user.split(":");
   const own = `,uid=${uid},gid=${gid},mode=0700`;
   return {
     "/tmp": `${size(spec.limits.tmpBytes)},mode=1777`,
+    ...(overhead.pids > 0 ? { [HIDDEN_DEVICE_FOLDER]: "ro,size=4096,mode=0000" } : {}),
     ...(held.workspace.kind === "memory" ? { [spec.workspacePath]: `${size(spec.limits.workspaceBytes)}${own}` } : {}),
   };
 }

@@ -6,7 +6,23 @@ const STATUS = `
 status = dict(line.rstrip("\\n").split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
 `;
 
+/** Prints the device nodes among these that open; `/dev/null` shows that the program can tell. */
+const OPEN_DEVICES = `
+import os, stat
+for path in ("/dev/null", "/dev/fuse", "/dev/net/tun"):
+    try:
+        fd = os.open(path, os.O_RDWR)
+        if stat.S_ISCHR(os.fstat(fd).st_mode): print(path)
+    except OSError: pass
+`;
+
 export function checkIsolation(checks: Checks): void {
+  checks.check("devices: neither FUSE nor tunnels can be opened", async (bed) => {
+    await using guest = await bed.guest({});
+    const { stdout } = await guest.run(["/usr/bin/python3", "-I", "-c", OPEN_DEVICES]);
+    expect(stdout.text).toBe("/dev/null\n");
+  });
+
   checks.check("a guest is no root, has no capability and can gain none", async (bed) => {
     await using guest = await bed.guest();
     const facts = await guest.python<Record<string, unknown>>(`${STATUS}
