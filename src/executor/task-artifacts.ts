@@ -1,4 +1,3 @@
-import { posix } from "node:path";
 import { toPaddockError } from "../errors/error.ts";
 import { ChunkPipe } from "../lib/chunk-pipe.ts";
 import type { FileChange, OutputRecord, ToolCallRecord } from "../model/record.ts";
@@ -125,7 +124,8 @@ export class TaskArtifactWriter {
   }
 
   #key(name: string): string {
-    return this.#prefix === "" ? name : posix.join(this.#prefix, name);
+    // Joined and not resolved: the store refuses a key that climbs, and would not see it afterwards.
+    return this.#prefix === "" ? name : `${this.#prefix}/${name}`;
   }
 }
 
