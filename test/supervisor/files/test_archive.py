@@ -54,6 +54,22 @@ class ArchiveTest(FilesTest):
         return found
 
 
+class Excess(ArchiveTest):
+    def test_headers_before_an_entry_are_few(self):
+        extra = encode_header(Header(b"x", b"x", 0o644, 0, 0, b""))
+        entry = make_archive(("a", {}, b"1"))
+        self.tar_in(extra * 8 + entry)
+        self.assertIn("extended headers", self.refused(extra * 3000 + entry))
+
+    def test_a_negative_size_is_refused(self):
+        for size in (b"\xff" * 12, b"\xff" + b"\0" * 11):
+            block = bytearray(encode_header(Header(b"a", FILE, 0o644, 0, 0, b"")))
+            block[124:136] = size
+            block[148:156] = b" " * 8
+            block[148:156] = b"%06o\0 " % sum(block)
+            self.assertIn("negative size", self.refused(bytes(block) + bytes(1024)))
+
+
 class Withholding(ArchiveTest):
     """The tree of a user, and what an archive would make run in it."""
 

@@ -36,6 +36,8 @@ MAX_DEPTH = 64
 MAX_NAME_BYTES = 255
 MAX_LINK_BYTES = 4095
 MAX_EXTRA_BYTES = 1 << 16
+MAX_EXTRAS = 8
+"""Headers that only tell of the next one: each of the four kinds, twice."""
 SPECIAL_BITS = 0o7000
 
 KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"1": HARD_LINK, b"2": SYMLINK, b"5": FOLDER}
@@ -69,6 +71,7 @@ def read_entry(source: Source, any_link: bool = False) -> Generator[Any, Any, En
     link: bytes | None = None
     records: dict[bytes, bytes] = {}
     name = b"archive"
+    extras = 0
     try:
         while True:
             block = yield from source.take(BLOCK_BYTES)
@@ -79,6 +82,9 @@ def read_entry(source: Source, any_link: bool = False) -> Generator[Any, Any, En
             name = header.path
             if header.kind not in EXTRA_KINDS:
                 break
+            extras += 1
+            if extras > MAX_EXTRAS:
+                raise refuse(name, f"more than {MAX_EXTRAS} extended headers")
             data = yield from read_extra(source, header)
             if header.kind == GNU_LONG_NAME:
                 path = data.removesuffix(b"\0")

@@ -96,7 +96,7 @@ def decode_block(block: bytes) -> Header:
         path,
         block[156:157],
         decode_number(block[100:108]),
-        decode_number(block[124:136]),
+        decode_size(block[124:136]),
         min(decode_number(block[136:148]), MAX_OCTAL),
         cut(block[157:257]),
     )
@@ -104,6 +104,12 @@ def decode_block(block: bytes) -> Header:
 
 def cut(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
+
+
+def decode_size(field: bytes) -> int:
+    if field[0] == 0xFF:
+        raise Broken("a negative size")
+    return decode_number(field)
 
 
 def decode_number(field: bytes) -> int:
@@ -122,12 +128,14 @@ def decode_number(field: bytes) -> int:
 
 def decode_records(data: bytes) -> dict[bytes, bytes]:
     records: dict[bytes, bytes] = {}
-    while data:
-        digits, space, _ = data[:8].partition(b" ")
+    start = 0
+    while start < len(data):
+        digits, space, _ = data[start : start + 8].partition(b" ")
         length = int(digits) if digits.isdigit() and space else 0
-        record, data = data[:length], data[length:]
+        record = data[start : start + length]
         key, equals, value = record[len(digits) + 1 : -1].partition(b"=")
         if len(record) != length or not equals or not record.endswith(b"\n"):
             raise Broken("a broken pax header")
         records[key] = value
+        start += length
     return records
