@@ -16,6 +16,8 @@ export interface CallSinks {
   readonly stdout?: Sink;
   readonly stderr?: Sink;
   readonly event?: (control: Control) => void;
+  /** Looks at the parsed `done` before it counts; what it throws is a breach. */
+  readonly done?: (report: unknown) => void;
 }
 
 /** Bytes of payload of one call, without frame headers and control messages. */
@@ -91,6 +93,7 @@ export class Call<Done extends z.ZodType> {
   #control(control: Control): void {
     if (control.op === "done") {
       const parsed = expectMessage(this.#schema, control);
+      this.#sinks.done?.(parsed);
       this.#finish();
       this.#settle.resolve(parsed);
     } else if (control.op === "failed") {

@@ -73,6 +73,7 @@ export class RunCollector {
   readonly #stdout: BoundedOutput;
   readonly #stderr: BoundedOutput;
   readonly #options: RunOptions;
+  #hasStarted = false;
   readonly #started = Promise.withResolvers<{ pid: number; relayPort: number }>();
   readonly rich: RichOutput[] = [];
   #richOpen: { mime: string; left: number; chunks: Buffer[] } | undefined;
@@ -104,6 +105,7 @@ export class RunCollector {
       stdout: collect("stdout", this.#stdout),
       stderr: collect("stderr", this.#stderr),
       event: (control) => this.#event(control, allowRich),
+      done: (report) => this.#checkEnd(report as ProcessReport),
       ...(allowRich ? { data: (chunk: Buffer) => this.#richBytes(chunk) } : {}),
     };
   }
@@ -123,6 +125,8 @@ export class RunCollector {
   #event(control: { readonly op: string }, allowRich: boolean): void {
     if (control.op === "started") {
       const started = expectMessage(Started, control);
+      if (this.#hasStarted) throw breach("a process started a second time");
+      this.#hasStarted = true;
       this.#started.resolve({ pid: started.pid, relayPort: started.relay_port });
     } else if (control.op === "gap") {
       const gap = expectMessage(Gap, control);
@@ -136,6 +140,11 @@ export class RunCollector {
       this.#richOpen = { mime: rich.mime, left: rich.bytes, chunks: [] };
       this.#closeRich();
     } else throw breach(`event ${control.op.slice(0, 32)} does not belong to this call`);
+  }
+
+  /** A run may be over before it has a process, but then it did not exit. */
+  #checkEnd({ reason }: ProcessReport): void {
+    if (reason === "exit" && !this.#hasStarted) throw breach("a process ended before it was announced");
   }
 
   #richBytes(chunk: Buffer): void {

@@ -9,8 +9,11 @@ import { Call } from "../../src/sandbox/call.ts";
 import { Channel } from "../../src/sandbox/channel/channel.ts";
 import { readControl } from "../../src/sandbox/channel/control.ts";
 import { encodeControl, encodeHeader, FRAME, type Frame, FrameParser } from "../../src/sandbox/channel/frames.ts";
-import { DONE } from "../../src/sandbox/channel/messages.ts";
+import { DONE, ProcessDone } from "../../src/sandbox/channel/messages.ts";
 import type { Tunnel } from "../../src/sandbox/channel/tunnel.ts";
+import { SandboxFiles } from "../../src/sandbox/files.ts";
+import { RunCollector } from "../../src/sandbox/process.ts";
+import type { Request } from "../../src/sandbox/request.ts";
 
 const KEY = "00112233445566778899aabbccddeeff";
 let folder = "";
@@ -196,3 +199,75 @@ test("channel - a call on a connection that has closed meanwhile is lost at once
     code: "supervisor_lost",
   });
 });
+
+const EMPTY_STREAM = { bytes: 0, dropped: 0, spill: null };
+const EXITED = {
+  op: "done",
+  reason: "exit",
+  exit_code: 0,
+  signal: null,
+  user_us: 0,
+  system_us: 0,
+  max_rss_bytes: 0,
+  duration_us: 0,
+  stdout: EMPTY_STREAM,
+  stderr: EMPTY_STREAM,
+  killed: 0,
+  survivors: 0,
+  shared: false,
+};
+const makeSpill = (path: string) => ({ path, bytes: 1, sha256: "0".repeat(64) });
+const STARTED = { op: "started", pid: 7, relay_port: 0 };
+
+/** A supervisor that guest code has taken over, at the other end of one call. */
+async function takeCall(): Promise<Peer> {
+  const peer = new Peer();
+  await peer.prove(KEY, "call");
+  expect(readControl(await peer.next()).op).toBe("welcome");
+  return peer;
+}
+
+test.each([
+  ["an exit before the start", [EXITED], /ended before it was announced/],
+  ["a second start", [STARTED, STARTED], /a second time/],
+  [
+    "a spill outside of the workspace",
+    [STARTED, { ...EXITED, stdout: { ...EMPTY_STREAM, spill: makeSpill("../../x") } }],
+    /spill.path/,
+  ],
+  [
+    "an absolute spill",
+    [STARTED, { ...EXITED, stderr: { ...EMPTY_STREAM, spill: makeSpill("/etc/x") } }],
+    /spill.path/,
+  ],
+])("channel - %s is a breach", async (_title, messages, expected) => {
+  const peer = await takeCall();
+  const call = new Call(
+    channel,
+    await channel.take(1000),
+    { op: "start" },
+    ProcessDone,
+    new RunCollector({}).sinks(false),
+    "c1",
+  );
+  await peer.next();
+  for (const message of messages) peer.send(message);
+  expect((await broken.promise).message).toMatch(expected);
+  await expect(call.done).rejects.toThrow();
+});
+
+test.each(["../../../published/x", "/etc/passwd", "a/../b", "a//b", "./a", "", "a\0b"])(
+  "channel - a change at %j is a breach",
+  async (path) => {
+    const peer = await takeCall();
+    const request: Request = async (fields, schema, sinks) =>
+      new Call(channel, await channel.take(1000), fields, schema, sinks ?? {}, "c1");
+    const diff = new SandboxFiles(request).diff();
+    await peer.next();
+    const line = `${JSON.stringify({ kind: "created", path, type: "file", size: 1, sha256: null, files: null })}\n`;
+    peer.socket.write(Buffer.concat([encodeHeader(FRAME.data, line.length), Buffer.from(line)]));
+    peer.send({ op: "done", entries: 1, more: 0 });
+    expect((await broken.promise).message).toMatch(/path/);
+    await expect(diff).rejects.toThrow();
+  },
+);

@@ -8,7 +8,13 @@ const shortText = z.string().max(4096);
 const longText = z.string().max(64 * 1024);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
-export const Spill = z.strictObject({ path: shortText, bytes: count, sha256 });
+/** A path below the workspace, as the host may join it to one of its own. */
+const relativePath = shortText.refine(
+  (path) => !path.includes("\0") && path.split("/").every((name) => name !== "" && name !== "." && name !== ".."),
+  "is no path below the workspace",
+);
+
+export const Spill = z.strictObject({ path: relativePath, bytes: count, sha256 });
 export const StreamReport = z.strictObject({ bytes: count, dropped: count, spill: Spill.nullable() });
 
 export const Started = z.strictObject({ op: z.literal("started"), pid: count, relay_port: z.int().min(0).max(65535) });
@@ -67,8 +73,11 @@ export type CodeReport = z.infer<typeof CodeDone>;
 /** The first and last moment that `Date` knows. */
 const MAX_DATE_MS = 8.64e15;
 
+/** `.` is what was asked for itself; an absolute path lies outside of the workspace. */
+const listedPath = shortText.refine((path) => !path.includes("\0") && !path.split("/").includes(".."), "climbs");
+
 export const Entry = z.strictObject({
-  path: shortText,
+  path: listedPath,
   type: z.enum(["file", "dir", "symlink", "other"]),
   size: count,
   mode: count,
@@ -79,7 +88,7 @@ export type FileEntry = z.infer<typeof Entry>;
 
 export const DiffLine = z.strictObject({
   kind: z.enum(["created", "modified", "deleted"]),
-  path: shortText,
+  path: relativePath,
   type: z.enum(["file", "dir", "symlink", "tree", "other"]),
   size: count,
   sha256: sha256.nullable(),
