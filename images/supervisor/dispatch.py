@@ -4,9 +4,10 @@ raise."""
 from __future__ import annotations
 
 from channel.calls import Operation, OpError, code_of_os_error, message_of_os_error
-from channel.requests import SIGNALS, explain_bad_request
-from processes.start import start_process
-from settings import Settings
+from channel.requests import explain_bad_request
+from processes.start import Starter
+from settings import Configuration, Settings
+from signals import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,107 +15,152 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from channel.calls import Call
-    from core import Core
+    from channel.dialer import Dialer
+    from interpreters.code_manager import CodeManager
+    from interpreters.pool import InterpreterPool
+    from loop import Loop
+    from processes.ledger import Ledger
+    from processes.reaper import Reaper
+    from processes.table import ProcessTable
 
-    Handler: TypeAlias = "Callable[[Core, Call, dict[str, Any]], None]"
+    Request: TypeAlias = "dict[str, Any]"
+    Handler: TypeAlias = "Callable[[Call, Request], None]"
 
-
-def serve(core: Core, call: Call, request: dict[str, Any]) -> None:
-    problem = explain_bad_request(request)
-    if problem is not None:
-        call.fail("invalid", problem)
-        return
-    try:
-        handler = HANDLERS.get(request["op"], _serve_files)
-        handler(core, call, request)
-    except OpError as error:
-        call.fail(error.code, error.message)
-    except OSError as error:
-        call.fail(code_of_os_error(error), message_of_os_error(error))
-    except Exception as error:  # one call's trouble is not the sandbox's end
-        core.loop.report(error)
-        call.fail("io_error", repr(error))
+WARM_UP_SECONDS = 0.001
+"""After the answer to `init`: the host does not wait for the interpreters."""
 
 
-def _serve_files(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.require_settings()
-    from files import OPERATIONS
+class Dispatcher:
+    __slots__ = (
+        "_loop", "_dialer", "_ledger", "_table", "_reaper", "_configuration", "_starter", "_pool", "_code", "_handlers",
+    )  # fmt: skip
 
-    Operation(core.loop, call, OPERATIONS[request["op"]](call, request))
+    def __init__(self, loop: Loop, dialer: Dialer, ledger: Ledger, table: ProcessTable, reaper: Reaper) -> None:
+        self._loop = loop
+        self._dialer = dialer
+        self._ledger = ledger
+        self._table = table
+        self._reaper = reaper
+        self._configuration = Configuration()
+        self._starter = Starter(loop, dialer, table, reaper)
+        self._pool: InterpreterPool | None = None
+        self._code: CodeManager | None = None
+        self._handlers: Mapping[str, Handler] = {
+            "init": self._init,
+            "ping": self._ping,
+            "start": self._start,
+            "attach": self._attach,
+            "processes": self._processes,
+            "signal": self._signal,
+            "cancel": self._cancel,
+            "connect": self._connect,
+            "run": self._run,
+            "contexts": self._contexts,
+            "context_interrupt": self._interrupt,
+            "context_restart": self._restart,
+            "context_remove": self._remove,
+        }
 
+    def serve(self, call: Call, request: Request) -> None:
+        problem = explain_bad_request(request)
+        if problem is not None:
+            call.fail("invalid", problem)
+            return
+        try:
+            handler = self._handlers.get(request["op"], self._serve_files)
+            handler(call, request)
+        except OpError as error:
+            call.fail(error.code, error.message)
+        except OSError as error:
+            call.fail(code_of_os_error(error), message_of_os_error(error))
+        except Exception as error:  # one call's trouble is not the sandbox's end
+            self._loop.report(error)
+            call.fail("io_error", repr(error))
 
-def _init(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.configure(Settings(request))
-    with open("/proc/sys/kernel/pid_max", "rb") as file:
-        call.done({"pid_max": int(file.read())})
+    def _serve_files(self, call: Call, request: Request) -> None:
+        _ = self._configuration.settings
+        from files import OPERATIONS
 
+        Operation(self._loop, call, OPERATIONS[request["op"]](call, request))
 
-def _ping(_core: Core, call: Call, _request: dict[str, Any]) -> None:
-    call.done({})
+    def _init(self, call: Call, request: Request) -> None:
+        settings = Settings(request)
+        self._configuration.replace(settings)
+        self._dialer.workspace = settings.workspace
+        if self._pool is not None:
+            self._pool.reconfigure()
+        if settings.wants_warmth:
+            self._loop.after(WARM_UP_SECONDS, lambda: self._get_pool().warm_up())
+        with open("/proc/sys/kernel/pid_max", "rb") as file:
+            call.done({"pid_max": int(file.read())})
 
+    def _ping(self, call: Call, _request: Request) -> None:
+        call.done({})
 
-def _attach(core: Core, call: Call, request: dict[str, Any]) -> None:
-    process = core.table.find(request["pid"])
-    if process.viewer is not None:
-        raise OpError("busy", f"process {process.pid} is followed by another call")
-    process.attach(call)
+    # Processes
 
+    def _start(self, call: Call, request: Request) -> None:
+        self._starter.start(self._configuration.settings, call, request)
 
-def _processes(core: Core, call: Call, _request: dict[str, Any]) -> None:
-    call.done({"processes": core.table.list()})
+    def _attach(self, call: Call, request: Request) -> None:
+        process = self._table.find(request["pid"])
+        if process.viewer is not None:
+            raise OpError("busy", f"process {process.pid} is followed by another call")
+        process.attach(call)
 
+    def _processes(self, call: Call, _request: Request) -> None:
+        call.done({"processes": self._table.list()})
 
-def _signal(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.table.send_signal(request["pid"], SIGNALS[request["signal"]])
-    call.done({})
+    def _signal(self, call: Call, request: Request) -> None:
+        self._table.send_signal(request["pid"], SIGNALS[request["signal"]])
+        call.done({})
 
+    def _cancel(self, call: Call, request: Request) -> None:
+        target = self._dialer.find_call(request["target"])
+        if target is None or target is call:
+            raise OpError("not_found", f"no call {request['target']!r}")
+        target.cancel_at_once()
+        call.done({})
 
-def _cancel(core: Core, call: Call, request: dict[str, Any]) -> None:
-    target = core.dialer.find_call(request["target"])
-    if target is None or target is call:
-        raise OpError("not_found", f"no call {request['target']!r}")
-    target.cancel_at_once()
-    call.done({})
+    def _connect(self, call: Call, request: Request) -> None:
+        from network.ports import connect_port
 
+        connect_port(self._loop, call, request["port"])
 
-def _connect(core: Core, call: Call, request: dict[str, Any]) -> None:
-    from network.ports import connect_port
+    # Code
 
-    connect_port(core.loop, call, request["port"])
+    def _get_pool(self) -> InterpreterPool:
+        """Made when the first call wants it, like what runs code: an idle sandbox stays small."""
+        if self._pool is None:
+            from interpreters.pool import InterpreterPool
 
+            self._pool = InterpreterPool(
+                self._loop, self._dialer, self._ledger, self._table, self._reaper, self._configuration
+            )
+            self._table.observer = self._pool
+            self._reaper.on_stopped = self._pool.child_stopped
+        return self._pool
 
-def _run(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.code.run(call, request)
+    def _get_code(self) -> CodeManager:
+        if self._code is None:
+            from interpreters.code_manager import CodeManager
 
+            self._code = CodeManager(
+                self._loop, self._dialer, self._table, self._reaper, self._configuration, self._get_pool()
+            )
+        return self._code
 
-def _contexts(core: Core, call: Call, _request: dict[str, Any]) -> None:
-    call.done({"contexts": core.code.list_contexts()})
+    def _run(self, call: Call, request: Request) -> None:
+        self._get_code().run(call, request)
 
+    def _contexts(self, call: Call, _request: Request) -> None:
+        call.done({"contexts": self._get_code().list_contexts()})
 
-def _interrupt(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.code.interrupt(request["context"], lambda: call.done({}))
+    def _interrupt(self, call: Call, request: Request) -> None:
+        self._get_code().interrupt(request["context"], lambda: call.done({}))
 
+    def _restart(self, call: Call, request: Request) -> None:
+        self._get_code().restart(request["context"], call)
 
-def _restart(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.code.restart(request["context"], call)
-
-
-def _remove(core: Core, call: Call, request: dict[str, Any]) -> None:
-    core.code.remove(request["context"], lambda: call.done({}))
-
-
-HANDLERS: Mapping[str, Handler] = {
-    "init": _init,
-    "ping": _ping,
-    "start": start_process,
-    "attach": _attach,
-    "processes": _processes,
-    "signal": _signal,
-    "cancel": _cancel,
-    "connect": _connect,
-    "run": _run,
-    "contexts": _contexts,
-    "context_interrupt": _interrupt,
-    "context_restart": _restart,
-    "context_remove": _remove,
-}
+    def _remove(self, call: Call, request: Request) -> None:
+        self._get_code().remove(request["context"], lambda: call.done({}))

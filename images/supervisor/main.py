@@ -6,13 +6,16 @@ from __future__ import annotations
 import gc
 import os
 
+from channel.dialer import Dialer
 from channel.line import SocketHost
-from core import Core
 from cpython import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, SIGPIPE, load, set_signal, set_wakeup_fd
-from dispatch import serve
+from dispatch import Dispatcher
 from json_text import decode_object
 from loop import Loop
+from processes.ledger import Ledger
+from processes.reaper import Reaper
 from processes.spawn import prepare_spawning
+from processes.table import ProcessTable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +42,13 @@ def main() -> None:
         raise SystemExit("the first line holds no key")
     loop = Loop()
     loop.trace_path = os.environ.get(TRACE_VARIABLE)
-    core = Core(loop, _find_host(loop, first), bytes.fromhex(key), serve)
-    _reap_on_signal(loop, core)
-    core.dialer.start()
+    ledger = Ledger()
+    table = ProcessTable(loop, ledger)
+    reaper = Reaper(loop)
+    dialer = Dialer(loop, _find_host(loop, first), bytes.fromhex(key))
+    dispatcher = Dispatcher(loop, dialer, ledger, table, reaper)
+    _reap_on_signal(loop, reaper)
+    dialer.start(dispatcher.serve)
     gc.collect()
     gc.freeze()
     loop.run()
@@ -88,7 +95,7 @@ def _replace_standard_descriptors() -> None:
     os.close(null)
 
 
-def _reap_on_signal(loop: Loop, core: Core) -> None:
+def _reap_on_signal(loop: Loop, reaper: Reaper) -> None:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
@@ -100,6 +107,6 @@ def _reap_on_signal(loop: Loop, core: Core) -> None:
             os.read(reader, 4096)
         except BlockingIOError:
             pass
-        core.reap()
+        reaper.reap()
 
     loop.watch(reader, reap, read=True)

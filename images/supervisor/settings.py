@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from network.relay import proxy_environment
-from processes.ledger import CALL_VARIABLE
+import os
+
+from channel.calls import OpError
+from environment import CALL_VARIABLE, DEFAULT_ENVIRONMENT, proxy_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-DEFAULT_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
 class Settings:
@@ -29,5 +29,32 @@ class Settings:
         proxies = proxy_environment(relay_port) if relay_port else {}
         return {**self._environment, **proxies, **marker, **extra}
 
-    def path(self, path: str) -> str:
-        return path if path.startswith("/") else f"{self.workspace}/{path}"
+    def folder(self, path: str) -> str:
+        """A folder that is there, from a path that may be relative to the workspace."""
+        folder = path if path.startswith("/") else f"{self.workspace}/{path}"
+        if not os.path.isdir(folder):
+            os.stat(folder)
+            raise OpError("not_a_directory", f"{path!r} is not a directory")
+        return folder
+
+    @property
+    def wants_warmth(self) -> bool:
+        return any(language is not None and language["warm"] for language in (self.python, self.javascript))
+
+
+class Configuration:
+    """The settings in force."""
+
+    __slots__ = ("_settings",)
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            raise OpError("unavailable", "the sandbox had no init yet")
+        return self._settings
+
+    def replace(self, settings: Settings) -> None:
+        self._settings = settings

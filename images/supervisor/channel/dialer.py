@@ -32,15 +32,13 @@ class Dialer:
         "_serve", "_check_due", "key", "workspace", "spare_tunnels",
     )  # fmt: skip
 
-    def __init__(
-        self, loop: Loop, dial_line: Callable[[], Line], key: bytes, serve: Callable[[Call, Fields], None]
-    ) -> None:
+    def __init__(self, loop: Loop, dial_line: Callable[[], Line], key: bytes) -> None:
         self._loop = loop
         self._dial_line = dial_line
         """Raises OSError when the host is not there."""
         self.key = key
         self.workspace = ""
-        self._serve = serve
+        self._serve: Callable[[Call, Fields], None] | None = None
         self._connections: dict[Connection, Callable[[Connection | None], None] | None] = {}
         self._waiting: deque[tuple[str, Callable[[Connection | None], None]]] = deque()
         self._retry_seconds = FIRST_RETRY_SECONDS
@@ -50,7 +48,8 @@ class Dialer:
         self.spare_tunnels: set[Connection] = set()
         """Of guests that are gone: closed when others wait for a tunnel."""
 
-    def start(self) -> None:
+    def start(self, serve: Callable[[Call, Fields], None]) -> None:
+        self._serve = serve
         self._check()
 
     def dial_tunnel(self, call_id: str, ready: Callable[[Connection | None], None]) -> None:
@@ -143,4 +142,5 @@ class Dialer:
         self._check_soon()
 
     def serve(self, call: Call, request: Fields) -> None:
+        assert self._serve is not None
         self._serve(call, request)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from signals import SIGNALS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,10 +17,6 @@ if TYPE_CHECKING:
 MAX_INTEGER = 2**53 - 1
 MAX_TIMER_MS = 366 * 24 * 3600 * 1000
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
-SIGNALS = {
-    "HUP": 1, "INT": 2, "QUIT": 3, "ABRT": 6, "KILL": 9, "USR1": 10, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15,
-    "CONT": 18, "STOP": 19, "TSTP": 20, "TTIN": 21, "TTOU": 22, "WINCH": 28,
-}  # fmt: skip
 
 
 def is_bool(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""What this package takes from the core: the call contract, and names for its types."""
+"""What this package takes from the channel: the call contract, and names for its types."""
 
 from __future__ import annotations
 

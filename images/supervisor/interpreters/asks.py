@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
-    from core import Core
-    from interpreters.warm_python import WarmPython
+    from processes.ledger import Ledger
     from processes.status import Usage
+
+    class Interpreter(Protocol):
+        """Forks children (warm_python.py)."""
+
+        def start(self, ask: Ask) -> None: ...
+        def withdraw(self, ask: Ask) -> None: ...
+        def expect_end(self, pid: int) -> None: ...
 
     class Waiter(Protocol):
         """Waits for the end of a child."""
@@ -41,9 +47,9 @@ class Ask:
         self.rlimits = rlimits
         self.is_context = is_context
         self.tries = 0
-        self.warm: WarmPython | None = None
+        self.warm: Interpreter | None = None
 
-    def start_with(self, warm: WarmPython) -> None:
+    def start_with(self, warm: Interpreter) -> None:
         """What an earlier interpreter may have forked finds its streams at their end."""
         if self.tries > 0:
             self.pipes.close()
@@ -71,19 +77,19 @@ class Ask:
 class Dismissed:
     """Takes the place of a runner that waits no more."""
 
-    __slots__ = ("_core", "_pid")
+    __slots__ = ("_ledger", "_pid")
 
-    def __init__(self, core: Core, pid: int) -> None:
-        self._core = core
+    def __init__(self, ledger: Ledger, pid: int) -> None:
+        self._ledger = ledger
         self._pid = pid
-        core.ledger.claim(pid, DISMISSED)
+        ledger.claim(pid, DISMISSED)
         try:
             os.kill(pid, SIGKILL)
         except OSError:
             pass
 
     def runner_ended(self, _wait_status: int, _usage: Usage) -> None:
-        self._core.ledger.drop(self._pid)
+        self._ledger.drop(self._pid)
 
     def runner_lost(self) -> None:
-        self._core.ledger.drop(self._pid)
+        self._ledger.drop(self._pid)

@@ -7,9 +7,8 @@ from interpreters.asks import Ask
 from interpreters.code_run import CodeRun
 from interpreters.context import Context
 from interpreters.context_run import ContextRun, NodeContextRun
-from interpreters.node_process import NodeProcess, Pipes
-from interpreters.warm_python import WarmPython
-from processes.start import make_relay, resolve_folder
+from interpreters.node_process import Pipes
+from network.relay import open_relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,132 +16,42 @@ if TYPE_CHECKING:
     from typing import Any
 
     from channel.calls import Call, Fields
-    from core import Core
+    from channel.dialer import Dialer
+    from interpreters.pool import InterpreterPool
+    from loop import Loop
     from network.relay import Relay
+    from processes.reaper import Reaper
+    from processes.table import ProcessTable
+    from settings import Configuration
 
 MAX_CODE_BYTES = 16 << 20
 MAX_CONTEXTS = 64
-REPLACE_SPARE_SECONDS = 0.05
-MAX_TRIES = 3
-"""So many interpreters are asked for one child: a broken one ends whenever it is started."""
 
 
 class CodeManager:
-    __slots__ = ("_core", "_warm", "_spare", "_contexts", "_spare_due", "_spare_lost")
+    __slots__ = ("_loop", "_dialer", "_table", "_reaper", "_configuration", "_pool", "_contexts")
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._warm: WarmPython | None = None
-        self._spare: NodeProcess | None = None
+    def __init__(
+        self,
+        loop: Loop,
+        dialer: Dialer,
+        table: ProcessTable,
+        reaper: Reaper,
+        configuration: Configuration,
+        pool: InterpreterPool,
+    ) -> None:
+        self._loop = loop
+        self._dialer = dialer
+        self._table = table
+        self._reaper = reaper
+        self._configuration = configuration
+        self._pool = pool
         self._contexts: dict[str, Context] = {}
-        self._spare_due = False
-        self._spare_lost = False
-        """One is to be had again once nothing of a call lives."""
-
-    # Interpreters
-
-    def warm_up(self) -> None:
-        """Starts what the settings want ahead of need; a failure shows at the first use."""
-        settings = self._core.settings
-        try:
-            if settings.python is not None and settings.python["warm"]:
-                self._get_warm()
-            if settings.javascript is not None and settings.javascript["warm"]:
-                self._refill_spare()
-        except OSError as error:
-            self._core.loop.report(error)
-
-    def reconfigure(self) -> None:
-        """New settings: interpreters that were started under the old ones are not used any more."""
-        self._drop_warm()
-        if self._spare is not None:
-            self._spare.kill()
-            self._spare = None
-
-    def _get_warm(self) -> WarmPython:
-        settings = self._core.settings
-        if settings.python is None:
-            raise OpError("unavailable", "this sandbox has no Python for code")
-        if self._warm is not None and self._warm.exposed and self._warm.idle and not self._core.table.has_guests():
-            self._drop_warm()
-        if self._warm is None or not self._warm.alive:
-            environment = settings.environment(None, 0, {})
-            argv, preload = settings.python["argv"], settings.python["preload"]
-            self._warm = WarmPython(self._core, argv, preload, environment, self._ask_again)
-        return self._warm
-
-    def _drop_warm(self) -> None:
-        warm, self._warm = self._warm, None
-        if warm is not None:
-            warm.kill()
-
-    def _ask_again(self, asks: list[Ask]) -> None:
-        """Their interpreter is lost."""
-        for ask in asks:
-            try:
-                if ask.tries >= MAX_TRIES:
-                    raise OpError("unavailable", "no interpreter stays")
-                ask.start_with(self._get_warm())
-            except (OpError, OSError):
-                ask.fail()
-
-    def child_stopped(self, pid: int) -> None:
-        if self._warm is not None and self._warm.pid == pid:
-            self._warm.stopped()
-
-    def _take_node(self, call_id: str, env: Mapping[str, str], rlimits: Mapping[str, int]) -> NodeProcess:
-        """The spare, unless limits must be set before Node starts."""
-        settings = self._core.settings
-        if settings.javascript is None:
-            raise OpError("unavailable", "this sandbox has no Node for code")
-        if not rlimits and self._spare is not None and self._spare.alive and not self._spare.exposed:
-            node, self._spare = self._spare, None
-            node.relay.call_id = call_id
-        else:
-            node = NodeProcess(self._core, settings.javascript["argv"], call_id, env, rlimits)
-        return node
-
-    # What guest code could have written into runs no later call
-
-    def guest_started(self) -> None:
-        if self._warm is not None:
-            self._warm.guest_started()
-        if self._spare is not None:
-            self._spare.exposed = True
-
-    def renew_exposed(self) -> None:
-        if self._spare is not None and self._spare.exposed:
-            self._spare.kill()
-            self._spare = None
-            self._spare_lost = True
-        if self._core.table.has_guests():
-            return
-        if self._spare_lost:
-            self.plan_spare()
-        if self._warm is not None and self._warm.exposed and self._warm.idle:
-            self._drop_warm()
-            self._core.loop.after(REPLACE_SPARE_SECONDS, self.warm_up)
-
-    def _refill_spare(self) -> None:
-        self._spare_due = False
-        if self._core.table.has_guests():
-            self._spare_lost = True
-            return
-        self._spare_lost = False
-        settings = self._core.settings
-        if settings.javascript is not None and (self._spare is None or not self._spare.alive):
-            self._spare = NodeProcess(self._core, settings.javascript["argv"], None, {}, {})
-
-    def plan_spare(self) -> None:
-        """After a call: not at once, so that the new Node does not compete with it for the processor."""
-        if not self._spare_due:
-            self._spare_due = True
-            self._core.loop.after(REPLACE_SPARE_SECONDS, self._refill_spare)
 
     # Runs
 
     def run(self, call: Call, request: dict[str, Any]) -> None:
-        resolve_folder(self._core, request["cwd"])
+        self._configuration.settings.folder(request["cwd"])
         code = bytearray()
 
         def collect() -> None:
@@ -179,36 +88,40 @@ class CodeManager:
             call.fail(code_of_os_error(error), message_of_os_error(error))
 
     def _run_python(self, call: Call, request: dict[str, Any], code: bytes) -> None:
-        warm = self._get_warm()
-        folder = resolve_folder(self._core, request["cwd"])
+        settings = self._configuration.settings
+        warm = self._pool.get_warm()
+        folder = settings.folder(request["cwd"])
         pipes, relay = self._make_streams(call.id)
-        run = CodeRun(self._core, call, request, code, folder)
+        run = CodeRun(self._loop, self._table, settings, call, request, code, folder)
         run.relay = relay
         run.memory_shared = True
-        run.set_environment(self._core.settings.environment(call.id, relay.port, request["env"]))
+        run.set_environment(settings.environment(call.id, relay.port, request["env"]))
         run.ask = Ask(run, pipes, folder, request["rlimits"], False)
         run.ask.start_with(warm)
 
     def _make_streams(self, call_id: str) -> tuple[Pipes, Relay]:
         pipes = Pipes()
         try:
-            return pipes, make_relay(self._core, call_id)
+            return pipes, open_relay(self._loop, self._dialer, call_id)
         except OpError:
             pipes.close()
             raise
 
     def _run_node(self, call: Call, request: dict[str, Any], code: bytes) -> None:
-        folder = resolve_folder(self._core, request["cwd"])
-        node = self._take_node(call.id, request["env"], request["rlimits"])
-        run = NodeRun(self._core, call, request, code, folder)
+        settings = self._configuration.settings
+        folder = settings.folder(request["cwd"])
+        node = self._pool.take_node(call.id, request["env"], request["rlimits"])
+        run = CodeRun(self._loop, self._table, settings, call, request, code, folder)
+        run.on_finished = self._pool.plan_spare
         run.relay = node.relay
-        run.set_environment(self._core.settings.environment(call.id, node.relay.port, request["env"]))
-        self._core.ignore_exit(node.pid)
-        self._core.watch_exit(node.pid, run.main_ended)
+        run.set_environment(settings.environment(call.id, node.relay.port, request["env"]))
+        self._reaper.ignore(node.pid)
+        self._reaper.watch(node.pid, run.main_ended)
         run.runner_started(node.pid, node.pipes)
 
     def _run_in_context(self, call: Call, request: dict[str, Any], code: bytes) -> None:
-        folder = resolve_folder(self._core, request["cwd"])
+        settings = self._configuration.settings
+        folder = settings.folder(request["cwd"])
         context = self._contexts.get(request["context"])
         if context is None:
             context = self._make_context(call.id, request, folder)
@@ -219,9 +132,10 @@ class CodeManager:
         if context.gone:
             raise OpError("unavailable", "no process for the context could be started")
         is_python = request["language"] == "python"
-        run = (ContextRun if is_python else NodeContextRun)(self._core, call, request, code, folder, context)
+        kind = ContextRun if is_python else NodeContextRun
+        run = kind(self._loop, self._table, settings, call, request, code, folder, context)
         run.memory_shared = is_python
-        run.set_environment(self._core.settings.environment(call.id, context.relay.port, request["env"]))
+        run.set_environment(settings.environment(call.id, context.relay.port, request["env"]))
         context.begin(run)
 
     # Contexts
@@ -231,20 +145,20 @@ class CodeManager:
             raise OpError("unavailable", f"at most {MAX_CONTEXTS} contexts")
         name, rlimits = request["context"], request["rlimits"]
         if request["language"] == "python":
-            warm = self._get_warm()
+            warm = self._pool.get_warm()
             pipes, relay = self._make_streams(call_id)
-            context = Context(self._core, name, "python", relay, self._forget_context)
+            context = Context(self._loop, self._table, name, "python", relay, self._forget_context)
             self._contexts[name] = context
             context.ask = Ask(context, pipes, folder, rlimits, True)
             context.ask.start_with(warm)
         else:
-            node = self._take_node(call_id, request["env"], rlimits)
-            context = Context(self._core, name, "javascript", node.relay, self._forget_context)
-            self._core.ignore_exit(node.pid)
-            self._core.watch_exit(node.pid, context.runner_ended)
+            node = self._pool.take_node(call_id, request["env"], rlimits)
+            context = Context(self._loop, self._table, name, "javascript", node.relay, self._forget_context)
+            self._reaper.ignore(node.pid)
+            self._reaper.watch(node.pid, context.runner_ended)
             context.runner_started(node.pid, node.pipes)
             self._contexts[name] = context
-            self.plan_spare()
+            self._pool.plan_spare()
         return context
 
     def _forget_context(self, context: Context) -> None:
@@ -274,7 +188,7 @@ class CodeManager:
         def make_again() -> None:
             try:
                 if name not in self._contexts:
-                    self._make_context(call.id, request, self._core.settings.workspace)
+                    self._make_context(call.id, request, self._configuration.settings.workspace)
                 call.done({})
             except OpError as error:
                 call.fail(error.code, error.message)
@@ -282,13 +196,3 @@ class CodeManager:
                 call.fail(code_of_os_error(error), message_of_os_error(error))
 
         self.remove(name, make_again)
-
-
-class NodeRun(CodeRun):
-    """Uses a Node process up, and has the spare replaced afterwards."""
-
-    __slots__ = ()
-
-    def finishing(self) -> None:
-        super().finishing()
-        self.core.code.plan_spare()

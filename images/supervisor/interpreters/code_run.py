@@ -9,12 +9,15 @@ from processes.status import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from channel.calls import Call, Fields
-    from core import Core
     from interpreters.asks import Ask
     from interpreters.node_process import Pipes
+    from loop import Loop
+    from processes.process import Table
+    from settings import Settings
 
 NO_RESULT: dict[str, object] = {"value": None, "error": None, "truncated": False}
 
@@ -22,10 +25,20 @@ NO_RESULT: dict[str, object] = {"value": None, "error": None, "truncated": False
 class CodeRun(Process):
     """A fresh run: ends when its process exits."""
 
-    __slots__ = ("payload", "memory_shared", "ask", "_result", "_code", "_header")
+    __slots__ = ("payload", "memory_shared", "ask", "on_finished", "_result", "_code", "_header")
 
-    def __init__(self, core: Core, call: Call, request: dict[str, Any], code: bytes, folder: str) -> None:
-        super().__init__(core, call.id, [request["language"], request["file"]], request["live_bytes"], False)
+    def __init__(
+        self,
+        loop: Loop,
+        table: Table,
+        settings: Settings,
+        call: Call,
+        request: dict[str, Any],
+        code: bytes,
+        folder: str,
+    ) -> None:
+        argv = [request["language"], request["file"]]
+        super().__init__(loop, table, settings, call.id, argv, live_bytes=request["live_bytes"], background=False)
         self.payload: Payload | None = None
         self.memory_shared = False
         self._result: Fields = NO_RESULT
@@ -33,6 +46,7 @@ class CodeRun(Process):
         self._header = {"file": request["file"], "cwd": folder, "context": request["context"] is not None}
         self.ask: Ask | None = None
         """Where its process is asked for, when a warm interpreter forks it."""
+        self.on_finished: Callable[[], None] | None = None
         self.follow(call)
         self.end_after(request["deadline_ms"])
 
@@ -50,7 +64,7 @@ class CodeRun(Process):
         if self.phase != RUNNING:
             return
         if self.pid > 0:
-            self.core.ledger.drop(self.pid)
+            self._table.drop(self.pid)
         if self.reason == "exit":
             self.reason = "lost"
         self.ended(Usage())
@@ -62,8 +76,8 @@ class CodeRun(Process):
         pipes.ours.clear()
         self.stdout.read_from(out)
         self.stderr.read_from(err)
-        self.send_code(Payload(self.core.loop, payload))
-        self.core.table.begin(self)
+        self.send_code(Payload(self._loop, payload))
+        self._table.begin(self)
         self.announce()
 
     def send_code(self, payload: Payload) -> None:
@@ -132,3 +146,5 @@ class CodeRun(Process):
     def finishing(self) -> None:
         if self.payload is not None:
             self.payload.close()
+        if self.on_finished is not None:
+            self.on_finished()

@@ -9,28 +9,48 @@ from cpython import SIGKILL
 from interpreters.payload import Payload
 from processes.ledger import boot_ticks_now
 from processes.status import Usage
-from processes.sweep import Sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from channel.calls import Fields
-    from core import Core
     from interpreters.asks import Ask
-    from interpreters.context_run import ContextRun
     from interpreters.node_process import Pipes
+    from loop import Loop
     from network.relay import Relay
+    from processes.table import ProcessTable
+
+    class Run(Protocol):
+        """What runs in a context (context_run.py)."""
+
+        call_id: str
+        relay: Relay | None
+
+        def begin_in(self, pipes: Pipes) -> None: ...
+        def interrupt(self, delivered: Callable[[], None]) -> None: ...
+        def main_ended(self, wait_status: int, usage: Usage) -> None: ...
+        def runner_lost(self) -> None: ...
 
 
 class Context:
     __slots__ = (
-        "_core", "name", "language", "owner", "pid", "payload", "relay", "ask", "was_interrupted", "_pipes", "_run",
-        "_gone", "_on_gone", "_removed", "_started_ticks",
+        "_loop", "_table", "name", "language", "owner", "pid", "payload", "relay", "ask", "was_interrupted", "_pipes",
+        "_run", "_gone", "_on_gone", "_removed", "_started_ticks",
     )  # fmt: skip
 
-    def __init__(self, core: Core, name: str, language: str, relay: Relay, removed: Callable[[Context], None]) -> None:
-        self._core = core
+    def __init__(
+        self,
+        loop: Loop,
+        table: ProcessTable,
+        name: str,
+        language: str,
+        relay: Relay,
+        removed: Callable[[Context], None],
+    ) -> None:
+        self._loop = loop
+        self._table = table
         self.name = name
         self.language = language
         self.owner = f"context/{name}"
@@ -42,7 +62,7 @@ class Context:
         self.was_interrupted = False
         """Its last run was sent a signal."""
         self._pipes: Pipes | None = None
-        self._run: ContextRun | None = None
+        self._run: Run | None = None
         self._gone = False
         self._on_gone: list[Callable[[], None]] = []
         self._removed = removed
@@ -61,9 +81,8 @@ class Context:
     def runner_started(self, pid: int, pipes: Pipes) -> None:
         self._pipes = pipes
         self.pid = pid
-        self.payload = Payload(self._core.loop, pipes.ours[2])
-        self._core.ledger.claim(pid, self.owner)
-        self._core.table.context_owners.add(self.owner)
+        self.payload = Payload(self._loop, pipes.ours[2])
+        self._table.begin_context(pid, self.owner)
         if self._run is not None:
             self._run.begin_in(pipes)
 
@@ -80,17 +99,13 @@ class Context:
         if self._gone:
             return
         self._gone = True
-        self._core.ledger.drop(self.pid)
+        self._table.drop(self.pid)
         self._removed(self)
         tell_run()
-        Sweep(self._core.loop, self._core.ledger, self.owner, self._started_ticks, self._spared, self._swept)
-
-    def _spared(self) -> set[str]:
-        return self._core.table.owners_beside(self.owner)
+        self._table.sweep(self.owner, self._started_ticks, self._swept)
 
     def _swept(self, _killed: int, _survivors: int) -> None:
-        self._core.table.context_owners.discard(self.owner)
-        self._core.guest_ended()
+        self._table.end_context(self.owner)
         if self._run is None:
             self._close()
         callbacks, self._on_gone = self._on_gone, []
@@ -109,7 +124,7 @@ class Context:
 
     # Runs
 
-    def begin(self, run: ContextRun) -> None:
+    def begin(self, run: Run) -> None:
         if self.busy:
             raise OpError("busy", f"context {self.name!r} runs something else")
         self._run = run
@@ -118,7 +133,7 @@ class Context:
         if self.pid > 0 and self._pipes is not None:
             run.begin_in(self._pipes)
 
-    def run_finished(self, run: ContextRun) -> None:
+    def run_finished(self, run: Run) -> None:
         if self._run is run:
             self._run = None
             if self._gone:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from channel.calls import Call
-    from core import Core
     from interpreters.context import Context
     from interpreters.node_process import Pipes
-    from loop import Timer
+    from loop import Loop, Timer
+    from processes.process import Table
+    from settings import Settings
 
 KILL_LIMIT_SECONDS = 0.75
 """The host kills the sandbox of a call that lives 1 s longer than it may."""
@@ -34,9 +35,17 @@ class ContextRun(CodeRun):
     __slots__ = ("_context", "_used_before", "_has_begun", "_interrupts", "_settles_at_ticks", "_chance", "_kill_at")
 
     def __init__(
-        self, core: Core, call: Call, request: dict[str, Any], code: bytes, folder: str, context: Context
+        self,
+        loop: Loop,
+        table: Table,
+        settings: Settings,
+        call: Call,
+        request: dict[str, Any],
+        code: bytes,
+        folder: str,
+        context: Context,
     ) -> None:
-        super().__init__(core, call, request, code, folder)
+        super().__init__(loop, table, settings, call, request, code, folder)
         self._context = context
         self._used_before = (0, 0)
         self._has_begun = False
@@ -66,7 +75,7 @@ class ContextRun(CodeRun):
         assert self._context.payload is not None
         self._context.payload.on_begun = self._code_began
         self.send_code(self._context.payload)
-        self.core.table.begin(self)
+        self._table.begin(self)
         self.announce()
 
     def result_came(self, exit_code: object) -> None:
@@ -105,7 +114,7 @@ class ContextRun(CodeRun):
             if not self._has_begun:
                 return
             if not self._has_settled():
-                self.core.loop.after(SETTLE_SECONDS, self._deliver)
+                self._loop.after(SETTLE_SECONDS, self._deliver)
                 return
             self.send_interrupt()
             if self._chance is not None:
@@ -144,7 +153,7 @@ class ContextRun(CodeRun):
     def kill_later(self) -> Timer:
         self._chance = Chance(self.pid)
         self._kill_at = monotonic() + KILL_LIMIT_SECONDS
-        return self.core.loop.after(LOOK_SECONDS, self._kill_if_deaf)
+        return self._loop.after(LOOK_SECONDS, self._kill_if_deaf)
 
     def _kill_if_deaf(self) -> None:
         """The variables of the context go with its process, so it gets its time to react on a busy machine too."""
@@ -153,7 +162,7 @@ class ContextRun(CodeRun):
         if self._chance.seconds >= KILL_AFTER_SECONDS or monotonic() >= self._kill_at:
             self.kill()
         else:
-            self._killer = self.core.loop.after(LOOK_SECONDS, self._kill_if_deaf)
+            self._killer = self._loop.after(LOOK_SECONDS, self._kill_if_deaf)
 
     def ended(self, usage: Usage) -> None:
         super().ended(usage)
@@ -182,7 +191,7 @@ class NodeContextRun(ContextRun):
         self._context.was_interrupted = True
         if self._again is not None:
             self._again.cancel()
-        self._again = self.core.loop.after(INTERRUPT_AGAIN_SECONDS, self.send_interrupt)
+        self._again = self._loop.after(INTERRUPT_AGAIN_SECONDS, self.send_interrupt)
 
 
 def discard_waiting(fd: int) -> None:

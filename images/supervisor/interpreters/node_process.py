@@ -6,15 +6,16 @@ import os
 
 from cpython import AF_UNIX, SIGKILL, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 from loop import close_quietly
-from network.relay import Relay
 from processes.ledger import DISMISSED, SUPERVISOR
 from processes.spawn import Plan, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from core import Core
+    from network.relay import Relay
+    from processes.ledger import Ledger
+    from processes.reaper import Reaper
     from processes.status import Usage
 
 RUNNERS = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/runners"
@@ -58,21 +59,28 @@ class Pipes:
 class NodeProcess:
     """A Node that loaded its runner and waits for code: the spare, or one started for a call that came too early."""
 
-    __slots__ = ("_core", "pipes", "relay", "pid", "alive", "exposed")
+    __slots__ = ("_ledger", "pipes", "relay", "pid", "alive", "exposed")
 
     def __init__(
-        self, core: Core, argv: Sequence[str], environment_call: str | None, env: Mapping[str, str],
+        self,
+        ledger: Ledger,
+        reaper: Reaper,
+        relay: Relay,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: str,
         rlimits: Mapping[str, int],
-    ) -> None:  # fmt: skip
-        self._core = core
-        # Node reads its proxy once at its start, so the relay is made with the process and handed to the call with it.
-        self.relay = Relay(core.loop, core.dialer, environment_call or "")
+        has_guests: Callable[[], bool],
+    ) -> None:
+        """Takes the relay over: Node reads its proxy once at its start, so the call gets the relay with the process."""
+        self._ledger = ledger
+        self.relay = relay
         self.pipes = Pipes()
         try:
             plan = Plan(
                 [*argv, "--disable-sigusr1", f"{RUNNERS}/javascript/runner.mjs"],
-                core.settings.environment(environment_call, self.relay.port, env),
-                core.settings.workspace,
+                environment,
+                cwd,
                 [0, *self.pipes.theirs],
                 rlimits=rlimits,
             )
@@ -84,20 +92,20 @@ class NodeProcess:
         finally:
             self.pipes.close_theirs()
         self.alive = True
-        self.exposed = core.table.has_guests()
+        self.exposed = has_guests()
         """Guest code ran beside it, and could write into its memory."""
-        core.ledger.claim(self.pid, SUPERVISOR)
-        core.watch_exit(self.pid, self._exited_unused)
+        ledger.claim(self.pid, SUPERVISOR)
+        reaper.watch(self.pid, self._exited_unused)
 
     def _exited_unused(self, _wait_status: int, _usage: Usage) -> None:
         self.alive = False
-        self._core.ledger.drop(self.pid)
+        self._ledger.drop(self.pid)
         self.relay.close()
         self.pipes.close_ours()
 
     def kill(self) -> None:
         if self.alive:
-            self._core.ledger.claim(self.pid, DISMISSED)
+            self._ledger.claim(self.pid, DISMISSED)
             try:
                 os.kill(self.pid, SIGKILL)
             except OSError:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from channel.calls import Fields
-    from core import Core
     from interpreters.asks import Ask, Waiter
+    from loop import Loop
+    from processes.ledger import Ledger
+    from processes.reaper import Reaper
 
 MESSAGE_BYTES = 64 * 1024
 STOPPED_LOOKS = 2
@@ -37,14 +39,22 @@ class WarmPython:
     """
 
     __slots__ = (
-        "_core", "_socket", "_queue", "_asked", "_runners", "_pids", "_ending", "_next_id", "_is_ready", "_is_blocked",
-        "_is_gone", "_is_suspect", "_is_watched", "_chance", "_sealed", "_on_lost", "alive", "exposed", "pid",
+        "_loop", "_ledger", "_reaper", "_socket", "_queue", "_asked", "_runners", "_pids", "_ending", "_next_id",
+        "_is_ready", "_is_blocked", "_is_gone", "_is_suspect", "_is_watched", "_chance", "_sealed", "_on_lost", "alive",
+        "exposed", "pid",
     )  # fmt: skip
 
     def __init__(
-        self, core: Core, argv: Sequence[str], preload: Sequence[str], env: Mapping[str, str],
+        self,
+        loop: Loop,
+        ledger: Ledger,
+        reaper: Reaper,
+        argv: Sequence[str],
+        preload: Sequence[str],
+        env: Mapping[str, str],
+        has_guests: Callable[[], bool],
         on_lost: Callable[[list[Ask]], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`on_lost` gets what the interpreter owes when it is lost."""
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         arguments = [*argv, "-B", "-X", "frozen_modules=on", f"{RUNNERS}/python/warm.py"]
@@ -57,7 +67,9 @@ class WarmPython:
         finally:
             os.close(with_theirs)
         ours.setblocking(False)
-        self._core = core
+        self._loop = loop
+        self._ledger = ledger
+        self._reaper = reaper
         self._on_lost = on_lost
         self._socket: socket = ours
         self._queue: deque[Ask] = deque()
@@ -79,11 +91,11 @@ class WarmPython:
         self._sealed = False
         self.alive = True
         """False as soon as it is given up: it is asked for nothing more."""
-        self.exposed = core.table.has_guests()
+        self.exposed = has_guests()
         """Guest code ran while the memory of this process was open to it."""
-        core.ledger.claim_forker(self.pid, lambda: bool(self._asked))
-        core.watch_exit(self.pid, self._exited)
-        core.loop.watch(ours.fileno(), self._readable, read=True)
+        ledger.claim_forker(self.pid, lambda: bool(self._asked))
+        reaper.watch(self.pid, self._exited)
+        loop.watch(ours.fileno(), self._readable, read=True)
         try:
             ours.send(encode({"preload": list(preload)}))
         except OSError:  # it is gone already; its exit says the rest
@@ -146,7 +158,7 @@ class WarmPython:
             return
         if is_blocked != self._is_blocked:
             self._is_blocked = is_blocked
-            self._core.loop.watch(self._socket.fileno(), self._readable, read=True, write=is_blocked)
+            self._loop.watch(self._socket.fileno(), self._readable, read=True, write=is_blocked)
 
     def _ask_for(self, ask: Ask) -> None:
         message = {"id": self._next_id, "cwd": ask.cwd, "rlimits": dict(ask.rlimits), "context": ask.is_context}
@@ -160,7 +172,7 @@ class WarmPython:
         if self._is_blocked:
             self._flush()
         if not self._is_gone and not self._receive():
-            self._core.loop.forget(self._socket.fileno())
+            self._loop.forget(self._socket.fileno())
             self.kill()
 
     def _receive(self) -> bool:
@@ -199,16 +211,16 @@ class WarmPython:
             if ask is not None:
                 ask.fail()
             return
-        self._runners[run_id] = Dismissed(self._core, pid) if ask is None else ask.runner
+        self._runners[run_id] = Dismissed(self._ledger, pid) if ask is None else ask.runner
         self._pids[run_id] = pid
         # for the case that it outlives the warm interpreter and comes to us
-        self._core.watch_exit(pid, lambda status, usage: self._child_ended(run_id, status, usage))
+        self._reaper.watch(pid, lambda status, usage: self._child_ended(run_id, status, usage))
         if ask is not None:
             ask.runner.runner_started(pid, ask.pipes)
 
     def _is_child(self, pid: int) -> bool:
         """The preload list is guest code, so a pid from there may be anybody's."""
-        if pid <= 1 or self._core.watches_exit(pid):
+        if pid <= 1 or self._reaper.watches(pid):
             return False
         stat = read_stat(pid)
         return stat is None or stat.parent == self.pid
@@ -222,15 +234,15 @@ class WarmPython:
         pid = self._pids.pop(run_id, None)
         if pid is not None:
             self._ending.discard(pid)
-            self._core.ignore_exit(pid)
+            self._reaper.ignore(pid)
         return self._runners.pop(run_id, None)
 
     def _exited(self, _wait_status: int, _usage: Usage) -> None:
         self.alive = False
         self._receive()
         self._is_gone = True
-        self._core.ledger.drop(self.pid)
-        self._core.loop.forget(self._socket.fileno())
+        self._ledger.drop(self.pid)
+        self._loop.forget(self._socket.fileno())
         self._socket.close()
         for run_id, pid in list(self._pids.items()):
             runner = None if _is_our_child(pid) else self._drop(run_id)
@@ -243,7 +255,7 @@ class WarmPython:
 
     def stopped(self) -> None:
         """It reports no end of a child, and maybe nobody asks for one and would notice: it is looked at in a while."""
-        self._core.loop.after(STOPPED_SECONDS, self._suspect)
+        self._loop.after(STOPPED_SECONDS, self._suspect)
 
     def _suspect(self) -> None:
         self._is_suspect = True
@@ -252,7 +264,7 @@ class WarmPython:
     def _watch(self) -> None:
         if self.alive and not self._is_watched:
             self._is_watched = True
-            self._core.loop.after(LOOK_SECONDS, self._look)
+            self._loop.after(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         self._is_watched = False

@@ -3,7 +3,9 @@ own."""
 
 from __future__ import annotations
 
-from channel.calls import DATA, END, HIGH_WATER_BYTES
+import os
+
+from channel.calls import DATA, END, HIGH_WATER_BYTES, OpError
 from cpython import AF_INET, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, accept, socket
 from loop import close_quietly
 from network.tunnel import Tunnel
@@ -26,18 +28,13 @@ LINGER_SECONDS = 2.0
 """So long the host may then take to end a connection whose guest is gone: a request is answered before it counts as
 left."""
 LOOK_SECONDS = 0.002
-_PROXY_NAMES = (
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "PIP_PROXY",
-    "npm_config_proxy", "npm_config_https_proxy",
-)  # fmt: skip
-_NO_PROXY = "localhost,127.0.0.1,::1"
 
 
-def proxy_environment(port: int) -> dict[str, str]:
-    environment = dict.fromkeys(_PROXY_NAMES, f"http://127.0.0.1:{port}")
-    environment["NO_PROXY"] = environment["no_proxy"] = _NO_PROXY
-    environment["NODE_USE_ENV_PROXY"] = "1"
-    return environment
+def open_relay(loop: Loop, dialer: Dialer, call_id: str) -> Relay:
+    try:
+        return Relay(loop, dialer, call_id)
+    except OSError as error:
+        raise OpError("unavailable", f"no port for the relay: {os.strerror(error.errno or 0)}") from None
 
 
 class Relay:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from time import CLOCK_BOOTTIME, clock_gettime
 
+from environment import CALL_VARIABLE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 
     Owner: TypeAlias = str
 
-CALL_VARIABLE = "PADDOCK_CALL_ID"
 SUPERVISOR = "supervisor"
 """Owns what no call does: the warm interpreter, the spare, and what lives in their sessions.
 

@@ -7,24 +7,33 @@ import os
 from time import monotonic
 
 from channel.calls import STDERR, STDOUT
-from channel.requests import SIGNALS
 from cpython import SIGKILL, SIGTERM
 from processes.ledger import boot_ticks_now
 from processes.output import OutputStream, empty_report
 from processes.status import Usage, split_status
-from processes.sweep import Sweep
+from signals import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, Protocol
 
     from channel.calls import Call, Fields
-    from core import Core
-    from loop import Timer
+    from loop import Loop, Timer
     from network.relay import Relay
     from processes.spawn import Child
     from processes.stdin import InputWriter
+    from settings import Settings
+
+    class Table(Protocol):
+        """Lists the process, and ends what it left behind (table.py)."""
+
+        def begin(self, process: Process) -> None: ...
+        def finished(self, process: Process) -> None: ...
+        def drop(self, pid: int) -> None: ...
+        def sweep(self, owner: str, since_ticks: int, done: Callable[[int, int], None]) -> None: ...
+        def guest_ended(self) -> None: ...
+
 
 KILL_AFTER_SECONDS = 0.25
 
@@ -33,14 +42,25 @@ RUNNING, SWEEPING, DRAINING, FINISHED = range(4)
 
 class Process:
     __slots__ = (
-        "core", "call_id", "owner", "main_owner", "argv", "background", "pid", "phase", "relay", "stdin", "terminal_fd",
-        "stdout", "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code", "_failed_code",
-        "_signal", "_usage", "_duration_us", "_killed", "_sweeping", "_is_drained", "_survivors", "_deadline",
-        "_killer", "reported",
+        "_loop", "_table", "call_id", "owner", "main_owner", "argv", "background", "pid", "phase", "relay", "stdin",
+        "terminal_fd", "stdout", "stderr", "viewer", "shared", "started_at", "reason", "_started_ticks", "_exit_code",
+        "_failed_code", "_signal", "_usage", "_duration_us", "_killed", "_sweeping", "_is_drained", "_survivors",
+        "_deadline", "_killer", "reported",
     )  # fmt: skip
 
-    def __init__(self, core: Core, call_id: str, argv: Sequence[str], live_bytes: int | None, background: bool) -> None:
-        self.core = core
+    def __init__(
+        self,
+        loop: Loop,
+        table: Table,
+        settings: Settings,
+        call_id: str,
+        argv: Sequence[str],
+        *,
+        live_bytes: int | None,
+        background: bool,
+    ) -> None:
+        self._loop = loop
+        self._table = table
         self.call_id = call_id
         self.owner = call_id
         """Whose leftovers are swept at its end."""
@@ -53,8 +73,8 @@ class Process:
         self.relay: Relay | None = None
         self.stdin: InputWriter | None = None
         self.terminal_fd = -1
-        self.stdout = OutputStream(core.loop, "stdout", STDOUT, live_bytes)
-        self.stderr = OutputStream(core.loop, "stderr", STDERR, live_bytes)
+        self.stdout = OutputStream(loop, "stdout", STDOUT, live_bytes)
+        self.stderr = OutputStream(loop, "stderr", STDERR, live_bytes)
         self.viewer: Call | None = None
         self.shared = False
         self.reason = "exit"
@@ -74,7 +94,6 @@ class Process:
         self._deadline: Timer | None = None
         self._killer: Timer | None = None
         for stream, name in ((self.stdout, "stdout"), (self.stderr, "stderr")):
-            settings = core.settings
             stream.spill_to(settings.workspace, f"{call_id}.{name}", settings.spill_bytes, at_once=background)
 
     # The call that watches
@@ -154,7 +173,7 @@ class Process:
 
     def end_after(self, deadline_ms: int | None) -> None:
         if deadline_ms is not None:
-            self._deadline = self.core.loop.after(deadline_ms / 1000, lambda: self.stop("deadline"))
+            self._deadline = self._loop.after(deadline_ms / 1000, lambda: self.stop("deadline"))
 
     def send_signal(self, number: int) -> None:
         """To the group; while the main process is not reaped its number can mean nothing else."""
@@ -178,7 +197,7 @@ class Process:
         self._killer = self.kill_later()
 
     def kill_later(self) -> Timer:
-        return self.core.loop.after(KILL_AFTER_SECONDS, self.kill)
+        return self._loop.after(KILL_AFTER_SECONDS, self.kill)
 
     def ask_to_end(self) -> None:
         self.send_signal(SIGTERM)
@@ -190,7 +209,7 @@ class Process:
 
     def main_ended(self, wait_status: int, usage: Usage) -> None:
         """The main process is reaped."""
-        self.core.ledger.drop(self.pid)
+        self._table.drop(self.pid)
         self._exit_code, self._signal = split_status(wait_status)
         if self._failed_code is not None:
             self._exit_code = self._failed_code
@@ -200,7 +219,7 @@ class Process:
         if self.phase != RUNNING:
             return
         self.phase = SWEEPING
-        self.core.guest_ended()
+        self._table.guest_ended()
         self._usage = usage
         self._duration_us = int((monotonic() - self.started_at) * 1e6)
         for timer in (self._deadline, self._killer):
@@ -215,14 +234,11 @@ class Process:
 
     def _sweep(self) -> None:
         self._sweeping = True
-        self.core.guest_ended()
-        Sweep(self.core.loop, self.core.ledger, self.owner, self._started_ticks, self._spared, self._swept)
+        self._table.guest_ended()
+        self._table.sweep(self.owner, self._started_ticks, self._swept)
 
     def set_exit(self, exit_code: int | None) -> None:
         self._exit_code = exit_code
-
-    def _spared(self) -> set[str]:
-        return self.core.table.owners_beside(self.owner)
 
     def _swept(self, killed: int, survivors: int) -> None:
         self._sweeping = False
@@ -259,8 +275,8 @@ class Process:
             os.close(self.terminal_fd)
             self.terminal_fd = -1
         self.finishing()
-        self.core.table.finished(self)
-        self.core.guest_ended()
+        self._table.finished(self)
+        self._table.guest_ended()
         self._report()
 
     def end_relay(self, delivered: Callable[[], None]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from channel.calls import OpError
 from loop import close_quietly
-from network.relay import Relay
+from network.relay import open_relay
 from processes.process import Process, resize_terminal
 from processes.spawn import Plan, spawn
 from processes.stdin import InputWriter
@@ -16,52 +15,60 @@ if TYPE_CHECKING:
     from typing import Any
 
     from channel.calls import Call
-    from core import Core
+    from channel.dialer import Dialer
+    from loop import Loop
+    from processes.reaper import Reaper
+    from processes.table import ProcessTable
+    from settings import Settings
 
 DEFAULT_TERMINAL = "xterm-256color"
 
 
-def start_process(core: Core, call: Call, request: dict[str, Any]) -> None:
-    folder = resolve_folder(core, request["cwd"])
-    process = Process(core, call.id, request["argv"], request["live_bytes"], request["background"])
-    process.relay = make_relay(core, call.id)
-    environment = core.settings.environment(call.id, process.relay.port, request["env"])
-    try:
-        if request["pty"] is None:
-            _start_with_pipes(process, folder, environment, request)
+class Starter:
+    __slots__ = ("_loop", "_dialer", "_table", "_reaper")
+
+    def __init__(self, loop: Loop, dialer: Dialer, table: ProcessTable, reaper: Reaper) -> None:
+        self._loop = loop
+        self._dialer = dialer
+        self._table = table
+        self._reaper = reaper
+
+    def start(self, settings: Settings, call: Call, request: dict[str, Any]) -> None:
+        folder = settings.folder(request["cwd"])
+        process = Process(
+            self._loop,
+            self._table,
+            settings,
+            call.id,
+            request["argv"],
+            live_bytes=request["live_bytes"],
+            background=request["background"],
+        )
+        process.relay = open_relay(self._loop, self._dialer, call.id)
+        environment = settings.environment(call.id, process.relay.port, request["env"])
+        try:
+            if request["pty"] is None:
+                _start_with_pipes(self._loop, process, folder, environment, request)
+            else:
+                environment.setdefault("TERM", DEFAULT_TERMINAL)
+                _start_with_terminal(self._loop, process, folder, environment, request)
+        except BaseException:
+            process.relay.close()
+            process.stdout.settle()
+            process.stderr.settle()
+            raise
+        self._reaper.watch(process.pid, process.main_ended)
+        self._table.begin(process)
+        process.end_after(request["deadline_ms"])
+        if process.background:
+            process.announce_background(call)
         else:
-            environment.setdefault("TERM", DEFAULT_TERMINAL)
-            _start_with_terminal(process, folder, environment, request)
-    except BaseException:
-        process.relay.close()
-        process.stdout.settle()
-        process.stderr.settle()
-        raise
-    core.watch_exit(process.pid, process.main_ended)
-    core.table.begin(process)
-    process.end_after(request["deadline_ms"])
-    if process.background:
-        process.announce_background(call)
-    else:
-        process.attach(call)
+            process.attach(call)
 
 
-def make_relay(core: Core, call_id: str) -> Relay:
-    try:
-        return Relay(core.loop, core.dialer, call_id)
-    except OSError as error:
-        raise OpError("unavailable", f"no port for the relay: {os.strerror(error.errno or 0)}") from None
-
-
-def resolve_folder(core: Core, path: str) -> str:
-    folder = core.settings.path(path)
-    if not os.path.isdir(folder):
-        os.stat(folder)
-        raise OpError("not_a_directory", f"{path!r} is not a directory")
-    return folder
-
-
-def _start_with_pipes(process: Process, folder: str, environment: dict[str, str], request: dict[str, Any]) -> None:
+def _start_with_pipes(
+    loop: Loop, process: Process, folder: str, environment: dict[str, str], request: dict[str, Any]
+) -> None:
     """Ends of pipes that the child gets are closed here in every case; our own ends only when there is no child."""
     theirs: list[int] = []
     ours: list[int] = []
@@ -86,12 +93,14 @@ def _start_with_pipes(process: Process, folder: str, environment: dict[str, str]
         for fd in theirs:
             close_quietly(fd)
     if request["stdin"]:
-        process.take_input(InputWriter(process.core.loop, ours[0], is_terminal=False))
+        process.take_input(InputWriter(loop, ours[0], is_terminal=False))
     process.stdout.read_from(ours[-2])
     process.stderr.read_from(ours[-1])
 
 
-def _start_with_terminal(process: Process, folder: str, environment: dict[str, str], request: dict[str, Any]) -> None:
+def _start_with_terminal(
+    loop: Loop, process: Process, folder: str, environment: dict[str, str], request: dict[str, Any]
+) -> None:
     master, slave = os.openpty()
     try:
         resize_terminal(master, request["pty"]["rows"], request["pty"]["cols"])
@@ -101,7 +110,7 @@ def _start_with_terminal(process: Process, folder: str, environment: dict[str, s
         process.began(spawn(plan))
         process.terminal_fd = os.dup(master)
         if request["stdin"]:
-            process.take_input(InputWriter(process.core.loop, os.dup(master), is_terminal=True))
+            process.take_input(InputWriter(loop, os.dup(master), is_terminal=True))
         process.stdout.read_from(master)
     except BaseException:
         close_quietly(master)

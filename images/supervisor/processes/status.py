@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 
-from channel.requests import SIGNALS
+from signals import signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from resource import struct_rusage
-
-_NAMES = {number: name for name, number in SIGNALS.items()} | {
-    4: "ILL", 5: "TRAP", 7: "BUS", 8: "FPE", 11: "SEGV", 16: "STKFLT", 17: "CHLD", 23: "URG", 24: "XCPU", 25: "XFSZ",
-    26: "VTALRM", 27: "PROF", 29: "IO", 30: "PWR", 31: "SYS",
-}  # fmt: skip
 
 
 class Usage:
@@ -27,10 +22,6 @@ class Usage:
 
 def usage_of(rusage: struct_rusage) -> Usage:
     return Usage(int(rusage.ru_utime * 1e6), int(rusage.ru_stime * 1e6), rusage.ru_maxrss * 1024)
-
-
-def signal_name(number: int) -> str:
-    return _NAMES.get(number, f"RT{number}")
 
 
 def split_status(wait_status: int) -> tuple[int | None, str | None]:

@@ -6,16 +6,24 @@ from time import monotonic
 
 from channel.calls import OpError
 from processes.ledger import DISMISSED, age_ms, read_proc
-from processes.sweep import signal_exactly
+from processes.sweep import Sweep, signal_exactly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from channel.calls import Fields
     from loop import Loop, Timer
     from processes.ledger import Ledger
     from processes.process import Process
+
+    class GuestObserver(Protocol):
+        """Is told when guest code begins to run, and when some of it ended."""
+
+        def guest_started(self) -> None: ...
+        def guest_ended(self) -> None: ...
+
 
 MAX_FINISHED = 64
 KEEP_FINISHED_SECONDS = 300.0
@@ -28,31 +36,25 @@ ESCAPED = (None, DISMISSED)
 
 class ProcessTable:
     __slots__ = (
-        "_loop",
-        "_ledger",
-        "_running",
-        "_finished",
-        "_background_owners",
-        "_rescan",
-        "_on_begin",
-        "context_owners",
-    )
+        "_loop", "_ledger", "_running", "_finished", "_background_owners", "_rescan", "_context_owners", "observer",
+    )  # fmt: skip
 
-    def __init__(self, loop: Loop, ledger: Ledger, on_begin: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, ledger: Ledger) -> None:
         self._loop = loop
-        self._on_begin = on_begin
         self._ledger = ledger
         self._running: dict[int, Process] = {}
         self._finished: dict[int, tuple[Process, float]] = {}
         self._background_owners: set[str] = set()
         self._rescan: Timer | None = None
-        self.context_owners: set[str] = set()
+        self._context_owners: set[str] = set()
+        self.observer: GuestObserver | None = None
 
     # Life
 
     def begin(self, process: Process) -> None:
         """Call it when the process has its pid."""
-        self._on_begin()
+        if self.observer is not None:
+            self.observer.guest_started()
         self._finished.pop(process.pid, None)
         self._ledger.claim(process.pid, process.main_owner)
         others = self._living_others(process)
@@ -70,6 +72,29 @@ class ProcessTable:
             return
         self._finished[process.pid] = (process, monotonic())
         self._drop_old()
+
+    def begin_context(self, pid: int, owner: str) -> None:
+        """`pid` runs code for one call after the other until `end_context`."""
+        self._ledger.claim(pid, owner)
+        self._context_owners.add(owner)
+
+    def end_context(self, owner: str) -> None:
+        """Nothing of it lives any more."""
+        self._context_owners.discard(owner)
+        self.guest_ended()
+
+    def drop(self, pid: int) -> None:
+        """The main process `pid` was reaped."""
+        self._ledger.drop(pid)
+
+    def sweep(self, owner: str, since_ticks: int, done: Callable[[int, int], None]) -> None:
+        """Ends what the processes of `owner` left behind (sweep.py)."""
+        Sweep(self._loop, self._ledger, owner, since_ticks, lambda: self.owners_beside(owner), done)
+
+    def guest_ended(self) -> None:
+        """Call it before what a process left is swept, and again once it counts no more."""
+        if self.observer is not None:
+            self.observer.guest_ended()
 
     def _drop_old(self) -> None:
         oldest_allowed = monotonic() - KEEP_FINISHED_SECONDS
@@ -96,7 +121,7 @@ class ProcessTable:
 
     def has_guests(self) -> bool:
         """Whether anything that a call started lives."""
-        if self._running or self.context_owners:
+        if self._running or self._context_owners:
             return True
         return bool(self._background_owners) and bool(self.leftovers())
 
@@ -118,7 +143,7 @@ class ProcessTable:
 
     def owners_beside(self, owner: str) -> set[str]:
         """Whose processes must outlive a call of `owner`."""
-        owners = {process.owner for process in self._running.values()} | self._background_owners | self.context_owners
+        owners = {process.owner for process in self._running.values()} | self._background_owners | self._context_owners
         owners.discard(owner)
         return owners
 

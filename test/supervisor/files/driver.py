@@ -1,4 +1,4 @@
-"""Runs one file operation on the core's real call object, with a channel that only keeps what is sent."""
+"""Runs one file operation on the supervisor's real call object, with a channel that only keeps what is sent."""
 
 from __future__ import annotations
 

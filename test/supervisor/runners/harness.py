@@ -1,4 +1,4 @@
-"""Speaks to the real warm interpreter as the supervisor's core does."""
+"""Speaks to the real warm interpreter as the supervisor does."""
 
 from __future__ import annotations
 

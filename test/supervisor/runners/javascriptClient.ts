@@ -1,4 +1,4 @@
-// Speaks to the real JavaScript runner as the supervisor's core does.
+// Speaks to the real JavaScript runner as the supervisor does.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// The payload socket between the supervisor's core and this process; the frames are those of payload.py. In a context the header
+// The payload socket between the supervisor and this process; the frames are those of payload.py. In a context the header
 // also says `after_interrupt`: the run before was sent one.
 import fs from "node:fs";
 import net from "node:net";

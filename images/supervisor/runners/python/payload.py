@@ -1,4 +1,4 @@
-"""The payload socket between the supervisor's core and the process of a run.
+"""The payload socket between the supervisor and the process of a run.
 
 In:  u32be length | JSON {"file", "env", "cwd", "context"}, then u32be length | code (UTF-8); in a context many times.
 Out: u8 kind | u32be length | bytes; kind 1 is the JSON result, kind 2 a rich output: u8 mime length | mime | bytes,

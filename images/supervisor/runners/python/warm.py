@@ -1,6 +1,6 @@
 """The warm Python interpreter: imports a template's preload list once, then forks one child for each run.
 
-Protocol (docs/protocol.md is about the host; this one is between the supervisor's core and this program): descriptor 3
+Protocol (docs/protocol.md is about the host; this one is between the supervisor and this program): descriptor 3
 is an AF_UNIX SOCK_SEQPACKET socket, one JSON object per message.
   in   {"preload": [name, ..]}                              first message
   out  {"ready": true, "failed": [{"name", "message"}], "threads": n}
