@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.." || exit 1
 bash scripts/setup.sh --test || exit
 PATH=$PWD/node_modules/.bin:$PWD/node_modules/node/bin:$PATH
 
+python=${PADDOCK_PYTHON:-/usr/bin/python3}
 python_checks=$PWD/node_modules/.cache/python-checks/bin
 
 failed=()
@@ -35,17 +36,21 @@ check_shell() { list_files '*.sh' .ci/run | xargs -0 -r shellcheck; }
 
 check_python_style() { "$python_checks/ruff" format --check --quiet && "$python_checks/ruff" check; }
 
-# Each folder is where the modules of one program are looked for; runners and tools are programs of their own.
+# Where the modules of each program are looked for; runners and tools are programs of their own.
+python_programs=(images/{supervisor,supervisor/runners,supervisor/tools,launcher,ractor})
+
 check_python_types() {
   local root=$PWD folder status=0
-  for folder in images/{supervisor,supervisor/runners,supervisor/tools,launcher,ractor}; do
+  for folder in "${python_programs[@]}"; do
     (cd "$folder" && "$python_checks/mypy" --config-file "$root/pyproject.toml" --exclude '^(runners|tools)/' .) || status=1
   done
   return "$status"
 }
 
+check_python_imports() { "$python" -I scripts/check-python-imports.py "${python_programs[@]}"; }
+
 check_python() {
-  list_files '*.py' | xargs -0 -r "${PADDOCK_PYTHON:-/usr/bin/python3}" -I -W error -c '
+  list_files '*.py' | xargs -0 -r "$python" -I -W error -c '
 import sys
 for path in sys.argv[1:]:
     with open(path, "rb") as file:
@@ -62,11 +67,12 @@ check 'shell (shellcheck)' check_shell
 check 'Python compiles' check_python
 check 'Python format and lint (ruff)' check_python_style
 check 'Python types (mypy)' check_python_types
+check 'Python imports' check_python_imports
 check 'documents agree with code' node scripts/check-docs.ts
 check 'lockfile is complete' node scripts/fill-lockfile.mjs --check
 
 if [ "${#failed[@]}" -gt 0 ]; then
-  printf '%d of 11 checks failed:' "${#failed[@]}"
+  printf '%d of 12 checks failed:' "${#failed[@]}"
   printf ' %s;' "${failed[@]}"
   printf '\n'
   exit 1
