@@ -15,8 +15,8 @@ from host import GUEST_UID, HostCall, wait_until
 
 LONGER_THAN_ANY_PATIENCE = 0.6
 """Within it a supervisor that goes by time has killed the context."""
-LATE_LIMIT = {"context_run.py": {"KILL_LIMIT_SECONDS = 0.75": "KILL_LIMIT_SECONDS = 10"}}
-LATE_KILL = {"processes.py": {"KILL_AFTER_SECONDS = 0.25": "KILL_AFTER_SECONDS = 10"}, **LATE_LIMIT}
+LATE_LIMIT = {"interpreters/context_run.py": {"KILL_LIMIT_SECONDS = 0.75": "KILL_LIMIT_SECONDS = 10"}}
+LATE_KILL = {"processes/process.py": {"KILL_AFTER_SECONDS = 0.25": "KILL_AFTER_SECONDS = 10"}, **LATE_LIMIT}
 
 
 class InterruptCase(CodeCase):
@@ -202,7 +202,9 @@ class JavaScript(InterruptCase):
             "listeners.forEach((listener) => end.then(() => process.on('SIGINT', listener)));\n"
             "console.log('on'); await end; 1"
         )
-        self.open_patient_sandbox({"context_run.py": {"INTERRUPT_AGAIN_SECONDS = 0.1": "INTERRUPT_AGAIN_SECONDS = 10"}})
+        self.open_patient_sandbox(
+            {"interpreters/context_run.py": {"INTERRUPT_AGAIN_SECONDS = 0.1": "INTERRUPT_AGAIN_SECONDS = 10"}}
+        )
         call = self.begin(by_itself, context="note")
         call.wait_output(b"on")
         self.host.ask("context_interrupt", context="note")

@@ -33,7 +33,7 @@ import {
 } from "./harness.ts";
 
 const OWNER = fileURLToPath(new URL("./volume-owner.ts", import.meta.url));
-const LAUNCHER = fileURLToPath(new URL("../../../src/drivers/host/launcher", import.meta.url));
+const LAUNCHER = fileURLToPath(new URL("../../../images/launcher", import.meta.url));
 const MIB = 1024 * 1024;
 const BYTES = 16 * MIB;
 const ROUNDS = countRounds("PADDOCK_CRASH_COUNT", 2, 100);
@@ -42,7 +42,7 @@ const ALLOCATE = `
 import sys
 folder, uids, workspaces, owners, uid = sys.argv[1:]
 sys.path.insert(0, folder)
-from uids import PoolExhausted, UidPool
+from owners.uids import PoolExhausted, UidPool
 pool = UidPool(uids, workspaces, owners, int(uid), int(uid))
 pool.sweep()
 try:
