@@ -199,7 +199,7 @@ install_python_checks() {
   say 'installing ruff and mypy'
   {
     "$python" -m venv --clear "$PYTHON_CHECKS" &&
-      "$PYTHON_CHECKS/bin/pip" install --quiet --no-deps --only-binary :all: -r scripts/python-checks.txt &&
+      "$PYTHON_CHECKS/bin/pip" install --quiet --retries 1 --no-deps --only-binary :all: -r scripts/python-checks.txt &&
       printf '%s\n' "$(<scripts/python-checks.txt)" >"$PYTHON_CHECKS/installed.txt"
   } >&2 || say 'ruff and mypy are missing, so npm run check will fail: check that pip reaches its index'
 }

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, type TestContext, test } from "vitest";
@@ -7,7 +7,12 @@ import { expect, type TestContext, test } from "vitest";
 const BASE_TOOLS = "bash cat cut dirname env grep id node npm paste printf sort tr mount flock prlimit setpriv";
 
 function runSetup(env: NodeJS.ProcessEnv, ...flags: string[]): { status: number | null; stderr: string } {
+  return runSetupIn(".", env, ...flags);
+}
+
+function runSetupIn(cwd: string, env: NodeJS.ProcessEnv, ...flags: string[]): ReturnType<typeof runSetup> {
   const { status, stderr } = spawnSync("bash", ["scripts/setup.sh", ...flags], {
+    cwd,
     env: { ...process.env, ...env },
     encoding: "utf8",
   });
@@ -51,6 +56,19 @@ test("setup script - a Python that is not there is named, and an unknown flag is
     stderr: expect.stringContaining("/no/python3"),
   });
   expect(runSetup({}, "--all")).toMatchObject({ status: 64, stderr: expect.stringContaining("usage:") });
+});
+
+test("setup script - where pip reaches no index it says what npm run check lacks, and the tests can run", async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), "setup-clone-"));
+  context.onTestFinished(() => rm(folder, { recursive: true }));
+  await mkdir(join(folder, "scripts"));
+  for (const name of ["setup.sh", "gvisor.sh", "python-checks.txt"])
+    await cp(join("scripts", name), join(folder, "scripts", name));
+  const noIndex = { PIP_INDEX_URL: "http://127.0.0.1:9/simple", PIP_CONFIG_FILE: "/dev/null", PIP_FIND_LINKS: "" };
+  expect(runSetupIn(folder, noIndex, "--test")).toMatchObject({
+    status: 0,
+    stderr: expect.stringContaining("ruff and mypy are missing, so npm run check will fail"),
+  });
 });
 
 test("lockfile - it is complete for every platform and names no registry", () => {
