@@ -74,12 +74,13 @@ else:
     from _signal import signal as set_signal
 
     try:
-        from _sha2 import sha256  # Python 3.12 and later
-    except ImportError:
-        try:
+        # asked for the other name, the import system would look through all folders
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256
+        else:
             from _sha256 import sha256
-        except ImportError:
-            from hashlib import sha256
+    except ImportError:
+        from hashlib import sha256
 
 __all__ = [
     "AF_INET", "AF_INET6", "AF_UNIX", "MSG_DONTWAIT", "MSG_PEEK", "SCM_RIGHTS", "SHUT_WR", "SIGCHLD", "SIGCONT",
