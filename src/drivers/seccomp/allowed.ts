@@ -42,9 +42,9 @@ export const ALLOWED_RULES: readonly SeccompRule[] = [
   allow(
     "processes",
     `fork vfork execve execveat exit exit_group wait4 waitid getpid getppid gettid getpgid setpgid getpgrp getsid setsid set_tid_address
-     set_robust_list futex futex_waitv rseq arch_prctl prctl seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
+     set_robust_list futex futex_waitv rseq arch_prctl landlock_create_ruleset landlock_add_rule landlock_restrict_self
      pidfd_open restart_syscall`,
-    "starting, naming and awaiting processes and threads; prctl, seccomp and Landlock can only give up rights under no_new_privs",
+    "starting, naming and awaiting processes and threads; Landlock can only give up rights under no_new_privs",
   ),
   allow(
     "signals",
@@ -72,7 +72,7 @@ export const ALLOWED_RULES: readonly SeccompRule[] = [
   ),
   allow(
     "network",
-    `bind listen accept accept4 connect getsockname getpeername sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg setsockopt getsockopt
+    `bind listen accept accept4 connect getsockname getpeername sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg getsockopt
      shutdown`,
     "on the sockets that the family rule let through; the network namespace holds loopback only",
   ),

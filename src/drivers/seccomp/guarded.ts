@@ -4,6 +4,12 @@ const CLONE_NEW_ANY = 0x7e02_0080;
 const CLONE_PARENT = 0x8000;
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
+const PR_SET_SECCOMP = 22;
+const SOL_SOCKET = 1;
+const SO_ATTACH_FILTER = 26;
+const SO_ATTACH_BPF = 50;
+const SO_ATTACH_REUSEPORT_CBPF = 51;
+const SO_ATTACH_REUSEPORT_EBPF = 52;
 const PERSONALITY_QUERY = 0xffff_ffff;
 const PRIO_PROCESS = 0;
 const IOPRIO_WHO_PROCESS = 1;
@@ -101,6 +107,32 @@ export const GUARDED_RULES: readonly SeccompRule[] = [
     action: "EPERM",
     reason:
       "threads and processes need it; new namespaces are refused as in unshare, and a child of one's parent passes for what the platform started",
+  },
+  {
+    group: "filters",
+    syscalls: ["prctl"],
+    cases: [{ means: "PR_SET_SECCOMP", when: [{ argument: 0, oneOf: [PR_SET_SECCOMP] }], action: "EPERM" }],
+    action: "allow",
+    reason: "as seccomp; everything else it sets is the caller's own, and can only give up rights under no_new_privs",
+  },
+  {
+    group: "filters",
+    syscalls: ["setsockopt"],
+    cases: [
+      {
+        means: "SOL_SOCKET with SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF or SO_ATTACH_REUSEPORT_EBPF",
+        when: [
+          { argument: 1, oneOf: [SOL_SOCKET] },
+          {
+            argument: 2,
+            oneOf: [SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_REUSEPORT_EBPF],
+          },
+        ],
+        action: "EPERM",
+      },
+    ],
+    action: "allow",
+    reason: "filters of sockets come out of the same budget; the rest concerns the caller's own socket",
   },
   {
     group: "terminal",

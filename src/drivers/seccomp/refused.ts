@@ -78,6 +78,12 @@ export const REFUSED_RULES: readonly SeccompRule[] = [
     "places memory on the host's nodes; libraries treat EPERM as a machine without NUMA",
   ),
   refuse(
+    "filters",
+    "ENOSYS",
+    "seccomp",
+    "compiled filters come out of one budget of the whole host (bpf_jit_limit), and without it no sandbox starts; libraries take ENOSYS for a kernel without filters",
+  ),
+  refuse(
     "asynchronous I/O",
     "ENOSYS",
     "io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents",

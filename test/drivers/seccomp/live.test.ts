@@ -52,6 +52,16 @@ const CASES: readonly Case[] = [
   { name: "TIOCSTI", call: "ioctl", args: [-1, 0x5412, 0], outcome: "EPERM" },
   { name: "TIOCSTI with high bits", call: "ioctl", args: [-1, 0x1_0000_5412, 0], outcome: "EPERM" },
   { name: "TIOCLINUX", call: "ioctl", args: [-1, 0x541c, 0], outcome: "EPERM" },
+  { name: "a filter of calls", call: "seccomp", args: [1, 0, 0], outcome: "ENOSYS" },
+  { name: "a filter of calls by prctl", call: "prctl", args: [22, 2, 0, 0, 0], outcome: "EPERM" },
+  { name: "a filter of calls, with high bits", call: "prctl", args: [0x1_0000_0016, 2, 0, 0, 0], outcome: "EPERM" },
+  { name: "prctl, anything else", call: "prctl", args: [39, 0, 0, 0, 0], outcome: "ok" },
+  ...[26, 50, 51, 52].map((option) => ({
+    name: `a filter of a socket (${option})`,
+    call: "setsockopt",
+    args: [-1, 1, option, 0, 0],
+    outcome: "EPERM",
+  })),
   { name: "AF_VSOCK", call: "socket", args: [40, 1, 0], outcome: "EAFNOSUPPORT", mayBeVoid: "kernel without vsock" },
   { name: "AF_ALG", call: "socket", args: [38, 5, 0], outcome: "EAFNOSUPPORT", mayBeVoid: "kernel without AF_ALG" },
   {

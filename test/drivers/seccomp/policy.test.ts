@@ -122,6 +122,17 @@ describe.each(ARCHES)("the %s program", (arch) => {
     });
   });
 
+  test("refuses filters of calls and of sockets, whatever the high bits are, and nothing else of their calls", () => {
+    for (const high of [0n, 1n, 0xffff_ffffn]) {
+      expect(judge(arch, guarded.prctl, (high << 32n) | 22n, 2)).toBe("EPERM");
+      for (const option of [26n, 50n, 51n, 52n])
+        expect(judge(arch, guarded.setsockopt, 3, (high << 32n) | 1n, (high << 32n) | option)).toBe("EPERM");
+    }
+    for (const option of [1, 4, 15, 21, 23, 38, 59]) expect(judge(arch, guarded.prctl, option, 0)).toBe("allow");
+    for (const option of [2, 25, 27, 49, 53]) expect(judge(arch, guarded.setsockopt, 3, 1, option)).toBe("allow");
+    expect(judge(arch, guarded.setsockopt, 3, 6, 26)).toBe("allow");
+  });
+
   describe("ioctl", () => {
     test.each([0x5412, 0x541c])("refuses request 0x%s and the same with high bits set", (request) => {
       expect(judge(arch, guarded.ioctl, 0, request)).toBe("EPERM");
