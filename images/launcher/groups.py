@@ -5,6 +5,8 @@ import os
 import signal
 from typing import TypedDict
 
+_MEMORY_PER_SOCKETS = 4
+
 
 class Group(TypedDict):
     path: str
@@ -62,6 +64,16 @@ def make_groups(groups: list[Group], parents: list[Parent]) -> None:
             if name.endswith("?") and not os.path.exists(path):
                 continue
             write_file(path, value)
+
+
+def limit_sockets(directories: list[str]) -> None:
+    """For groups that an engine made. Only version 1 counts sockets apart; no runtime limits them any more."""
+    for directory in directories:
+        path = os.path.join(directory, "memory.kmem.tcp.limit_in_bytes")
+        if not os.path.exists(path):
+            continue
+        with open(os.path.join(directory, "memory.limit_in_bytes"), encoding="ascii") as file:
+            write_file(path, str(int(file.read()) // _MEMORY_PER_SOCKETS))
 
 
 def join_by_tasks(groups: list[Group]) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypedDict
 
+import groups
 import kernel
 from containers import engine
 from containers.container import Container, container_name, seconds_since_boot
@@ -93,6 +94,8 @@ class OwnedContainer:
         pid = facts["pid"]
         if pid is not None and self.container.has_member(pid):
             self._footprint.processes = [(pid, read_start_time(pid))]
+        if os.getuid() == 0:
+            groups.limit_sockets(self.container.cgroups)
         self._write_record()
         self._close_device()
 

@@ -30,6 +30,8 @@ interface CgroupMount {
 
 const CONTAINER = "paddock";
 const CPU_PERIOD_US = 100_000;
+/** Version 1 counts what sockets hold apart from the memory, and only under a limit of its own (launcher/groups.py has the same). */
+const MEMORY_PER_SOCKETS = 4;
 
 const unescapeOctal = (text: string): string =>
   text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
@@ -185,6 +187,10 @@ export function makeGroups(layout: GroupLayout, name: string, limits: Limits): C
     put(layout.cpu, ["cpu.max", `${quota} ${CPU_PERIOD_US}`]);
   } else {
     put(layout.memory, ["memory.limit_in_bytes", memory], ["memory.memsw.limit_in_bytes?", memory]);
+    put(layout.memory, [
+      "memory.kmem.tcp.limit_in_bytes?",
+      String(Math.floor(limits.memoryBytes / MEMORY_PER_SOCKETS)),
+    ]);
     put(layout.pids, ["pids.max", String(limits.pids)]);
     put(layout.cpu, ["cpu.cfs_period_us", String(CPU_PERIOD_US)], ["cpu.cfs_quota_us", quota]);
     put(layout.cpuAccounting);

@@ -90,6 +90,7 @@ test("the limits of a v1 sandbox include swap, and each controller is joined by 
   expect(memory?.writes).toEqual([
     ["memory.limit_in_bytes", "1000"],
     ["memory.memsw.limit_in_bytes?", "1000"],
+    ["memory.kmem.tcp.limit_in_bytes?", "250"],
   ]);
   expect(groups.map(({ path, join }) => [path.split("/")[4], join])).toEqual([
     ["memory", "tasks"],

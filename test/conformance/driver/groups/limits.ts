@@ -39,6 +39,24 @@ print("started", len(children), flush=True)
 for pid in children: os.kill(pid, signal.SIGKILL)
 `;
 
+/** Sends to itself what nobody reads, over many connections, and holds it; prints the MiB that the kernel took. */
+const SOCKET_BUFFERS = `
+import resource, socket
+server = socket.create_server(("127.0.0.1", 0), backlog=128)
+held, total = [], 0
+try:
+    while len(held) < 200:
+        near = socket.create_connection(server.getsockname(), timeout=1)
+        far = server.accept()[0]
+        held += [near, far]
+        near.setblocking(False)
+        try:
+            while True: total += near.send(b"x" * 65536)
+        except BlockingIOError: pass
+except (OSError, TimeoutError): pass
+print(total >> 20, flush=True)
+`;
+
 /** Opens terminals until it is refused, and holds them until its input ends. */
 const TERMINALS = `
 import errno, os, sys
@@ -114,6 +132,15 @@ export function checkLimits(checks: Checks): void {
       ).toBe(0);
     });
   }
+
+  checks.check("memory: what sockets hold is bounded, too, and the sandbox lives on", async (bed) => {
+    await using guest = await bed.guest({ limits: { memoryBytes: 64 * MIB } });
+    const { stdout } = await guest.sandbox.runProcess({ argv: ["/usr/bin/python3", "-I", "-c", SOCKET_BUFFERS] });
+    expect(Number(stdout.text.trim() || 0)).toBeLessThan(64);
+    // Sockets of a sandbox with a kernel of its own are in its memory, and it dies as a whole.
+    if (guest.sandbox.end !== undefined) return expect(guest.host.usage().oomKills).toBeGreaterThanOrEqual(1);
+    expect((await guest.run(["/usr/bin/true"])).report?.exit_code).toBe(0);
+  });
 
   checks.check("terminals: a sandbox gets a few of the machine's, and can still use one", async (bed) => {
     await using guest = await bed.guest({});
