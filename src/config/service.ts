@@ -33,6 +33,8 @@ export const ServiceFile = z.strictObject({
   max_queued_per_agent: count.optional(),
   max_queued_per_principal: count.optional(),
   max_agents_per_principal: count.optional(),
+  /** What responses and idempotency keys of one principal may take in the database. */
+  max_stored_bytes_per_principal: count.optional(),
   /** Sum of the sizes of one principal's workspaces. */
   max_workspace_bytes_per_principal: count.optional(),
   /** What `metadata.limits` of an agent may ask for. */
@@ -71,6 +73,7 @@ export interface ServiceConfig {
   readonly maxQueuedPerPrincipal: number;
   readonly maxAgentsPerPrincipal: number;
   readonly maxWorkspaceBytesPerPrincipal: number;
+  readonly maxStoredBytesPerPrincipal: number;
   readonly maxLimits: Limits;
   readonly ratePerSecond: number;
   readonly rateBurst: number;
@@ -108,6 +111,7 @@ export function compileService(file: z.infer<typeof ServiceFile>, env: NodeJS.Pr
     maxRunningPerPrincipal: file.max_running_per_principal ?? Math.max(1, Math.floor((maxRunning * 3) / 4)),
     maxQueuedPerAgent: file.max_queued_per_agent ?? 1000,
     maxQueuedPerPrincipal: file.max_queued_per_principal ?? 5000,
+    maxStoredBytesPerPrincipal: file.max_stored_bytes_per_principal ?? 1024 * MIB,
     maxAgentsPerPrincipal: file.max_agents_per_principal ?? 1000,
     maxWorkspaceBytesPerPrincipal: file.max_workspace_bytes_per_principal ?? 102_400 * MIB,
     maxLimits: compileMaxLimits(file.max_limits ?? {}),

@@ -6,6 +6,7 @@ import { testAgents } from "./state/agents.ts";
 import { testFences } from "./state/fences.ts";
 import { testKeys } from "./state/keys.ts";
 import { testLasting } from "./state/lasting.ts";
+import { testPrincipalBytes } from "./state/principal-bytes.ts";
 import { testPublished } from "./state/published.ts";
 import { testRaces } from "./state/races.ts";
 import { testResponses } from "./state/responses.ts";
@@ -34,5 +35,6 @@ export function testStateStore(
   testAccess(open);
   testSequences(open);
   testLasting(subject, runSql);
+  testPrincipalBytes(subject);
   testRaces(subject);
 }

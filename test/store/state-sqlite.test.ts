@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import {
   appendFileSync,
   chmodSync,
@@ -43,6 +44,23 @@ testStateStore(sqlite, async ({ folder }, statement) => {
 });
 
 describe("state - the embedded database", () => {
+  test("small rows count as much as they take, and the file gives back what pruning frees", async () => {
+    const folder = makeFolder();
+    await using store = await startStore({ folder });
+    const agent = await insertAgent(store);
+    for (let count = 0; count < 3000; count++) await store.insertMarker(agent.id, randomUUID(), [note("x")]);
+    const file = new DatabaseSync(join(folder, "paddock.db"));
+    const read = (query: string): number => Number(Object.values(file.prepare(query).get() ?? {})[0]);
+    const sizeOf = (): number => read("pragma page_count") * read("pragma page_size");
+    const [counted, taken] = [read("select sum(bytes) from responses"), sizeOf()];
+    expect(taken / counted).toBeLessThan(1.1);
+    expect(taken / counted).toBeGreaterThan(0.5);
+    expect(await store.prune(10 ** 13, 0)).toBe(3000);
+    expect(sizeOf()).toBeLessThan(taken / 4);
+    file.close();
+    expect(statSync(join(folder, "paddock.db")).size).toBeLessThan(taken / 4);
+  });
+
   test("only its owner may read it, whatever the mask and the folder were", async () => {
     const folder = join(makeFolder(), "deep", "state");
     const mask = process.umask(0);

@@ -42,12 +42,13 @@ export async function amendResponse(
   responseId: string,
   change: ResponseAmendment,
 ): Promise<ResponseWithSegments> {
-  const { store, logs } = core;
+  const { store, logs, config } = core;
   const row = await findRow(core, agent, responseId);
   const { status, input, segments, outputContent } = change;
   const rest = { ...(input === undefined ? {} : { input }), ...(outputContent === undefined ? {} : { outputContent }) };
   if (isTerminalStatus(row.status) && status !== undefined && status !== row.status) throw hasEnded(row);
-  if (segments.length > 0 || Object.keys(rest).length > 0) await store.amendResponse(responseId, { segments, ...rest });
+  if (segments.length > 0 || Object.keys(rest).length > 0)
+    await store.amendResponse(responseId, { segments, ...rest }, config.service.maxStoredBytesPerPrincipal);
   if (status !== undefined && isTerminalStatus(status) && !isTerminalStatus(row.status)) {
     const ended = await store.endResponse(responseId, { status });
     if (ended === undefined) await assertStatus(core, responseId, status);

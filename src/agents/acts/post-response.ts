@@ -50,11 +50,12 @@ export async function insertResponse(
   agent: AgentRow,
   { response, refuseBusy, key, isOwners }: Insertion,
 ): Promise<Posted> {
-  const { maxQueuedPerAgent, maxQueuedPerPrincipal } = config.service;
+  const { maxQueuedPerAgent, maxQueuedPerPrincipal, maxStoredBytesPerPrincipal } = config.service;
   const options = {
     refuseBusy,
     maxQueued: isOwners ? maxQueuedPerAgent : Math.floor(maxQueuedPerAgent / 2),
     maxOfPrincipal: maxQueuedPerPrincipal,
+    maxBytes: maxStoredBytesPerPrincipal,
     ...(key === undefined ? {} : { key }),
   };
   const posted = await store.insertResponse(agent.id, response, options).catch((error: unknown) => {

@@ -18,6 +18,8 @@ export interface ResponseQueue {
       readonly refuseBusy: boolean;
       readonly maxQueued: number;
       readonly maxOfPrincipal: number;
+      /** Its creator's responses and keys may take so much: the oldest ended go for this one, else `quota_reached`. */
+      readonly maxBytes?: number;
       readonly key?: IdempotencyKey;
     },
   ): Promise<{ readonly row: ResponseRow; readonly agent: AgentRow; readonly isNew: boolean }>;

@@ -77,7 +77,7 @@ export interface ResponseWrites {
   endResponse(id: string, end: ResponseEnd): Promise<ResponseRow | undefined>;
   /** Back to `pending`, in its old place. False as above. */
   requeueResponse(id: string, fence: Fence): Promise<boolean>;
-  /** What a client adds with PUT. `outputContent` undefined stays. Undefined when the response is gone; `too_large` above 16 MiB in all. */
+  /** What a client adds with PUT; `maxBytes` as in `insertResponse`. `outputContent` undefined stays. Undefined when the response is gone; `too_large` above 16 MiB in all. */
   amendResponse(
     id: string,
     change: {
@@ -85,5 +85,6 @@ export interface ResponseWrites {
       readonly input?: unknown;
       readonly outputContent?: readonly OutputItem[];
     },
+    maxBytes?: number,
   ): Promise<ResponseRow | undefined>;
 }

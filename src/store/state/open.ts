@@ -7,6 +7,7 @@ import type { StateDialect } from "./engine/dialect.ts";
 import { makePostgresDialect } from "./engine/postgres.ts";
 import { migrate } from "./engine/schema.ts";
 import { makeSqliteDialect } from "./engine/sqlite.ts";
+import { PrincipalBytes } from "./principal-bytes.ts";
 import { makePrune } from "./prune.ts";
 import { makePublished } from "./published.ts";
 import { makeQueue } from "./queue.ts";
@@ -28,6 +29,7 @@ export function openStateStore(options: StateOptions): StateStore {
   const dialect =
     options.databaseUrl === undefined ? makeSqliteDialect(options.folder) : makePostgresDialect(options.databaseUrl);
   const state = makeContext(dialect, options.now ?? (() => Date.now()));
+  const bytes = new PrincipalBytes();
   return {
     kind: dialect.kind,
     start: async () => await start(state, dialect),
@@ -41,8 +43,8 @@ export function openStateStore(options: StateOptions): StateStore {
     ...makePrune(state),
     ...makeAgentRows(state),
     ...makePublished(state),
-    ...makeQueue(state),
-    ...makeResponseWrites(state),
+    ...makeQueue(state, bytes),
+    ...makeResponseWrites(state, bytes),
     ...makeResponseReads(state),
     ...makeAccessRows(state),
     [Symbol.asyncDispose]: async () => await state.close(),

@@ -28,6 +28,8 @@ export const makePrune = (state: StateContext): Pick<UpkeepStore, "prune"> => ({
       return seqs;
     });
     await forgetKeysAndTokens(state);
+    // On the connection's own turn: no transaction is in the middle.
+    while (await state.ask(async (db) => await db.connection().execute(async () => state.dialect.shrink())));
     return tooOld + tooMany;
   },
 });

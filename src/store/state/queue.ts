@@ -8,11 +8,12 @@ import { readAgent } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
 import type { Database, StateContext } from "./engine/context.ts";
 import { makeGoneError, takeKey } from "./keys.ts";
+import { KEY_BYTES, type PrincipalBytes } from "./principal-bytes.ts";
 import { assertReign } from "./reigns.ts";
 import { readResponse, writeResponse } from "./response-rows.ts";
 
 /** How responses enter an agent's queue and leave it for work. The agent is locked first, its responses after it. */
-export function makeQueue(state: StateContext): ResponseQueue {
+export function makeQueue(state: StateContext, bytes: PrincipalBytes): ResponseQueue {
   return {
     insertResponse: async (agentId, response, options) =>
       await state.transact(async (transaction) => {
@@ -23,12 +24,12 @@ export function makeQueue(state: StateContext): ResponseQueue {
         if (agent === undefined) throw noAgent();
         if (options.refuseBusy && agent.state === "busy") throw new PaddockError("agent_busy", "Agent is busy");
         await assertRoom(transaction, state, { agentId, principal: response.createdBy, ...options });
+        const written = writeResponse(agent, response);
+        const { maxBytes } = options;
+        const added = Number(written.bytes) + (options.key === undefined ? 0 : KEY_BYTES);
+        if (maxBytes !== undefined) await bytes.makeRoom(transaction, response.createdBy, added, maxBytes);
         const busy = await markPosted(transaction, agent, now);
-        const row = await transaction
-          .insertInto("responses")
-          .values(writeResponse(agent, response))
-          .returningAll()
-          .executeTakeFirstOrThrow();
+        const row = await transaction.insertInto("responses").values(written).returningAll().executeTakeFirstOrThrow();
         return { row: readResponse(row), agent: busy, isNew: true };
       }),
 

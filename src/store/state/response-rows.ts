@@ -5,6 +5,7 @@ import type { ResponseRow } from "../../model/response.ts";
 import type { NewResponse, ResponseEnd } from "../state-store/responses.ts";
 import { writeJson } from "./agent-rows.ts";
 import type { ResponsesTable } from "./engine/tables.ts";
+import { RESPONSE_BYTES } from "./principal-bytes.ts";
 import type { EncodedSegments } from "./segments.ts";
 
 /** An end as it is stored. */
@@ -41,6 +42,7 @@ export function readResponse(row: Selectable<ResponsesTable>): ResponseRow {
 /** A pending one. */
 export function writeResponse(agent: Pick<AgentRow, "id" | "name">, response: NewResponse): Insertable<ResponsesTable> {
   const input = writeJson(response.input);
+  const options = writeJson(response.options);
   return {
     id: response.id,
     task_id: response.taskId,
@@ -49,7 +51,7 @@ export function writeResponse(agent: Pick<AgentRow, "id" | "name">, response: Ne
     status: "pending",
     created_by: response.createdBy,
     input_json: input,
-    options_json: writeJson(response.options),
+    options_json: options,
     created_at: response.createdAt,
     updated_at: response.createdAt,
     started_at: null,
@@ -59,7 +61,7 @@ export function writeResponse(agent: Pick<AgentRow, "id" | "name">, response: Ne
     output_json: null,
     version: 1,
     segment_count: 0,
-    bytes: Buffer.byteLength(input),
+    bytes: RESPONSE_BYTES + Buffer.byteLength(input) + Buffer.byteLength(options),
     claim_node: null,
     claim_reign: null,
   };

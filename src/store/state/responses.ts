@@ -5,12 +5,13 @@ import type { Fence, ResponseEnd, ResponseWrites } from "../state-store/response
 import { writeJson } from "./agent-rows.ts";
 import { lockAgent } from "./agents.ts";
 import type { Database, StateContext } from "./engine/context.ts";
+import type { PrincipalBytes } from "./principal-bytes.ts";
 import { countClaimed, hasEndedSo, isStored, matchClaim } from "./repeats.ts";
 import { type EncodedEnd, readResponse, writeResponse } from "./response-rows.ts";
 import { countWrite, type EncodedSegments, encodeSegments, insertSegments } from "./segments.ts";
 
 /** Writes to one response. Each begins with one statement that checks and changes its row; segments follow in the same transaction. */
-export function makeResponseWrites(state: StateContext): ResponseWrites {
+export function makeResponseWrites(state: StateContext, bytes: PrincipalBytes): ResponseWrites {
   return {
     appendSegments: async (id, fence, after, segments) => {
       const added = encodeSegments(segments);
@@ -52,9 +53,18 @@ export function makeResponseWrites(state: StateContext): ResponseWrites {
           .executeTakeFirst();
         return row !== undefined;
       }),
-    amendResponse: async (id, change) => {
+    amendResponse: async (id, change, maxBytes) => {
       const added = encodeSegments(change.segments);
-      return await state.transact(async (transaction) => await amend(transaction, state, id, change, added));
+      const makeRoom = async (transaction: Database, count: number): Promise<void> => {
+        const row = await transaction
+          .selectFrom("responses")
+          .select("created_by")
+          .where("id", "=", id)
+          .executeTakeFirst();
+        if (row !== undefined && maxBytes !== undefined)
+          await bytes.makeRoom(transaction, row.created_by, count, maxBytes);
+      };
+      return await state.transact(async (transaction) => await amend(transaction, state, id, change, added, makeRoom));
     },
     insertMarker: async (agentId, id, segments) => {
       const added = encodeSegments(segments);
@@ -114,15 +124,18 @@ async function amend(
   id: string,
   change: Parameters<ResponseWrites["amendResponse"]>[1],
   added: EncodedSegments,
+  makeRoom: (transaction: Database, bytes: number) => Promise<void>,
 ): Promise<ResponseRow | undefined> {
   const input = change.input === undefined ? undefined : writeJson(change.input);
   const output = change.outputContent === undefined ? undefined : writeJson(change.outputContent);
+  const textBytes = Buffer.byteLength(input ?? "") + Buffer.byteLength(output ?? "");
+  await makeRoom(transaction, added.bytes + textBytes);
   const row = await transaction
     .updateTable("responses")
     .set({
       ...(input === undefined ? {} : { input_json: input }),
       ...(output === undefined ? {} : { output_json: output }),
-      ...countWrite(state.now(), added, Buffer.byteLength(input ?? "") + Buffer.byteLength(output ?? "")),
+      ...countWrite(state.now(), added, textBytes),
     })
     .where("id", "=", id)
     .returningAll()

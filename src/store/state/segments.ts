@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { Segment } from "../../model/response.ts";
 import { writeJson } from "./agent-rows.ts";
 import type { Database } from "./engine/context.ts";
+import { SEGMENT_BYTES } from "./principal-bytes.ts";
 
 /** Both databases bound the parameters of a statement. */
 const ROWS_PER_STATEMENT = 1000;
@@ -14,7 +15,7 @@ export interface EncodedSegments {
 
 export function encodeSegments(segments: readonly Segment[] = []): EncodedSegments {
   const texts = segments.map(writeJson);
-  return { texts, bytes: texts.reduce((bytes, text) => bytes + Buffer.byteLength(text), 0) };
+  return { texts, bytes: texts.reduce((bytes, text) => bytes + SEGMENT_BYTES + Buffer.byteLength(text), 0) };
 }
 
 /** What every write to a response changes, in the statement that checks whether it may. */

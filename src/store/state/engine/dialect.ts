@@ -17,6 +17,8 @@ export interface StateDialect {
   lockName(transaction: Kysely<Tables>, name: string): Promise<void>;
   /** Opens files, sets modes. */
   prepare(): Promise<void>;
+  /** Gives room that became free back to the disk, a part at a time; true while there is more. */
+  shrink(): boolean;
   /** Nothing was changed, for a reason that passes: another writer. */
   isPassing(thrown: unknown): boolean;
   toError(thrown: unknown): PaddockError;

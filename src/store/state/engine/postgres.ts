@@ -24,6 +24,8 @@ export function makePostgresDialect(databaseUrl: string): StateDialect {
       await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(transaction);
     },
     prepare: async () => undefined,
+    // It has a vacuum of its own.
+    shrink: () => false,
     isPassing: isPassingInPostgres,
     toError: toPostgresError,
   };

@@ -5,6 +5,7 @@ import { makeTables } from "./migrations/v1-tables.ts";
 import { identifyDatabase } from "./migrations/v2-database-identity.ts";
 import { addWorkspaceBytes } from "./migrations/v3-workspace-bytes.ts";
 import { addMissingCopy } from "./migrations/v4-missing-copy.ts";
+import { countWholeRows } from "./migrations/v5-row-bytes.ts";
 import type { Tables } from "./tables.ts";
 
 /** One entry is one version of the tables. An entry that was released never changes; a new one follows it. */
@@ -13,6 +14,7 @@ const MIGRATIONS: readonly ((serialKey: string) => readonly string[])[] = [
   identifyDatabase,
   addWorkspaceBytes,
   addMissingCopy,
+  countWholeRows,
 ];
 
 /** Runs inside a transaction that nobody else is in. Throws `state_failed` for tables of a newer version. */

@@ -25,13 +25,21 @@ const RETRY_MS = 20;
 const SQLITE_BUSY = 5;
 /** Kinds of statements that stay prepared; ours are fewer, but for lists of unusual length. */
 const MAX_PREPARED = 300;
+/** 8 MiB, in a few milliseconds. */
+const PAGES_AT_ONCE = 2000;
 
 /** `paddock.db` in a folder, through `node:sqlite`: one connection, every transaction takes the write lock at its beginning. */
 export function makeSqliteDialect(folder: string): StateDialect {
   const path = join(folder, FILE);
+  let file: DatabaseSync | undefined;
+  const open = async (): Promise<DatabaseSync> => {
+    file = await openFile(path);
+    return file;
+  };
   return {
     kind: "sqlite",
-    connection: makeConnection(path),
+    connection: makeConnection(open),
+    shrink: () => file !== undefined && shrinkFile(file),
     serialKey: "integer primary key autoincrement",
     findPart: "instr",
     locksRows: false,
@@ -50,11 +58,11 @@ function makeFile(folder: string, path: string): void {
   chmodSync(path, FILE_MODE);
 }
 
-function makeConnection(path: string): Dialect {
+function makeConnection(open: () => Promise<DatabaseSync>): Dialect {
   let file: DatabaseSync | undefined;
   const config = {
     database: async () => {
-      file = await openFile(path);
+      file = await open();
       return makeShim(file);
     },
   };
@@ -90,6 +98,8 @@ async function openFile(path: string): Promise<DatabaseSync> {
   for (let waitedMs = 0; ; waitedMs += RETRY_MS) {
     const file = new DatabaseSync(path, { timeout: BUSY_MS, enableForeignKeyConstraints: true });
     try {
+      // Before there are tables, or it says nothing.
+      file.exec("pragma auto_vacuum = incremental");
       file.exec("pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864");
       return file;
     } catch (thrown) {
@@ -98,6 +108,18 @@ async function openFile(path: string): Promise<DatabaseSync> {
       await sleep(RETRY_MS);
     }
   }
+}
+
+/** A file of before it could shrink keeps its size; what is free in it is used again. */
+function shrinkFile(file: DatabaseSync): boolean {
+  const free = (): number => Number(file.prepare("pragma freelist_count").get()?.["freelist_count"] ?? 0);
+  const before = free();
+  if (before === 0) return false;
+  file.exec(`pragma incremental_vacuum(${PAGES_AT_ONCE})`);
+  const left = free();
+  // The file itself is cut when the journal is written back.
+  if (left === 0 || left === before) file.exec("pragma wal_checkpoint(passive)");
+  return left > 0 && left < before;
 }
 
 function makeShim(file: DatabaseSync): { close(): void; prepare(sql: string): SqliteStatement } {

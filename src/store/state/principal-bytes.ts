@@ -1,0 +1,90 @@
+import { PaddockError } from "../../errors/error.ts";
+import type { Database } from "./engine/context.ts";
+
+/** A row with what it takes besides its texts: numbers, ids, entries of indexes. Measured in the embedded database, rounded up. */
+export const RESPONSE_BYTES = 640;
+export const SEGMENT_BYTES = 128;
+export const KEY_BYTES = 512;
+
+/** Sums are counted again so often; in between what is added is added here. */
+const FRESH_MS = 60_000;
+const MAX_PRINCIPALS = 10_000;
+const ROUND = 200;
+/** Room is made for more than the one row that asks for it. */
+const KEPT_SHARE = 0.9;
+
+/**
+ * Holds each principal to its bytes: the oldest ended responses that it posted go for its new ones. One per store. Several servers over one database
+ * each see what the others have added within a minute.
+ */
+export class PrincipalBytes {
+  readonly #sums = new Map<string, { bytes: number; readonly countedAt: number }>();
+
+  /** In the transaction that adds so many. Throws `quota_reached` when what waits and runs leaves no room. */
+  async makeRoom(transaction: Database, principal: string, added: number, most: number): Promise<void> {
+    const known = this.#sums.get(principal);
+    const isFresh = known !== undefined && performance.now() - known.countedAt < FRESH_MS;
+    if (isFresh && known.bytes + added <= most) {
+      known.bytes += added;
+      return;
+    }
+    let bytes = await countBytes(transaction, principal);
+    if (bytes + added > most) bytes -= await removeOldest(transaction, principal, bytes + added - most * KEPT_SHARE);
+    this.#remember(principal, bytes + added);
+    if (bytes + added <= most) return;
+    this.#sums.delete(principal);
+    throw new PaddockError(
+      "quota_reached",
+      `${principal} has ${bytes} of ${most} bytes in the database, all of it for work that has not ended`,
+      { hint: "Wait until tasks have ended, or cancel some; what has ended makes room by itself." },
+    );
+  }
+
+  #remember(principal: string, bytes: number): void {
+    if (this.#sums.size >= MAX_PRINCIPALS) this.#sums.clear();
+    this.#sums.set(principal, { bytes, countedAt: performance.now() });
+  }
+}
+
+async function countBytes(transaction: Database, principal: string): Promise<number> {
+  const sum = transaction
+    .selectFrom("responses")
+    .select((fields) => fields.fn.sum<number | string | null>("bytes").as("bytes"))
+    .where("created_by", "=", principal);
+  const keys = transaction
+    .selectFrom("idempotency_keys")
+    .select((fields) => fields.fn.countAll<number>().as("count"))
+    .where("principal", "=", principal);
+  // Apart, for each has an index of its own.
+  const found = await transaction
+    .selectNoFrom([
+      sum.where("finished_at", "is not", null).as("ended"),
+      sum.where("finished_at", "is", null).as("open"),
+      keys.as("keys"),
+    ])
+    .executeTakeFirstOrThrow();
+  return Number(found.ended ?? 0) + Number(found.open ?? 0) + Number(found.keys ?? 0) * KEY_BYTES;
+}
+
+/** Returns how many bytes went. */
+async function removeOldest(transaction: Database, principal: string, surplus: number): Promise<number> {
+  let removed = 0;
+  for (;;) {
+    const rows = await transaction
+      .selectFrom("responses")
+      .select(["seq", "bytes"])
+      .where("created_by", "=", principal)
+      .where("finished_at", "is not", null)
+      .orderBy("seq")
+      .limit(ROUND)
+      .execute();
+    const seqs: number[] = [];
+    for (const row of rows) {
+      if (removed >= surplus) break;
+      removed += row.bytes;
+      seqs.push(row.seq);
+    }
+    if (seqs.length === 0) return removed;
+    await transaction.deleteFrom("responses").where("seq", "in", seqs).execute();
+  }
+}
