@@ -16,6 +16,7 @@ import { LiveAgents } from "./awake/live-agents.ts";
 import { SleepTimers } from "./awake/sleep-timers.ts";
 import { Timeouts } from "./awake/timeouts.ts";
 import { type AgentServices, type AgentsParts, type AgentsTuning, TUNING } from "./core/agent-services.ts";
+import { StrangerCopies } from "./core/stranger-copies.ts";
 import { LiveLogs } from "./events/live-log.ts";
 
 export type { AgentsParts } from "./core/agent-services.ts";
@@ -29,6 +30,7 @@ export function openAgents(parts: AgentsParts, tuning: Partial<AgentsTuning> = {
     tuning: { ...TUNING, ...tuning },
     logs: new LiveLogs(parts.store),
     slots: new FairSlots(maxRunning, Math.min(maxRunningPerPrincipal, maxRunning)),
+    strangerCopies: new StrangerCopies(),
     isDraining: false,
     closing: closing.signal,
     reign: 0,

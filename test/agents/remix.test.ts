@@ -181,3 +181,42 @@ test("agents - a remix that sleeps is copied before it is published", async () =
   expect(await world.store.findPublishedFile("child", "index.html")).toMatchObject({ bytes: 5 });
   expect((await world.look(child)).missingCopy).toBeNull();
 });
+
+/** Holds the next copy in its middle until `release` is called; it goes on then. */
+function holdCopy(fleet: Fleet): { readonly held: Promise<void>; readonly release: () => void } {
+  const held = Promise.withResolvers<void>();
+  const going = Promise.withResolvers<void>();
+  const openPorter = fleet.openVolumePorter.bind(fleet);
+  fleet.openVolumePorter = async (volumeId, readOnly, signal) => {
+    const porter = await openPorter(volumeId, readOnly, signal);
+    if (readOnly) return porter;
+    fleet.openVolumePorter = openPorter;
+    const { files } = porter.sandbox;
+    const importTar = files.importTar.bind(files);
+    files.importTar = async (path, archive, options) =>
+      await importTar(path, stopAfterFirst(archive as AsyncIterable<Buffer>, held.resolve, going.promise), options);
+    return porter;
+  };
+  return { held: held.promise, release: going.resolve };
+}
+
+test("agents - strangers' remixes of one agent are bounded, and its owner waits for one copy at most", async () => {
+  const world = await open();
+  const parent = await makeParent(world);
+  await world.agents.publish(await world.look(parent), ALL, ALICE);
+  await world.agents.sleep(await world.look(parent), { delaySeconds: 0 }, ALICE);
+  const asleep = await world.look(parent);
+  const { held, release } = holdCopy(world.app.fleet);
+  const copy = async (name: string): Promise<AgentRow> =>
+    await world.agents.remix(asleep, { name, code: false, env: false, prompt: null }, BOB);
+  const children = await Promise.all(Array.from({ length: 8 }, async (_, at) => await copy(`child-${at}`)));
+  await held;
+  await expect(copy("child-8")).rejects.toMatchObject({ code: "rate_limited" });
+  const waking = world.agents.wake(asleep, null, ALICE);
+  release();
+  await waking;
+  const present = await Promise.all(children.map(async (child) => await world.look(child)));
+  expect(present.filter(({ missingCopy }) => missingCopy === null).length).toBeLessThanOrEqual(2);
+  for (const child of children) expect(await world.run(child, LIST)).toBe(WHOLE);
+  expect((await copy("child-8")).parentName).toBe("parent");
+});

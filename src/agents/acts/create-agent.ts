@@ -9,6 +9,7 @@ import type { LiveAgent } from "../awake/live-agent.ts";
 import type { LiveAgents } from "../awake/live-agents.ts";
 import { type AgentServices, recordChange } from "../core/agent-services.ts";
 import { mayHaveWritten, retryWrite } from "../core/retry-write.ts";
+import { MAX_STRANGER_COPIES } from "../core/stranger-copies.ts";
 
 type NewAgentRow = Omit<AgentRow, "version">;
 
@@ -114,6 +115,7 @@ async function insert(
     ...first,
     maxOfPrincipal: config.service.maxAgentsPerPrincipal,
     maxWorkspaceBytes: config.service.maxWorkspaceBytesPerPrincipal,
+    ...(row.missingCopy?.needsPublication === true ? { maxCopiesOfParent: MAX_STRANGER_COPIES } : {}),
     ...(key === undefined ? {} : { key }),
   });
 }

@@ -57,6 +57,7 @@ async function copyParent(
   copy: MissingCopy,
   signal: AbortSignal,
 ): Promise<void> {
+  using _turn = copy.needsPublication ? await core.strangerCopies.take(copy.parentId, signal) : undefined;
   await core.fleet.volumes.remove(agent.volumeId);
   await using porter = await openPorter(core, roster, agent, false, signal);
   const parent = await core.store.getAgent(copy.parentId);

@@ -7,6 +7,7 @@ import type { ArtifactStore } from "../../store/artifact-store.ts";
 import type { StateStore } from "../../store/state-store.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
 import type { LiveLogs } from "../events/live-log.ts";
+import type { StrangerCopies } from "./stranger-copies.ts";
 
 export interface AgentsParts {
   readonly fleet: Fleet;
@@ -36,6 +37,7 @@ export interface AgentServices extends AgentsParts {
   readonly tuning: AgentsTuning;
   readonly logs: LiveLogs;
   readonly slots: FairSlots;
+  readonly strangerCopies: StrangerCopies;
   /** No new work is taken. */
   isDraining: boolean;
   /** Aborts when the process is done with its agents; nothing is tried again then. */

@@ -41,7 +41,7 @@ export type AgentPatch = Partial<
 export interface AgentStore {
   /**
    * A new agent, with its first response if it has one. With a key that was used for the same request, the agent made then. Throws `name_taken`,
-   * `idempotency_conflict` (the key was used for another request, or what it made is gone), `quota_reached` (its creator has `maxOfPrincipal` agents, or their workspaces and this one more than `maxWorkspaceBytes`; several that
+   * `idempotency_conflict` (the key was used for another request, or what it made is gone), `rate_limited` (`maxCopiesOfParent`), `quota_reached` (its creator has `maxOfPrincipal` agents, or their workspaces and this one more than `maxWorkspaceBytes`; several that
    * come at once to Postgres may exceed it by as many).
    */
   insertAgent(
@@ -52,6 +52,8 @@ export interface AgentStore {
       readonly maxOfPrincipal?: number;
       /** Of all of its creator's workspaces, as asked for. */
       readonly maxWorkspaceBytes?: number;
+      /** Of its parent's copies that are still to be made for others. */
+      readonly maxCopiesOfParent?: number;
     },
   ): Promise<{ readonly agent: AgentRow; readonly isNew: boolean }>;
   /** Without regard to case. */

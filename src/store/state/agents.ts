@@ -16,6 +16,7 @@ export function makeAgentRows(state: StateContext): AgentStore {
         const known = await takeKey(transaction, options.key, agent.id, state.now());
         if (known !== undefined) return { agent: await readMade(transaction, known), isNew: false };
         await assertRoom(transaction, agent, options);
+        await assertCopies(transaction, agent, options.maxCopiesOfParent);
         const made = await insertRow(transaction, agent);
         if (options.first !== undefined)
           await transaction.insertInto("responses").values(writeResponse(made, options.first)).execute();
@@ -117,6 +118,27 @@ async function assertRoom(
   if (maxOfPrincipal !== undefined && count >= maxOfPrincipal) throw refuse(`${count} agents`);
   if (maxWorkspaceBytes !== undefined && Number(bytes ?? 0) + sizeOf(agent) > maxWorkspaceBytes)
     throw refuse(`workspaces of ${bytes ?? 0} of ${maxWorkspaceBytes} bytes`);
+}
+
+async function assertCopies(
+  transaction: Database,
+  { missingCopy }: Omit<AgentRow, "version">,
+  most: number | undefined,
+): Promise<void> {
+  if (missingCopy === null || most === undefined) return;
+  const { count } = await transaction
+    .selectFrom("agents")
+    .where("parent_id", "=", missingCopy.parentId)
+    // A copy that failed is not made any more.
+    .where("missing_copy_json", "like", '%"needsPublication":true%')
+    .where("missing_copy_json", "not like", '%"failure":%')
+    .select((fields) => fields.fn.countAll<number>().as("count"))
+    .executeTakeFirstOrThrow();
+  if (count >= most)
+    throw new PaddockError("rate_limited", `${count} copies of this agent are being made for others already`, {
+      hint: "Try again when some of them are there.",
+      context: { retryAfterMs: 5000 },
+    });
 }
 
 async function insertRow(transaction: Database, agent: Omit<AgentRow, "version">): Promise<AgentRow> {

@@ -160,11 +160,35 @@ test("access - remix needs ownership or a permission of the publisher", async ()
   expect((await remix(other, "public", {})).json).toEqual({
     message: "Code remix not permitted for this published agent",
   });
-  expect((await remix(other, "public", { code: false })).json).toEqual({
+  expect((await remix(other, "public", { code: false, env: true })).json).toEqual({
     message: "Environment remix not permitted for this published agent",
   });
   const made = await remix(other, "public", { code: false, env: false });
   expect([made.status, made.json.created_by, made.json.parent_agent_name]).toEqual([200, "other", "public"]);
+});
+
+test("access - publishing shares the environment only when asked to, says what it shares, and a remix takes what is shared", async () => {
+  const env = { TOKEN: "the owner's" };
+  expect((await owner.post("/agents", { name: "keyed", metadata: BARE, env })).status).toBe(200);
+  const published = await owner.post("/agents/keyed/publish", {});
+  expect(published.json.publish_permissions).toEqual({ code: true, env: false, content: true });
+  expect(published.headers.get("x-paddock-shared")).toBe("content, code");
+  const envOf = async (name: string) => (await service.service.store.findAgent(name))?.settings.env;
+  expect((await other.post("/agents/keyed/remix", { name: "keyed-plain" })).status).toBe(200);
+  expect(await envOf("keyed-plain")).toEqual({});
+  const refused = await other.post("/agents/keyed/remix", { name: "keyed-copy", env: true });
+  expect([refused.status, refused.json.message]).toEqual([
+    403,
+    "Environment remix not permitted for this published agent",
+  ]);
+  const shared = await owner.post("/agents/keyed/publish", { env: true });
+  expect(shared.headers.get("x-paddock-shared")).toBe("content, code, env");
+  expect((await other.post("/agents/keyed/remix", { name: "keyed-copy" })).status).toBe(200);
+  expect(await envOf("keyed-copy")).toEqual(env);
+  expect((await owner.post("/agents/keyed/unpublish")).status).toBe(200);
+  // Its owner's own copies are whole.
+  expect((await owner.post("/agents/keyed/remix", { name: "keyed-own" })).status).toBe(200);
+  expect(await envOf("keyed-own")).toEqual(env);
 });
 
 test("access - a read token reads; a token limited to agents reaches and makes only those", async () => {

@@ -14,6 +14,8 @@ import { assertMayCreate } from "./agents.ts";
 import type { PublishedList } from "./published-list.ts";
 
 const PUBLISHED = "/api/v0/published/agents";
+/** What others may copy, as the answer to a publish names it. */
+const SHARED = ["content", "code", "env"] as const;
 const tags = ["agents"];
 const params = AgentPath;
 const write = { access: "write" } as const;
@@ -24,7 +26,8 @@ export function registerSharing(server: Server, parts: ServerParts, published: P
   server.post(`${AGENT}/remix`, { schema: remix, config: write, onRequest: requireJson }, async (request) => {
     const { principal, body } = request;
     const parent = await findAgent(parts, request.params.name);
-    const wanted = { code: body.code, env: body.env ?? body.secrets ?? true };
+    const mayHaveEnv = isOwner(parent, principal) || parent.publishPermissions.env;
+    const wanted = { code: body.code, env: body.env ?? body.secrets ?? mayHaveEnv };
     assertMayRemix(parent, principal, wanted);
     assertMayCreate(principal, body.name);
     await assertHere(parts, parent);
@@ -40,10 +43,12 @@ export function registerSharing(server: Server, parts: ServerParts, published: P
     body: PublishBody,
     response: { 200: AgentBody },
   };
-  server.post(`${AGENT}/publish`, { schema: publish, config: write, onRequest: allowEmptyBody }, async (request) => {
+  const publishing = { schema: publish, config: write, onRequest: allowEmptyBody };
+  server.post(`${AGENT}/publish`, publishing, async (request, reply) => {
     const agent = await findOwned(parts, request, "You can only publish your own agents");
     const { code = true, env, secrets } = request.body ?? {};
-    const permissions = { code, env: env ?? secrets ?? true, content: true };
+    const permissions = { code, env: env ?? secrets ?? false, content: true };
+    reply.header("x-paddock-shared", SHARED.filter((part) => permissions[part]).join(", "));
     return viewAgent(await parts.agents.publish(agent, permissions, request.principal));
   });
 
