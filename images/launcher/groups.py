@@ -6,6 +6,7 @@ import signal
 from typing import TypedDict
 
 _MEMORY_PER_SOCKETS = 4
+_SHARE_OF_TASKS, _SHARE_OF_MEMORY = 0.75, 0.9
 
 
 class Group(TypedDict):
@@ -38,7 +39,34 @@ def ensure_parents(parents: list[Parent]) -> None:
             os.mkdir(parent["path"], 0o755)
         except FileExistsError:
             pass
+        _bound_sum(parent["path"])
         _hand_down(parent["path"], parent["controllers"])
+
+
+def _bound_sum(directory: str) -> None:
+    """All sandboxes together leave the machine's other processes some of it, whatever the sum of their limits is."""
+    tasks = min(_read_number("/proc/sys/kernel/pid_max"), _read_number("/proc/sys/kernel/threads-max"))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    bounds = {
+        "pids.max": int(tasks * _SHARE_OF_TASKS),
+        "memory.max": int(memory * _SHARE_OF_MEMORY),
+        "memory.limit_in_bytes": int(memory * _SHARE_OF_MEMORY),
+    }
+    for name, value in bounds.items():
+        path = os.path.join(directory, name)
+        if not os.path.exists(path):
+            continue
+        try:
+            write_file(path, str(value))
+        except OSError as error:
+            # It holds more than that already, and the kernel could not take it away.
+            if error.errno != errno.EBUSY:
+                raise
+
+
+def _read_number(path: str) -> int:
+    with open(path, encoding="ascii") as file:
+        return int(file.read())
 
 
 def _hand_down(directory: str, controllers: list[str]) -> None:

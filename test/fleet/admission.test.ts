@@ -46,3 +46,15 @@ test("admission - a process that may open too few files for one sandbox says so 
     detail: "room for 28 sandboxes at once",
   });
 });
+
+test("admission - twenty agents of 2,048 processes each do not get all numbers that the kernel has for processes", () => {
+  const admission = new Admission({ overcommit: 100, memoryBytes: 100 * GIB, descriptors: 1e6, tasks: 24_576 });
+  const limits = { ...DEFAULT_LIMITS, pids: 2048 };
+  const requests = { memoryBytes: 1, pids: 1 };
+  const releases = Array.from({ length: 12 }, () => admission.admit(requests, limits));
+  expect(() => admission.admit(requests, limits)).toThrow(/process limits/);
+  admission.admit(requests, { ...limits, pids: 0 });
+  releases[0]?.();
+  admission.admit(requests, limits);
+  expect(() => admission.admit(requests, { ...limits, pids: 30_000 })).toThrow(/more than this machine can number/);
+});

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CliProcess, runCli } from "../support/cli.ts";
@@ -62,6 +63,16 @@ async function startTask(url: string, token: string): Promise<void> {
     if (text.includes("going")) return;
   }
 }
+
+test("serve - where it may, the server lowers itself among what the kernel takes when memory is short", async () => {
+  const lower = "echo -500 2> /dev/null > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj";
+  const { stdout: allowed } = spawnSync("/bin/sh", ["-c", `{ ${lower}; } 2> /dev/null`], { encoding: "utf8" });
+  const server = new Server();
+  const { pid } = await server.facts();
+  expect(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8")).toBe(allowed);
+  server.process.child.kill("SIGTERM");
+  await server.process.exited;
+});
 
 test("serve - the first start shows the admin token once; a signal stops it in order", async () => {
   const first = new Server();

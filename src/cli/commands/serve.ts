@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { Command, InvalidArgumentError } from "commander";
 import { createApp } from "../../app.ts";
 import type { ServiceConfig } from "../../config/service.ts";
@@ -16,6 +17,7 @@ interface ServeOptions {
 }
 
 const THREADS = "32";
+const SERVER_OOM_SCORE = "-500";
 /** Closing takes no longer than this after the tasks have ended or were handed back. */
 const CLOSE_MS = 20_000;
 
@@ -44,6 +46,7 @@ function readPort(text: string): string {
 
 async function serve(options: ServeOptions): Promise<void> {
   takeOver(options);
+  outliveSandboxes();
   using stops = catchStops();
   // Other commands start without what only a server needs.
   const { createService } = await import("../../service.ts");
@@ -62,6 +65,15 @@ async function serve(options: ServeOptions): Promise<void> {
     const last = setTimeout(() => process.exit(70), CLOSE_MS);
     last.unref();
     await service[Symbol.asyncDispose]();
+  }
+}
+
+/** When the machine is out of memory the kernel takes a sandbox first (500) and us late; what we start inherits it or sets its own. */
+function outliveSandboxes(): void {
+  try {
+    writeFileSync("/proc/self/oom_score_adj", SERVER_OOM_SCORE);
+  } catch {
+    // It takes CAP_SYS_RESOURCE; without it a guest is still preferred by its own value.
   }
 }
 

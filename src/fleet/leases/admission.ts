@@ -11,6 +11,8 @@ export interface AdmissionOptions {
   readonly memoryBytes?: number;
   /** Processes the machine offers to sandboxes. */
   readonly pids?: number;
+  /** Processes and threads that the limits of all sandboxes may add up to; default: three quarters of what the kernel can number. */
+  readonly tasks?: number;
   /** Descriptors this process may open; default: its limit (`ulimit -n`). */
   readonly descriptors?: number;
 }
@@ -20,21 +22,25 @@ const DESCRIPTORS_PER_SANDBOX = 140;
 const OWN_DESCRIPTORS = 128;
 /** Fewer than this is said by `paddock doctor`. */
 const FEW_SANDBOXES = 8;
+const SHARE_OF_TASKS = 0.75;
 
 /** Counts what live sandboxes of this process request; limits are checked against a stated over-commit. */
 export class Admission {
   readonly #memoryBytes: number;
   readonly #pids: number;
+  readonly #tasks: number;
   readonly #overcommit: number;
   readonly #descriptors: number;
   #requestedMemory = 0;
   #requestedPids = 0;
   #limitMemory = 0;
+  #limitPids = 0;
   #sandboxes = 0;
 
   constructor(options: AdmissionOptions) {
     this.#memoryBytes = options.memoryBytes ?? totalmem() * 0.9;
     this.#pids = options.pids ?? 16_384;
+    this.#tasks = options.tasks ?? taskLimit() * SHARE_OF_TASKS;
     this.#overcommit = options.overcommit;
     this.#descriptors = (options.descriptors ?? descriptorLimit()) - OWN_DESCRIPTORS;
   }
@@ -72,11 +78,18 @@ export class Admission {
         hint: "Ask for less; waiting does not help.",
         context: { isHopeless: true },
       });
+    if (limits.pids > this.#tasks)
+      throw new PaddockError("capacity", "the limit of processes alone is more than this machine can number", {
+        hint: "Ask for less; waiting does not help.",
+        context: { isHopeless: true },
+      });
     if (descriptors > this.#descriptors) throw full("descriptors", descriptors, this.#descriptors);
     if (memory > this.#memoryBytes) throw full("requested memory", memory, this.#memoryBytes);
     if (pids > this.#pids) throw full("requested processes", pids, this.#pids);
     if (limitMemory > this.#memoryBytes * this.#overcommit)
       throw full("memory limits", limitMemory, this.#memoryBytes * this.#overcommit);
+    const limitPids = this.#limitPids + limits.pids;
+    if (limitPids > this.#tasks) throw full("process limits", limitPids, this.#tasks);
     return this.count(requests, limits);
   }
 
@@ -85,6 +98,7 @@ export class Admission {
     this.#requestedMemory += requests.memoryBytes;
     this.#requestedPids += requests.pids;
     this.#limitMemory += limits.memoryBytes;
+    this.#limitPids += limits.pids;
     this.#sandboxes += 1;
     let held = true;
     return () => {
@@ -93,6 +107,7 @@ export class Admission {
       this.#requestedMemory -= requests.memoryBytes;
       this.#requestedPids -= requests.pids;
       this.#limitMemory -= limits.memoryBytes;
+      this.#limitPids -= limits.pids;
       this.#sandboxes -= 1;
     };
   }
@@ -109,4 +124,10 @@ function full(what: string, wanted: number, available: number): PaddockError {
 function descriptorLimit(): number {
   const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "utf8"));
   return Number(line?.[1] ?? Number.POSITIVE_INFINITY) || Number.POSITIVE_INFINITY;
+}
+
+/** How many processes and threads this kernel has numbers and room for. */
+function taskLimit(): number {
+  const files = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"];
+  return Math.min(...files.map((file) => Number(readFileSync(file, "utf8"))));
 }

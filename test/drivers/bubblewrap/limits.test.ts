@@ -1,9 +1,13 @@
+import { existsSync, readFileSync } from "node:fs";
+import { totalmem } from "node:os";
+import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { lacks } from "../../support/needs.ts";
 import {
   findInitProcess,
   type Harness,
   isRoot,
+  listGroups,
   listMembers,
   listProcessesOf,
   openHarness,
@@ -41,6 +45,21 @@ result = 300`);
     expect(listProcessesOf(new Set([uid]))).toEqual([]);
     expect(await guest.sandbox.ended).toEqual({ kind: "killed", detail: "the test asks" });
     await guest[Symbol.asyncDispose]();
+  });
+
+  test("all sandboxes together leave some of the machine's processes and memory, and go before the server", async () => {
+    await using guest = await harness.open({ limits: { pids: 30_000, memoryBytes: 2 ** 50 } });
+    const { id } = guest.spec;
+    const read = (path: string): number => Number(readFileSync(path, "utf8"));
+    const found = listGroups(id).flatMap((group) =>
+      ["pids.max", "memory.max", "memory.limit_in_bytes"].map((name) => join(dirname(group), name)),
+    );
+    const sums = Object.fromEntries(
+      found.filter((path) => existsSync(path)).map((path) => [basename(path), read(path)]),
+    );
+    expect(sums["pids.max"]).toBeLessThan(read("/proc/sys/kernel/pid_max"));
+    expect(sums["memory.max"] ?? sums["memory.limit_in_bytes"]).toBeLessThan(totalmem());
+    expect(read(`/proc/${findInitProcess(id)}/oom_score_adj`)).toBe(500);
   });
 
   test("a sandbox that ends by itself says how", async () => {
