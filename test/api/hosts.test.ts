@@ -45,6 +45,30 @@ test.each([
   expect([400, 403]).toContain(await statusOf({ host })),
 );
 
+test.each([
+  ["http://localhost", 200],
+  ["https://paddock.example:9000", 200],
+  ["http://evil.example", 403],
+  ["http://evil.example:9000", 403],
+  ["http://localhost@evil.example", 403],
+  ["http://", 403],
+  ["ftp://localhost", 403],
+])("hosts - a target of %s is judged as Host is: %i", async (origin, status) => {
+  const answer = await askRaw(service.url, "GET", `${origin}/health`, { host: "localhost" });
+  expect(answer.status).toBe(status);
+});
+
+test("hosts - a whole URL as target is its path, with every rule for that path", async () => {
+  const [whole, path] = await Promise.all(
+    ["http://localhost/api/v0/agents", "/api/v0/agents"].map((target) =>
+      askRaw(service.url, "GET", target, { host: "localhost" }),
+    ),
+  );
+  const lines = (text: string | undefined): string[] =>
+    (text ?? "").split("\r\n").filter((line) => !/^(?:date|x-request-id):/i.test(line));
+  expect([whole?.status, lines(whole?.text)]).toEqual([401, lines(path?.text)]);
+});
+
 test("hosts - two names in one request are none", async () => {
   const text = "GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
   expect([400, 403]).toContain((await sendRaw(service.url, text)).status);

@@ -1,8 +1,8 @@
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { readWork } from "../../src/agents/run/compile-input.ts";
+import { printable } from "../../src/cli/render/escape.ts";
 import { showCommands } from "../../src/cli/render/guest-output.ts";
-import { printable } from "../../src/cli/render/table.ts";
 import { describeBody } from "../../src/client/ractor/reply-schemas.ts";
 import { FrameCutter } from "../../src/drivers/docker/engine/demux.ts";
 import { planTask } from "../../src/executor/planner.ts";

@@ -20,8 +20,9 @@ export function checkHosts(server: Server, config: HostConfig, allowsAnyOrigin: 
   if (config.publicUrl !== undefined) names.add(new URL(config.publicUrl).hostname);
   const origins = new Set(config.allowedOrigins);
   server.addHook("onRequest", async (request) => {
-    const host = readHost(request);
-    if (host === undefined || !(isAddress(host) || names.has(host)))
+    const isServed = (host: string | undefined): boolean => host !== undefined && (isAddress(host) || names.has(host));
+    const target = readAuthority(request.originalUrl);
+    if (!isServed(readHost(request)) || (target !== undefined && !isServed(readName(target))))
       throw new PaddockError("forbidden", "This host name is not served here", {
         hint: "Add it to service.allowed_hosts (docs/service.md).",
       });
@@ -38,8 +39,25 @@ export function checkHosts(server: Server, config: HostConfig, allowsAnyOrigin: 
 function readHost(request: FastifyRequest): string | undefined {
   const sent = request.raw.headersDistinct["host"];
   const [host = ""] = sent?.length === 1 ? sent : [];
-  return /^(\[[0-9a-f:.]+\]|[^:@/\s]+)(?::\d{1,5})?$/i.exec(host)?.[1]?.toLowerCase().replace(/\.$/, "");
+  return readName(host);
 }
+
+const readName = (host: string): string | undefined =>
+  /^(\[[0-9a-f:.]+\]|[^:@/\s]+)(?::\d{1,5})?$/i.exec(host)?.[1]?.toLowerCase().replace(/\.$/, "");
+
+/** What a request names as its target besides a path, as to a proxy: that counts before `Host`, so both have to be served. */
+function readAuthority(target: string): string | undefined {
+  if (target.startsWith("/") || target === "*") return undefined;
+  return ABSOLUTE.exec(target)?.[1] ?? "";
+}
+
+const ABSOLUTE = /^https?:\/\/([^/?#]*)/i;
+
+/** The path of a request whose target is a whole URL: every rule about paths sees the same. */
+export const toPath = (target: string): string => {
+  const path = target.replace(ABSOLUTE, "");
+  return path.startsWith("/") || path === "*" ? path : `/${path}`;
+};
 
 const isAddress = (host: string): boolean => isIP(host.replace(/^\[|\]$/g, "")) !== 0;
 

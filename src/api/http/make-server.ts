@@ -7,7 +7,7 @@ import { Connections } from "./clients/connections.ts";
 import { boundUnsentBytes } from "./clients/unsent-bytes.ts";
 import { limitRequestTime } from "./deadlines.ts";
 import { handleErrors } from "./errors.ts";
-import { checkHosts } from "./hosts.ts";
+import { checkHosts, toPath } from "./hosts.ts";
 import { readJsonBodies } from "./json-body.ts";
 import { Admission } from "./request-limits.ts";
 import { makeRequestId, recordRequests } from "./request-log.ts";
@@ -54,6 +54,7 @@ export function makeServer(
       connectionsCheckingInterval: Math.min(1000, headersMs),
       maxHeaderSize: 16 * 1024,
     },
+    rewriteUrl: ({ url = "/" }) => toPath(url),
     routerOptions: { maxParamLength: 4096 },
     clientErrorHandler: (_error, socket) => refuseGarbage(socket),
     frameworkErrors: (error, _request, reply: FastifyReply) => void reply.code(error.statusCode ?? 400).send(),

@@ -12,7 +12,7 @@ import { entryPoint } from "../process/entry.ts";
 import { catchInterrupts } from "../process/signals.ts";
 import { checkOutputs, type Outputs, writeOutputs } from "../render/benchmark-output.ts";
 import { renderBenchmarkText } from "../render/benchmark-view.ts";
-import { printable } from "../render/table.ts";
+import { printable } from "../render/escape.ts";
 import { ProgressLine } from "../render/terminal.ts";
 import { addDriverOptions } from "../request/driver-options.ts";
 

@@ -7,7 +7,7 @@ import type { Comparison } from "../../model/comparison.ts";
 import { renderComparison, renderMarkdown } from "../../report/comparison.ts";
 import { catchInterrupts } from "../process/signals.ts";
 import { renderComparisonText } from "../render/comparison-view.ts";
-import { printable } from "../render/table.ts";
+import { printable } from "../render/escape.ts";
 import { ProgressLine, say } from "../render/terminal.ts";
 
 const DEFAULT_N = 30;

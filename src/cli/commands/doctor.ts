@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { createApp } from "../../app.ts";
 import type { ProbeFinding } from "../../index.ts";
-import { printable } from "../render/table.ts";
+import { oneLine } from "../render/escape.ts";
 import { style } from "../render/terminal.ts";
 import { addDriverOptions } from "../request/driver-options.ts";
 
@@ -24,7 +24,7 @@ export function doctorCommand(): Command {
 }
 
 function renderFinding({ status, name, detail, hint }: ProbeFinding): string {
-  const line = `${style(STYLES[status], MARKS[status].padEnd(8), process.stdout)} ${name.padEnd(24)} ${printable(detail)}`;
+  const line = `${style(STYLES[status], MARKS[status].padEnd(8), process.stdout)} ${name.padEnd(24)} ${oneLine(detail)}`;
   return hint === undefined
     ? line
     : `${line}\n${" ".repeat(9)}${style("dim", hint.replaceAll("\n", `\n${" ".repeat(9)}`), process.stdout)}`;

@@ -5,7 +5,8 @@ import type { ImageStore } from "../../fleet/environments/images.ts";
 import { NODE_TYPES, type NodeType, parseNodeType } from "../../model/node-type.ts";
 import { formatBytes, formatMs } from "../../report/format.ts";
 import { catchInterrupts } from "../process/signals.ts";
-import { printable, renderTable } from "../render/table.ts";
+import { oneLine, printable } from "../render/escape.ts";
+import { renderTable } from "../render/table.ts";
 import { ProgressLine, say } from "../render/terminal.ts";
 import { addDriverOptions } from "../request/driver-options.ts";
 
@@ -120,7 +121,7 @@ async function prune(all: boolean): Promise<void> {
   await using _app = app;
   const { removed, inUse } = await images.prune({ all, signal: interrupts.signal });
   say(`removed ${removed.length}${inUse.length > 0 ? `, in use ${inUse.length}` : ""}`);
-  for (const { id, reason } of inUse) say(`${shortId(id)}: ${printable(reason)}`);
+  for (const { id, reason } of inUse) say(`${shortId(id)}: ${oneLine(reason)}`);
 }
 
 async function writeContext(name: Name, folder: string): Promise<void> {

@@ -12,8 +12,9 @@ import { formatBytes } from "../../report/format.ts";
 import type { ProcessListing } from "../../sandbox/channel/messages.ts";
 import type { UsageSample } from "../../sandbox/host.ts";
 import { entryPoint } from "../process/entry.ts";
+import { oneLine } from "../render/escape.ts";
 import { GuestOutput } from "../render/guest-output.ts";
-import { printable, renderTable } from "../render/table.ts";
+import { renderTable } from "../render/table.ts";
 import { say } from "../render/terminal.ts";
 
 /** What a keeper says of its sandbox; only the card where it does not answer. */
@@ -86,10 +87,10 @@ function renderStatuses(statuses: readonly Status[]): string {
 function driverOf({ card, isolation }: Status): string {
   const { PADDOCK_DRIVER: driver = "", PADDOCK_RUNTIME: runtime = "" } = card.driver;
   const parts = isolation === undefined ? [driver, runtime] : [isolation.driver, isolation.runtime];
-  return printable(parts.filter((part) => part !== "").join(":"));
+  return oneLine(parts.filter((part) => part !== "").join(":"));
 }
 
-const oneProcess = ({ pid, argv }: ProcessListing): string => `${pid} ${printable(argv.join(" ").slice(0, 60))}`;
+const oneProcess = ({ pid, argv }: ProcessListing): string => `${pid} ${oneLine(argv.join(" ").slice(0, 60))}`;
 
 export function killCommand(): Command {
   return new Command("kill")

@@ -4,7 +4,8 @@ import { PaddockError } from "../../errors/error.ts";
 import { NODE_TYPES, type NodeType, parseNodeType } from "../../model/node-type.ts";
 import { formatBytes, formatMs } from "../../report/format.ts";
 import { catchInterrupts } from "../process/signals.ts";
-import { printable, renderTable } from "../render/table.ts";
+import { printable } from "../render/escape.ts";
+import { renderTable } from "../render/table.ts";
 import { ProgressLine, say } from "../render/terminal.ts";
 
 export function templatesCommand(): Command {

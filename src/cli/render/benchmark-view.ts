@@ -9,7 +9,8 @@ import {
   tabulateLatency,
   tabulateTransit,
 } from "../../report/benchmark-cells.ts";
-import { printable, renderTable } from "./table.ts";
+import { printable } from "./escape.ts";
+import { renderTable } from "./table.ts";
 
 /** The benchmark for a terminal: the four metrics per recipe, what they were measured on, failures, and the comparison. */
 export function renderBenchmarkText(run: Benchmark, comparison: BenchmarkComparison | undefined): string {

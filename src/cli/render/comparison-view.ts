@@ -1,6 +1,7 @@
 import type { Comparison } from "../../model/comparison.ts";
 import { FIGURES_TITLE, makeComparisonCells } from "../../report/comparison-cells.ts";
-import { type Column, printable, renderTable } from "./table.ts";
+import { printable } from "./escape.ts";
+import { type Column, renderTable } from "./table.ts";
 
 const KERNEL_BUG_ROW = "a kernel bug";
 

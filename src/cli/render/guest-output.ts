@@ -1,8 +1,9 @@
 import { StringDecoder } from "node:string_decoder";
+import { show } from "./escape.ts";
 import { writeOut } from "./terminal.ts";
 
-/** Control characters but tab, line feed and carriage return. */
-const CONTROLS = /(?![\t\n\r])\p{Cc}/gu;
+/** Control characters but tab, line feed and carriage return, and marks that turn the direction of what follows. */
+const CONTROLS = /(?![\t\n\r])\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu;
 const ESCAPE = "\u001b";
 const COLOUR = /^\[[\d;]{0,32}m/;
 
@@ -21,6 +22,6 @@ export class GuestOutput {
 export function showCommands(text: string): string {
   return text.replace(CONTROLS, (char, offset: number) => {
     if (char === ESCAPE && COLOUR.test(text.slice(offset + 1, offset + 36))) return char;
-    return `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
+    return show(char);
   });
 }

@@ -3,9 +3,9 @@ import type { CopyBack } from "../../fleet/workspaces/workspace-folder.ts";
 import type { TaskEvent } from "../../index.ts";
 import type { TaskResult } from "../../model/result.ts";
 import { printArtifacts } from "./artifacts-view.ts";
+import { oneLine, printable } from "./escape.ts";
 import { GuestOutput } from "./guest-output.ts";
 import { printSummary } from "./summary.ts";
-import { printable } from "./table.ts";
 import { ProgressLine, say, style } from "./terminal.ts";
 
 export interface ViewOptions {
@@ -55,8 +55,8 @@ export class RunView {
       this.#notes.push(`copied back: ${written.length} written, ${deleted.length} deleted`);
     const [first] = withheld;
     if (first === undefined) return;
-    const how = `your tools may execute these unasked; --copy-back PATH brings one, such as ${quote(printable(first))}`;
-    this.#notes.push(`${style("yellow", "withheld")} (${how}): ${withheld.map(printable).join(", ")}`);
+    const how = `your tools may execute these unasked; --copy-back PATH brings one, such as ${quote(oneLine(first))}`;
+    this.#notes.push(`${style("yellow", "withheld")} (${how}): ${withheld.map(oneLine).join(", ")}`);
   }
 
   /** 0, or the exit code for changes that the folder did not get. */

@@ -1,7 +1,8 @@
 import type { RecordedError, ToolCallRecord } from "../../model/record.ts";
 import type { TaskResult } from "../../model/result.ts";
 import { formatBytes, formatMs } from "../../report/format.ts";
-import { printable, renderTable } from "./table.ts";
+import { printable } from "./escape.ts";
+import { renderTable } from "./table.ts";
 import { say, style } from "./terminal.ts";
 
 const COLUMNS = [

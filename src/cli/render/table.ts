@@ -1,12 +1,14 @@
 import { stripVTControlCharacters } from "node:util";
+import { showCell } from "./escape.ts";
 
 export interface Column {
   readonly title: string;
   readonly align?: "left" | "right";
 }
 
-/** A plain text table; cells may carry terminal styles. */
-export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+/** A plain text table; cells may carry terminal styles, and nothing else that is active. */
+export function renderTable(columns: readonly Column[], given: readonly (readonly string[])[]): string {
+  const rows = given.map((row) => row.map(showCell));
   const width = (text: string): number => stripVTControlCharacters(text).length;
   const widths = columns.map((column, index) =>
     Math.max(width(column.title), ...rows.map((row) => width(row[index] ?? ""))),
@@ -21,9 +23,4 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
       .join("  ")
       .trimEnd();
   return [line(columns.map((column) => column.title)), ...rows.map(line)].join("\n");
-}
-
-/** Text from a guest for a terminal: control characters shown, not obeyed. */
-export function printable(text: string): string {
-  return text.replace(/(?![\t\n])\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }

@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import { oneLine } from "./escape.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -17,7 +18,8 @@ export class ProgressLine {
   readonly #live = process.stderr.isTTY === true;
   #shown = false;
 
-  update(text: string): void {
+  update(given: string): void {
+    const text = oneLine(given);
     if (!this.#live) {
       say(text);
       return;
