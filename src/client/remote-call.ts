@@ -122,21 +122,8 @@ function makeBase(
   const result = last?.result;
   const changes =
     last?.source === "files" ? { changes: [], more: 0 } : result && { changes: result.changes, more: result.more };
-  const record = makeRecord({
-    callId: input.callId,
-    taskId: input.taskId,
-    sandboxId: null,
-    nodeType: input.nodeType,
-    tool: input.tool,
-    input: input.call.input,
-    startTime,
-    clock,
-    attempts,
-    egress: [],
-    networkMs: 0,
-    changes,
-    isolation: null,
-  });
+  const facts = { sandboxId: null, isolation: null, egress: [], networkMs: 0, changes };
+  const record = makeRecord({ ...input, startTime, clock }, attempts, facts);
   return {
     ...record,
     isolation: UNKNOWN_ISOLATION,

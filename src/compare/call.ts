@@ -1,37 +1,26 @@
-import { PaddockError } from "../errors/error.ts";
+import type { TaskPlan } from "../executor/planner.ts";
+import { makeStep, openCall, openTask } from "../executor/scope.ts";
 import { runToolCall } from "../executor/tool-call.ts";
 import type { Lease } from "../fleet/fleet.ts";
+import { Deadline } from "../lib/deadline.ts";
 import { makeTaskId } from "../model/ids.ts";
-import { findTool } from "../tools/registry.ts";
 
 const REMAINING_MS = 60_000;
 
 /** Milliseconds of one recorded tool call, from the plan to its closed record (workspace diff included). Throws when it fails. */
 export async function timeCall(
   lease: Lease,
-  toolName: string,
+  tool: string,
   input: Readonly<Record<string, unknown>>,
   signal: AbortSignal,
 ): Promise<number> {
-  const tool = findTool(toolName);
-  if (tool === undefined) throw new PaddockError("internal", `no tool ${toolName}`);
+  const call = { tool, input };
+  const plan: TaskPlan = { nodeType: lease.nodeType, calls: [call], network: [], bare: true, source: "tool_calls" };
   const begun = performance.now();
-  const { record } = await runToolCall({
-    taskId: makeTaskId(),
-    nodeType: lease.nodeType,
-    limits: lease.limits,
-    sandbox: lease.sandbox,
-    proxy: lease.proxy,
-    tool,
-    call: { tool: toolName, input },
-    remainingMs: REMAINING_MS,
-    signal,
-    killOnOutput: false,
-    leaseMs: 0,
-    onOutput: () => undefined,
-    onStart: () => undefined,
-  });
+  using deadline = Deadline.after(REMAINING_MS, signal);
+  const task = openTask({ taskId: makeTaskId(), task: {}, plan, deadline, emit: () => undefined });
+  const { record } = await runToolCall(openCall(task, makeStep(call, 0), 0), lease);
   const elapsedMs = performance.now() - begun;
   if (record.success) return elapsedMs;
-  throw new Error(`${toolName} ended ${record.verdict}: ${record.error?.message ?? record.stderr.text.slice(-500)}`);
+  throw new Error(`${tool} ended ${record.verdict}: ${record.error?.message ?? record.stderr.text.slice(-500)}`);
 }

@@ -1,35 +1,19 @@
 import { type PaddockError, toPaddockError } from "../errors/error.ts";
+import type { Lease } from "../fleet/leases/lease.ts";
 import { isTimeout } from "../lib/deadline.ts";
-import type { ToolCallId } from "../model/ids.ts";
-import type { Limits } from "../model/limits.ts";
-import type { NodeType } from "../model/node-type.ts";
-import type { EgressRecord, RecordedError } from "../model/record.ts";
+import type { RecordedError } from "../model/record.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { UsageSample } from "../sandbox/host.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { ObjectAccess, Tool, ToolOutcome } from "../tools/tool.ts";
-import type { PhaseClock } from "./phases.ts";
+import type { ToolContext, ToolOutcome } from "../tools/tool.ts";
+import type { CallScope } from "./scope.ts";
 import { decideVerdict, describeVerdict } from "./verdict.ts";
 
 /** Less free space than this counts as full. */
 const FULL_BYTES = 1024 * 1024;
 
-export interface AttemptInput {
-  readonly tool: Tool;
-  readonly input: unknown;
-  readonly callId: ToolCallId;
-  readonly sandbox: Sandbox;
-  readonly nodeType: NodeType;
-  readonly limits: Limits;
-  readonly objects?: ObjectAccess | undefined;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-  readonly clock: PhaseClock;
-  /** Kill the call when a stream exceeds `limits.outputBytes`. */
-  readonly killOnOutput: boolean;
-  readonly onOutput: (stream: "stdout" | "stderr", chunk: Buffer) => void | Promise<void>;
-  readonly egress: () => readonly EgressRecord[];
-}
+/** Where an attempt runs. */
+export type AttemptPlace = Pick<Lease, "sandbox" | "proxy">;
 
 /** One try of a tool call with the host's evidence around it. */
 export interface Attempt {
@@ -45,40 +29,38 @@ export interface Attempt {
 }
 
 /** Runs a tool once. Throws for bad input and for what the platform could not start; a guest's failure is an Attempt. */
-export async function runAttempt(input: AttemptInput): Promise<Attempt> {
+export async function runAttempt(scope: CallScope, { sandbox, proxy }: AttemptPlace): Promise<Attempt> {
   const startTime = new Date().toISOString();
   const begun = performance.now();
-  const peakIsOwn = input.sandbox.host.resetPeak();
-  const before = input.sandbox.usage();
-  const guard = new OutputGuard(input);
-  input.clock.mark("prepare");
-  const outcome = nameTheEnd(await runTool(input, guard), input.signal);
-  input.clock.mark("run");
-  const after = input.sandbox.usage();
+  const peakIsOwn = sandbox.host.resetPeak();
+  const before = sandbox.usage();
+  const guard = new OutputGuard(scope);
+  const deadlineMs = limitAttempt(scope);
+  scope.clock.mark("prepare");
+  const context = { ...scope, sandbox, deadlineMs, signal: guard.signal, onOutput: guard.push };
+  const outcome = nameTheEnd(await runTool(scope, context), scope.signal);
+  scope.mark("run");
+  const after = sandbox.usage();
   const failed = outcome.ended === "exit" && outcome.exitCode !== 0;
-  const diskFull = failed && (await isFull(input.sandbox));
-  const evidence = { outcome, before, after, egress: input.egress(), outputExceeded: guard.exceeded, diskFull };
+  const diskFull = failed && (await isFull(sandbox));
+  const { egress } = proxy.ledger.peek(scope.callId);
+  const evidence = { outcome, before, after, egress, outputExceeded: guard.exceeded, diskFull };
   const verdict = decideVerdict(evidence);
-  const error = describeVerdict(verdict, evidence, input.limits, input.timeoutMs);
+  const error = describeVerdict(verdict, evidence, scope.limits, deadlineMs);
   const facts = { startTime, durationMs: performance.now() - begun, verdict, outcome, before, after, peakIsOwn };
   return error === undefined ? facts : { ...facts, error };
 }
 
-async function runTool(input: AttemptInput, guard: OutputGuard): Promise<ToolOutcome> {
+/** Time for one attempt: the call's own, but no more than the task has left. */
+function limitAttempt({ call, limits, deadline }: CallScope): number {
+  return Math.max(1, Math.min(call.timeoutMs ?? limits.callTimeoutMs, deadline.remainingMs()));
+}
+
+async function runTool({ tool, call }: CallScope, context: ToolContext): Promise<ToolOutcome> {
   try {
-    return await input.tool.run(input.input, {
-      sandbox: input.sandbox,
-      callId: input.callId,
-      nodeType: input.nodeType,
-      limits: input.limits,
-      ...(input.objects === undefined ? {} : { objects: input.objects }),
-      signal: guard.signal,
-      deadlineMs: input.timeoutMs,
-      onOutput: (stream, chunk) => guard.push(stream, chunk),
-      mark: (phase) => input.clock.mark(phase),
-    });
+    return await tool.run(call.input, context);
   } catch (thrown) {
-    return failureOutcome(toPaddockError(thrown), guard.signal.aborted);
+    return failureOutcome(toPaddockError(thrown), context.signal.aborted);
   }
 }
 
@@ -116,25 +98,26 @@ async function isFull(sandbox: Sandbox): Promise<boolean> {
   }
 }
 
-/** Counts output and, when asked, ends the call that exceeds its limit. */
+/** Counts output and, when the task asks for it, ends the call that exceeds its limit. */
 class OutputGuard {
-  readonly #input: AttemptInput;
+  readonly #scope: CallScope;
   readonly #controller = new AbortController();
   readonly #bytes = { stdout: 0, stderr: 0 };
   readonly signal: AbortSignal;
   exceeded = false;
 
-  constructor(input: AttemptInput) {
-    this.#input = input;
-    this.signal = AbortSignal.any([input.signal, this.#controller.signal]);
+  constructor(scope: CallScope) {
+    this.#scope = scope;
+    this.signal = AbortSignal.any([scope.signal, this.#controller.signal]);
   }
 
-  push(stream: "stdout" | "stderr", chunk: Buffer): void | Promise<void> {
+  readonly push = (stream: "stdout" | "stderr", chunk: Buffer): void | Promise<void> => {
+    const { task, limits, onOutput } = this.#scope;
     this.#bytes[stream] += chunk.length;
-    if (this.#input.killOnOutput && this.#bytes[stream] > this.#input.limits.outputBytes && !this.exceeded) {
+    if (task.on_output === "kill" && this.#bytes[stream] > limits.outputBytes && !this.exceeded) {
       this.exceeded = true;
       this.#controller.abort();
     }
-    return this.#input.onOutput(stream, chunk);
-  }
+    return onOutput(stream, chunk);
+  };
 }

@@ -1,28 +1,21 @@
-import { PaddockError } from "../errors/error.ts";
 import type { Fleet, Lease } from "../fleet/fleet.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { makeTaskId, type TaskId } from "../model/ids.ts";
-import type { Limits } from "../model/limits.ts";
 import type { ToolCallRecord } from "../model/record.ts";
 import type { CallValue, TaskResult } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
 import type { ArtifactStore } from "../store/artifact-store.ts";
 import type { Journal, TaskStore } from "../store/task-store.ts";
-import { findTool } from "../tools/registry.ts";
-import type { ObjectAccess, PlannedCall } from "../tools/tool.ts";
+import type { ObjectAccess } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
 import { planTask, type TaskPlan } from "./planner.ts";
+import type { CallEnd } from "./recorder.ts";
+import { openCall, openTask, type TaskScope } from "./scope.ts";
 import { type StoreRequest, TaskArtifactWriter } from "./task-artifacts.ts";
 import type { TaskEvent } from "./task-event.ts";
 import { frameTask } from "./task-frame.ts";
 import { describeTask } from "./task-result.ts";
 import { runToolCall } from "./tool-call.ts";
-
-/** How a call ended. */
-export interface CallEnd {
-  readonly record: ToolCallRecord;
-  readonly value: CallValue;
-}
 
 export interface RunTaskOptions {
   readonly signal?: AbortSignal;
@@ -55,12 +48,9 @@ export interface ExecutorServices {
   readonly renderReport: (result: TaskResult) => string;
 }
 
+/** A task on its way, with what is held of it until its end. */
 interface Run {
-  readonly taskId: TaskId;
-  readonly task: TaskInput;
-  readonly plan: TaskPlan;
-  readonly limits: Limits;
-  readonly deadline: Deadline;
+  readonly scope: TaskScope;
   readonly options: RunTaskOptions;
   readonly journal: Journal;
   readonly records: ToolCallRecord[];
@@ -83,13 +73,14 @@ export class Executor {
   /** The task's result; throws only for bad input (`invalid_request`, `no_plan`, ...) and when the intent cannot be written. */
   async runTask(task: TaskInput, options: RunTaskOptions = {}): Promise<TaskResult> {
     const plan = options.plan ?? planTask(task);
-    const limits = compileLimits(task.limits);
     const taskId = options.taskId ?? makeTaskId();
     const journal = options.journal ?? this.#store.open(taskId, describeTask(task, plan));
-    using deadline = Deadline.after(limits.taskTimeoutMs, options.signal);
+    using deadline = Deadline.after(compileLimits(task.limits).taskTimeoutMs, options.signal);
     const artifacts = this.#openArtifacts(taskId, options);
-    const run: Run = { taskId, task, plan, limits, deadline, options, journal, records: [], values: [], artifacts };
-    const frame = { ...run, onEvent: options.onEvent, deadline: () => deadline };
+    const emit = (event: TaskEvent): void | Promise<void> => options.onEvent?.(event);
+    const scope = openTask({ taskId, task, plan, deadline, objects: this.#services.objects, emit });
+    const run: Run = { scope, options, journal, records: [], values: [], artifacts };
+    const frame = { ...scope, ...run, onEvent: options.onEvent, deadline: () => deadline };
     const result = await frameTask(frame, () => this.#runInLease(run));
     return artifacts === undefined ? result : await this.#storeResult(result, artifacts);
   }
@@ -112,14 +103,15 @@ export class Executor {
   async #runInLease(run: Run): Promise<void> {
     const begun = performance.now();
     const given = run.options.lease;
-    const lease = given ?? (await this.#lease(run));
+    const { scope } = run;
+    const lease = given ?? (await this.#lease(scope));
     try {
       if (given === undefined) {
-        await emit(run, { type: "sandbox_ready", sandboxId: lease.sandbox.id, createMs: performance.now() - begun });
+        await scope.emit({ type: "sandbox_ready", sandboxId: lease.sandbox.id, createMs: performance.now() - begun });
       }
       await run.options.afterOpen?.(lease);
-      await prepareWorkspace(run, lease);
-      await runCalls(run, lease, performance.now() - begun, this.#services.objects);
+      await prepareWorkspace(scope, lease);
+      await runCalls(run, lease, performance.now() - begun);
       await run.artifacts?.storeFiles(lease.sandbox, run.records);
       await run.options.beforeClose?.(lease, run.records);
     } finally {
@@ -127,35 +119,36 @@ export class Executor {
     }
   }
 
-  async #lease(run: Run): Promise<Lease> {
+  async #lease({ task, plan, limits, signal, emit }: TaskScope): Promise<Lease> {
     return await this.#fleet.lease({
-      nodeType: run.plan.nodeType,
-      limits: run.limits,
-      network: run.task.network ?? run.plan.network,
-      env: run.task.env ?? {},
-      bare: run.task.bare ?? run.plan.bare,
-      signal: run.deadline.signal,
-      onProgress: (message) => void emit(run, { type: "progress", message }),
+      nodeType: plan.nodeType,
+      limits,
+      network: task.network ?? plan.network,
+      env: task.env ?? {},
+      bare: task.bare ?? plan.bare,
+      signal,
+      onProgress: (message) => void emit({ type: "progress", message }),
     });
   }
 }
 
-async function prepareWorkspace(run: Run, lease: Lease): Promise<void> {
-  for (const [path, text] of Object.entries(run.task.files ?? {})) await lease.sandbox.files.write(path, text);
-  await lease.sandbox.files.snapshot();
+async function prepareWorkspace({ task }: TaskScope, { sandbox }: Lease): Promise<void> {
+  for (const [path, text] of Object.entries(task.files ?? {})) await sandbox.files.write(path, text);
+  await sandbox.files.snapshot();
 }
 
-async function runCalls(run: Run, lease: Lease, leaseMs: number, objects: ObjectAccess): Promise<void> {
-  for (const [index, call] of run.plan.calls.entries()) {
-    if (run.deadline.signal.aborted) return;
-    const { record, value } = await runOne(run, lease, call, index, index === 0 ? leaseMs : 0, objects);
+async function runCalls(run: Run, lease: Lease, leaseMs: number): Promise<void> {
+  const { scope, records, values } = run;
+  for (const step of scope.steps) {
+    if (scope.signal.aborted) return;
+    const { record, value } = await runToolCall(openCall(scope, step, step.index === 0 ? leaseMs : 0), lease);
     // Held whole until it was told, so that a failure in between loses nothing of it.
-    run.records.push(record);
-    run.values.push(value);
+    records.push(record);
+    values.push(value);
     await run.journal.append({ line: "call", record });
-    await emit(run, { type: "call_finished", record, value });
-    shorten(run, index);
-    if (!record.success && !call.continueOnFailure) return;
+    await scope.emit({ type: "call_finished", record, value });
+    shorten(run, step.index);
+    if (!record.success && !step.call.continueOnFailure) return;
     if (lease.sandbox.end) return;
   }
 }
@@ -166,44 +159,4 @@ function shorten({ records, values, options, artifacts }: Run, index: number): v
   const kept = options.keep({ record, value });
   records[index] = kept.record;
   values[index] = kept.value;
-}
-
-async function runOne(
-  run: Run,
-  lease: Lease,
-  call: PlannedCall,
-  index: number,
-  leaseMs: number,
-  objects: ObjectAccess,
-): Promise<{ record: ToolCallRecord; value: CallValue }> {
-  const tool = findTool(call.tool);
-  if (tool === undefined) throw new PaddockError("invalid_request", `unknown tool ${call.tool}`);
-  return await runToolCall({
-    taskId: run.taskId,
-    nodeType: run.plan.nodeType,
-    limits: run.limits,
-    sandbox: lease.sandbox,
-    proxy: lease.proxy,
-    tool,
-    call,
-    objects,
-    remainingMs: run.deadline.remainingMs(),
-    signal: run.deadline.signal,
-    killOnOutput: run.task.on_output === "kill",
-    leaseMs,
-    onStart: (callId) =>
-      void emit(run, {
-        type: "call_started",
-        callId,
-        tool: tool.name,
-        title: call.title ?? tool.title,
-        index,
-        input: call.input,
-      }),
-    onOutput: (callId, stream, chunk) => emit(run, { type: "output", callId, stream, chunk }),
-  });
-}
-
-function emit(run: Run, event: TaskEvent): void | Promise<void> {
-  return run.options.onEvent?.(event);
 }

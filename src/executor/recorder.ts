@@ -1,68 +1,62 @@
-import type { SandboxId, TaskId, ToolCallId } from "../model/ids.ts";
+import type { SandboxId } from "../model/ids.ts";
 import type { Isolation } from "../model/isolation.ts";
-import type { NodeType } from "../model/node-type.ts";
-import {
-  type EgressRecord,
-  type FileChange,
-  NO_OUTPUT,
-  type Phases,
-  type RecordedError,
-  type ToolCallRecord,
-} from "../model/record.ts";
+import { type EgressRecord, type FileChange, NO_OUTPUT, type Phases, type ToolCallRecord } from "../model/record.ts";
+import type { CallValue } from "../model/result.ts";
 import type { DiffEntry } from "../sandbox/channel/messages.ts";
-import type { Tool } from "../tools/tool.ts";
 import type { Attempt } from "./attempt.ts";
 import { round } from "./metrics.ts";
-import type { PhaseClock } from "./phases.ts";
+import type { CallScope } from "./scope.ts";
 
-/** Everything a record is made of. The record has one shape for success and failure. */
-export interface RecordParts {
-  readonly callId: ToolCallId;
-  readonly taskId: TaskId;
+/** How a call ended. */
+export interface CallEnd {
+  readonly record: ToolCallRecord;
+  readonly value: CallValue;
+}
+
+/** What the place of a call knows of it. */
+export interface PlaceFacts {
   readonly sandboxId: SandboxId | null;
-  readonly nodeType: NodeType;
-  readonly tool: Tool;
-  readonly input: unknown;
-  readonly startTime: string;
-  readonly clock: PhaseClock;
-  readonly attempts: readonly Attempt[];
+  readonly isolation: Isolation | null;
   readonly egress: readonly EgressRecord[];
   readonly networkMs: number;
   /** Undefined when the workspace could not be examined. */
   readonly changes: { readonly changes: readonly DiffEntry[]; readonly more: number } | undefined;
-  readonly isolation: Isolation | null;
-  /** A failure before the first attempt (no sandbox). */
-  readonly error?: RecordedError;
 }
 
-export function makeRecord(parts: RecordParts): ToolCallRecord {
-  const last = parts.attempts.at(-1);
+type RecordedCall = Pick<CallScope, "callId" | "taskId" | "nodeType" | "tool" | "call" | "startTime" | "clock">;
+
+/** A call's record: one shape for success and failure. */
+export function makeRecord(
+  scope: RecordedCall,
+  attempts: readonly Attempt[],
+  { sandboxId, isolation, egress, networkMs, changes }: PlaceFacts,
+): ToolCallRecord {
+  const last = attempts.at(-1);
   const outcome = last?.outcome;
   const verdict = last?.verdict ?? "platform";
-  const changes = parts.changes?.changes ?? [];
-  const phases = roundPhases(parts.clock.phases);
-  const networkMs = Math.min(round(parts.networkMs), phases.run);
-  const error = last === undefined ? parts.error : last.error;
+  const entries = changes?.changes ?? [];
+  const phases = roundPhases(scope.clock.phases);
+  const network = Math.min(round(networkMs), phases.run);
   return {
-    tool_call_id: parts.callId,
-    task_id: parts.taskId,
-    sandbox_id: parts.sandboxId,
-    node_type: parts.nodeType,
-    operation: parts.tool.name,
-    category: parts.tool.category,
-    command: parts.tool.command(parts.input),
-    start_time: parts.startTime,
+    tool_call_id: scope.callId,
+    task_id: scope.taskId,
+    sandbox_id: sandboxId,
+    node_type: scope.nodeType,
+    operation: scope.tool.name,
+    category: scope.tool.category,
+    command: scope.tool.command(scope.call.input),
+    start_time: scope.startTime,
     end_time: new Date().toISOString(),
-    execution_time_ms: round(parts.clock.total()),
+    execution_time_ms: round(scope.clock.total()),
     phases_ms: phases,
-    network_ms: networkMs,
-    compute_ms: round(phases.run - networkMs),
+    network_ms: network,
+    compute_ms: round(phases.run - network),
     success: verdict === "ok",
     verdict,
     ...(outcome?.exitCode === undefined ? {} : { return_code: outcome.exitCode }),
     ...(outcome?.signal === undefined ? {} : { signal: outcome.signal }),
-    retry_count: Math.max(0, parts.attempts.length - 1),
-    attempts: parts.attempts.map((attempt) => ({
+    retry_count: Math.max(0, attempts.length - 1),
+    attempts: attempts.map((attempt) => ({
       start_time: attempt.startTime,
       duration_ms: round(attempt.durationMs),
       verdict: attempt.verdict,
@@ -70,21 +64,21 @@ export function makeRecord(parts: RecordParts): ToolCallRecord {
     })),
     stdout: outcome?.stdout ?? NO_OUTPUT,
     stderr: outcome?.stderr ?? NO_OUTPUT,
-    ...usageFields(parts.attempts),
-    request_bytes: parts.attempts.reduce((total, attempt) => total + attempt.outcome.requestBytes, 0),
-    response_bytes: parts.attempts.reduce((total, attempt) => total + attempt.outcome.responseBytes, 0),
-    egress: parts.egress,
-    files_created: changesOf(changes, "created"),
-    files_modified: changesOf(changes, "modified"),
-    files_deleted: changesOf(changes, "deleted"),
-    files_more: parts.changes?.more ?? 0,
-    ...(parts.changes === undefined ? { files_unknown: true as const } : {}),
+    ...usageFields(attempts),
+    request_bytes: attempts.reduce((total, attempt) => total + attempt.outcome.requestBytes, 0),
+    response_bytes: attempts.reduce((total, attempt) => total + attempt.outcome.responseBytes, 0),
+    egress,
+    files_created: changesOf(entries, "created"),
+    files_modified: changesOf(entries, "modified"),
+    files_deleted: changesOf(entries, "deleted"),
+    files_more: changes?.more ?? 0,
+    ...(changes === undefined ? { files_unknown: true as const } : {}),
     dependencies_installed: outcome?.dependencies ?? [],
-    attribution: parts.attempts.some((attempt) => attempt.outcome.shared) ? "shared" : "exclusive",
+    attribution: attempts.some((attempt) => attempt.outcome.shared) ? "shared" : "exclusive",
     sandbox_killed: outcome?.sandboxKilled ?? false,
-    isolation: parts.isolation,
+    isolation,
     ...(outcome?.memoryShared ? { memory_shared: "template" as const } : {}),
-    ...(error === undefined ? {} : { error }),
+    ...(last?.error === undefined ? {} : { error: last.error }),
   };
 }
 

@@ -1,125 +1,56 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { backoffMs } from "../lib/backoff.ts";
-import type { TaskId, ToolCallId } from "../model/ids.ts";
-import { makeToolCallId } from "../model/ids.ts";
-import type { Limits } from "../model/limits.ts";
-import type { NodeType } from "../model/node-type.ts";
-import type { ToolCallRecord } from "../model/record.ts";
+import type { ToolCallId } from "../model/ids.ts";
 import type { CallValue } from "../model/result.ts";
-import type { EgressProxy } from "../network/proxy/proxy.ts";
-import type { DiffEntry } from "../sandbox/channel/messages.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import type { ObjectAccess, PlannedCall, Tool } from "../tools/tool.ts";
-import { type Attempt, runAttempt } from "./attempt.ts";
-import { PhaseClock } from "./phases.ts";
-import { makeRecord } from "./recorder.ts";
+import { type Attempt, type AttemptPlace, runAttempt } from "./attempt.ts";
+import { type CallEnd, makeRecord, type PlaceFacts } from "./recorder.ts";
+import type { CallScope } from "./scope.ts";
 
 const DEFAULT_ATTEMPTS = 3;
 const BACKOFF = { baseMs: 200, capMs: 5000 };
 
-export interface ToolCallInput {
-  readonly taskId: TaskId;
-  readonly nodeType: NodeType;
-  readonly limits: Limits;
-  readonly sandbox: Sandbox;
-  readonly proxy: EgressProxy;
-  readonly tool: Tool;
-  readonly call: PlannedCall;
-  readonly objects?: ObjectAccess | undefined;
-  /** Time left for the task. */
-  readonly remainingMs: number;
-  readonly signal: AbortSignal;
-  readonly killOnOutput: boolean;
-  /** Booked to the first call of a task: making and settling its sandbox. */
-  readonly leaseMs: number;
-  readonly onOutput: (callId: ToolCallId, stream: "stdout" | "stderr", chunk: Buffer) => void | Promise<void>;
-  readonly onStart: (callId: ToolCallId) => void;
-  readonly random?: () => number;
-}
-
-/** Runs one planned call with its attempts and closes its record, whatever happens. */
-export async function runToolCall(input: ToolCallInput): Promise<{ record: ToolCallRecord; value: CallValue }> {
-  const callId = makeToolCallId();
-  const startTime = new Date(Date.now() - input.leaseMs).toISOString();
-  const clock = new PhaseClock(performance.now() - input.leaseMs);
-  clock.mark("lease");
-  input.onStart(callId);
+/** Runs one call with its attempts and closes its record, whatever happens. */
+export async function runToolCall(scope: CallScope, place: AttemptPlace): Promise<CallEnd> {
+  const { callId, tool, call, index } = scope;
+  const title = call.title ?? tool.title;
+  void scope.emit({ type: "call_started", callId, tool: tool.name, title, index, input: call.input });
   const attempts: Attempt[] = [];
-  let changes: Changes | undefined;
+  let changes: PlaceFacts["changes"];
   try {
-    await runAttempts(input, callId, clock, attempts);
+    await runAttempts(scope, place, attempts);
   } finally {
-    changes = await diffAfter(input.sandbox, callId);
-    clock.mark("transfer_out");
+    changes = await diffAfter(place.sandbox, callId);
+    scope.mark("transfer_out");
   }
-  await input.proxy.settle(callId);
-  const network = input.proxy.ledger.close(callId);
-  const record = makeRecord({
-    callId,
-    taskId: input.taskId,
-    sandboxId: input.sandbox.id,
-    nodeType: input.nodeType,
-    tool: input.tool,
-    input: input.call.input,
-    startTime,
-    clock,
-    attempts,
-    egress: network.egress,
-    networkMs: network.networkMs,
-    changes,
-    isolation: input.sandbox.host.isolation,
-  });
-  return { record, value: makeValue(callId, input, attempts.at(-1)) };
+  await place.proxy.settle(callId);
+  const { egress, networkMs } = place.proxy.ledger.close(callId);
+  const { id: sandboxId, host } = place.sandbox;
+  const record = makeRecord(scope, attempts, { sandboxId, isolation: host.isolation, egress, networkMs, changes });
+  return { record, value: makeValue(callId, title, attempts.at(-1)) };
 }
 
-async function runAttempts(
-  input: ToolCallInput,
-  callId: ToolCallId,
-  clock: PhaseClock,
-  attempts: Attempt[],
-): Promise<void> {
-  const begun = performance.now();
-  const limit = input.call.attempts ?? DEFAULT_ATTEMPTS;
+async function runAttempts(scope: CallScope, place: AttemptPlace, attempts: Attempt[]): Promise<void> {
+  const limit = scope.call.attempts ?? DEFAULT_ATTEMPTS;
   for (;;) {
-    const left = input.remainingMs - (performance.now() - begun);
-    const timeoutMs = Math.max(1, Math.min(input.call.timeoutMs ?? input.limits.callTimeoutMs, left));
-    const attempt = await runAttempt({
-      tool: input.tool,
-      input: input.call.input,
-      callId,
-      sandbox: input.sandbox,
-      nodeType: input.nodeType,
-      limits: input.limits,
-      objects: input.objects,
-      timeoutMs,
-      signal: input.signal,
-      clock,
-      killOnOutput: input.killOnOutput,
-      onOutput: (stream, chunk) => input.onOutput(callId, stream, chunk),
-      egress: () => input.proxy.ledger.peek(callId).egress,
-    });
+    const attempt = await runAttempt(scope, place);
     attempts.push(attempt);
-    if (attempts.length >= limit || !mayRetry(input, attempt)) return;
-    const delay = backoffMs(attempts.length, { ...BACKOFF, ...(input.random ? { random: input.random } : {}) });
-    if (performance.now() - begun + delay >= input.remainingMs) return;
-    await sleep(delay, undefined, { signal: input.signal }).catch(() => undefined);
-    if (input.signal.aborted) return;
+    if (attempts.length >= limit || !mayRetry(scope, place, attempt)) return;
+    const delay = backoffMs(attempts.length, BACKOFF);
+    if (delay >= scope.deadline.remainingMs()) return;
+    await sleep(delay, undefined, { signal: scope.signal }).catch(() => undefined);
+    if (scope.signal.aborted) return;
   }
 }
 
 /** Only declared idempotency and a retryable cause lead to another try, and only in a sandbox that still lives. */
-function mayRetry(input: ToolCallInput, attempt: Attempt): boolean {
-  if (attempt.verdict !== "nonzero" || attempt.outcome.retryable !== true || input.sandbox.end) return false;
-  return input.tool.idempotency(input.call.input) === "idempotent" && !input.signal.aborted;
-}
-
-interface Changes {
-  readonly changes: readonly DiffEntry[];
-  readonly more: number;
+function mayRetry({ tool, call, signal }: CallScope, { sandbox }: AttemptPlace, attempt: Attempt): boolean {
+  if (attempt.verdict !== "nonzero" || attempt.outcome.retryable !== true || sandbox.end) return false;
+  return tool.idempotency(call.input) === "idempotent" && !signal.aborted;
 }
 
 /** What the call changed; undefined when the sandbox cannot tell any more. */
-async function diffAfter(sandbox: Sandbox, callId: ToolCallId): Promise<Changes | undefined> {
+async function diffAfter(sandbox: Sandbox, callId: ToolCallId): Promise<PlaceFacts["changes"]> {
   if (sandbox.end) return undefined;
   try {
     return await sandbox.files.diff({ callId });
@@ -128,11 +59,11 @@ async function diffAfter(sandbox: Sandbox, callId: ToolCallId): Promise<Changes 
   }
 }
 
-function makeValue(callId: ToolCallId, input: ToolCallInput, last: Attempt | undefined): CallValue {
+function makeValue(callId: ToolCallId, title: string, last: Attempt | undefined): CallValue {
   const outcome = last?.outcome;
   return {
     tool_call_id: callId,
-    title: input.call.title ?? input.tool.title,
+    title,
     ...(outcome?.value === undefined ? {} : { value: outcome.value }),
     ...(outcome?.rich?.length
       ? { rich: outcome.rich.map(({ mime, data }) => ({ mime, base64: data.toString("base64") })) }

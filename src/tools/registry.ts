@@ -1,3 +1,4 @@
+import { PaddockError } from "../errors/error.ts";
 import { deleteFile } from "./delete-file.ts";
 import { downloadFile } from "./download-file.ts";
 import { httpRequest } from "./http-request.ts";
@@ -31,4 +32,11 @@ export const TOOLS: readonly Tool[] = [
 
 export function findTool(name: string): Tool | undefined {
   return TOOLS.find((tool) => tool.name === name);
+}
+
+/** Throws `invalid_request` for a name that no tool has. */
+export function getTool(name: string): Tool {
+  const tool = findTool(name);
+  if (tool === undefined) throw new PaddockError("invalid_request", `unknown tool ${name}`);
+  return tool;
 }

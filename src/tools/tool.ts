@@ -40,7 +40,7 @@ export interface ToolContext {
   readonly nodeType: NodeType;
   readonly limits: Limits;
   /** Absent where nobody may sign. */
-  readonly objects?: ObjectAccess;
+  readonly objects?: ObjectAccess | undefined;
   readonly signal: AbortSignal;
   /** Time left for this attempt. */
   readonly deadlineMs: number;

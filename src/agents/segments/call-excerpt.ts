@@ -1,4 +1,4 @@
-import type { CallEnd } from "../../executor/executor.ts";
+import type { CallEnd } from "../../executor/recorder.ts";
 import { shortenEnd, shortenText } from "../../lib/bounded-text.ts";
 import type { OutputRecord, ToolCallRecord } from "../../model/record.ts";
 

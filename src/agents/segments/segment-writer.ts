@@ -1,7 +1,7 @@
 import { StringDecoder } from "node:string_decoder";
 import { PaddockError } from "../../errors/error.ts";
-import type { CallEnd } from "../../executor/executor.ts";
 import { sumMetrics } from "../../executor/metrics.ts";
+import type { CallEnd } from "../../executor/recorder.ts";
 import type { TaskEvent } from "../../executor/task-event.ts";
 import type { RecordedError } from "../../model/record.ts";
 import type { OutputItem, Segment } from "../../model/response.ts";
