@@ -63,10 +63,12 @@ async function runTask(title: string, task: unknown): Promise<TaskResult> {
   const progress = new ProgressLine();
   const result = await app.executor.runTask(TaskInput.parse(task), {
     signal: interrupted.signal,
-    onEvent: (event) => {
-      if (event.type === "progress") progress.update(event.message);
-      if (event.type === "call_started") progress.update(`${event.index + 1}. ${event.title}`);
-      if (event.type === "call_finished") progress.clear();
+    watcher: {
+      event: (event) => {
+        if (event.type === "progress") progress.update(event.message);
+        if (event.type === "call_started") progress.update(`${event.index + 1}. ${event.title}`);
+      },
+      call: () => progress.clear(),
     },
   });
   progress.clear();

@@ -7,7 +7,8 @@ import { PaddockError } from "./errors/error.ts";
 import { compileLimits } from "./executor/compile.ts";
 import type { RunTaskOptions } from "./executor/executor.ts";
 import { checkInput } from "./executor/input-check.ts";
-import type { TaskEvent } from "./executor/task-event.ts";
+import type { TaskEvent } from "./executor/sinks/task-event.ts";
+import { watchEvents } from "./executor/sinks/task-sink.ts";
 import type { Lease } from "./fleet/fleet.ts";
 import { readDuration } from "./lib/duration.ts";
 import { isSandboxId } from "./model/ids.ts";
@@ -81,7 +82,9 @@ export interface Paddock extends AsyncDisposable {
 }
 
 /** `lease` runs the task in that sandbox and leaves it alive; `store` keeps what it made as artifacts (docs/artifacts.md). */
-export type RunOptions = Pick<RunTaskOptions, "signal" | "onEvent" | "lease" | "store"> & {
+export type RunOptions = Pick<RunTaskOptions, "signal" | "lease" | "store"> & {
+  /** A promise gives back-pressure to output. */
+  readonly onEvent?: (event: TaskEvent) => void | Promise<void>;
   /** Run on a Ractor server instead (docs/remote.md). `unsupported` together with `lease` or `store`. */
   readonly remote?: RemoteOptions;
 };
@@ -148,7 +151,7 @@ async function runTask(app: App, task: TaskInput, { onEvent, signal, ...options 
   };
   const result = await run({
     signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
-    onEvent: (event) => {
+    watcher: watchEvents((event) => {
       if (thrown.length > 0) return undefined;
       try {
         return onEvent(event)?.catch(fail);
@@ -156,13 +159,13 @@ async function runTask(app: App, task: TaskInput, { onEvent, signal, ...options 
         fail(error);
         return undefined;
       }
-    },
+    }),
   });
   if (thrown.length > 0) throw thrown[0];
   return result;
 }
 
-type Runner = (options: Pick<RunTaskOptions, "signal" | "onEvent">) => Promise<TaskResult>;
+type Runner = (options: Pick<RunTaskOptions, "signal" | "watcher">) => Promise<TaskResult>;
 
 function chooseRunner(app: App, task: TaskInput, { remote, ...local }: Omit<RunOptions, "signal" | "onEvent">): Runner {
   if (remote === undefined) return (options) => app.executor.runTask(task, { ...local, ...options });

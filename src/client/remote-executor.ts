@@ -1,6 +1,8 @@
 import { PaddockError } from "../errors/error.ts";
 import { compileLimits } from "../executor/compile.ts";
 import { planTask } from "../executor/planner.ts";
+import { FileJournal } from "../executor/sinks/file-journal.ts";
+import { joinSinks } from "../executor/sinks/task-sink.ts";
 import { frameTask } from "../executor/task-frame.ts";
 import { describeTask } from "../executor/task-result.ts";
 import { Deadline } from "../lib/deadline.ts";
@@ -16,14 +18,7 @@ import { WireAccount } from "./ractor/account.ts";
 import { runOnPaddock } from "./ractor/paddock-server.ts";
 import { type AgentRequest, RactorClient } from "./ractor/ractor-client.ts";
 import { awaitReady, createAgent, removeAgent } from "./ractor/remote-agent.ts";
-import {
-  closeCall,
-  emit,
-  type Place,
-  type RemoteOptions,
-  type RemoteRunOptions,
-  type Run,
-} from "./ractor/remote-run.ts";
+import { closeCall, type Place, type RemoteOptions, type RemoteRunOptions, type Run } from "./ractor/remote-run.ts";
 import { runRemoteCall } from "./remote-call.ts";
 import { renderStage, type Stage } from "./stage.ts";
 
@@ -43,9 +38,9 @@ export async function runRemotely(
   const limits = compileLimits(task.limits);
   const taskId = makeTaskId();
   await using client = new RactorClient(remote);
-  const journal = store.open(taskId, { ...describeTask(task, plan), remote: client.url });
-  const shared = { taskId, task, plan, limits, client, remote, options, records: [], values: [] };
-  const run: Run = { ...shared, keep: (record) => journal.append({ line: "call", record }) };
+  const sink = joinSinks(new FileJournal(store), options.watcher ?? {});
+  await sink.begin(taskId, { ...describeTask(task, plan), remote: client.url });
+  const run: Run = { taskId, task, plan, limits, client, remote, sink, records: [], values: [] };
   // The task's own time begins when the agent is ready; until then only the caller ends it.
   let deadline = Deadline.after(DAY_MS, options.signal);
   const startClock = (): Deadline => {
@@ -54,7 +49,7 @@ export async function runRemotely(
     return deadline;
   };
   try {
-    const frame = { ...run, journal, onEvent: options.onEvent, deadline: () => deadline };
+    const frame = { ...run, deadline: () => deadline };
     return await frameTask(frame, () => runInAgent(run, deadline.signal, startClock));
   } finally {
     deadline[Symbol.dispose]();
@@ -74,27 +69,30 @@ async function runInAgent(run: Run, signal: AbortSignal, startClock: () => Deadl
   const begun = performance.now();
   let isMade = false;
   try {
-    await emit(run, { type: "progress", message: `creating agent ${name}` });
+    await run.sink.event({ type: "progress", message: `creating agent ${name}` });
     const request = describeAgent(run, name, stage);
     await createAgent(client, request, signal, () => {
       isMade = true;
     });
     if (stage !== undefined) {
-      const onProgress = (message: string): void => void emit(run, { type: "progress", message });
+      const onProgress = (message: string): void => void run.sink.event({ type: "progress", message });
       onProgress("waiting for the setup code");
       const setupMs = remote.setupTimeoutMs ?? 15 * MINUTE_MS;
       await awaitReady(client, { request, hash: stage.hash, setupMs, signal, onProgress });
     }
     stop();
     const leaseMs = performance.now() - begun;
-    await emit(run, { type: "sandbox_ready", sandboxId: name, createMs: leaseMs });
+    await run.sink.event({ type: "sandbox_ready", sandboxId: name, createMs: leaseMs });
     const place: Place = { agent: name, account, leaseMs, deadline: startClock() };
     if (takesCalls) await runOnPaddock(run, place);
     else await runSteps(run, place, steps);
   } finally {
     stop();
     if (isMade && !(await removeAgent(client, name)))
-      await emit(run, { type: "progress", message: `agent ${name} could not be deleted: delete it on the server` });
+      await run.sink.event({
+        type: "progress",
+        message: `agent ${name} could not be deleted: delete it on the server`,
+      });
   }
 }
 
@@ -151,7 +149,7 @@ async function runSteps(run: Run, place: Place, steps: readonly PlannedStep[]): 
   for (const [index, step] of steps.entries()) {
     if (deadline.signal.aborted) return;
     const { tool, call, callId } = step;
-    await emit(run, {
+    await run.sink.event({
       type: "call_started",
       callId,
       tool: tool.name,

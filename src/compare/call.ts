@@ -1,5 +1,6 @@
 import type { TaskPlan } from "../executor/planner.ts";
 import { makeStep, openCall, openTask } from "../executor/scope.ts";
+import { joinSinks } from "../executor/sinks/task-sink.ts";
 import { runToolCall } from "../executor/tool-call.ts";
 import type { Lease } from "../fleet/fleet.ts";
 import { Deadline } from "../lib/deadline.ts";
@@ -18,7 +19,7 @@ export async function timeCall(
   const plan: TaskPlan = { nodeType: lease.nodeType, calls: [call], network: [], bare: true, source: "tool_calls" };
   const begun = performance.now();
   using deadline = Deadline.after(REMAINING_MS, signal);
-  const task = openTask({ taskId: makeTaskId(), task: {}, plan, deadline, emit: () => undefined });
+  const task = openTask({ taskId: makeTaskId(), task: {}, plan, deadline, sink: joinSinks() });
   const { record } = await runToolCall(openCall(task, makeStep(call, 0), 0), lease);
   const elapsedMs = performance.now() - begun;
   if (record.success) return elapsedMs;

@@ -5,22 +5,24 @@ import type { ToolCallRecord } from "../model/record.ts";
 import type { CallValue, TaskResult } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
 import type { ArtifactStore } from "../store/artifact-store.ts";
-import type { Journal, TaskStore } from "../store/task-store.ts";
+import type { TaskStore } from "../store/task-store.ts";
 import type { ObjectAccess } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
 import { planTask, type TaskPlan } from "./planner.ts";
-import type { CallEnd } from "./recorder.ts";
 import { openCall, openTask, type TaskScope } from "./scope.ts";
+import { FileJournal } from "./sinks/file-journal.ts";
+import { joinSinks, type TaskSink } from "./sinks/task-sink.ts";
 import { type StoreRequest, TaskArtifactWriter } from "./task-artifacts.ts";
-import type { TaskEvent } from "./task-event.ts";
 import { frameTask } from "./task-frame.ts";
 import { describeTask } from "./task-result.ts";
 import { runToolCall } from "./tool-call.ts";
 
 export interface RunTaskOptions {
   readonly signal?: AbortSignal;
-  /** A promise gives back-pressure to output. */
-  readonly onEvent?: (event: TaskEvent) => void | Promise<void>;
+  /** Keeps the task. Default: a journal in the data folder. */
+  readonly sink?: TaskSink;
+  /** Is told besides, after the sink. */
+  readonly watcher?: TaskSink;
   /** Run in this sandbox instead of a new one; it is left alive. */
   readonly lease?: Lease;
   /** Called before the sandbox of the task is closed, also after a failure: copy results out here. */
@@ -33,10 +35,6 @@ export interface RunTaskOptions {
   readonly taskId?: TaskId;
   /** What `planTask` made of the task, for a door that has asked it before. */
   readonly plan?: TaskPlan;
-  /** What is kept of a call in memory and in the result, once its events were told. Default: all of it, as when all of the task is stored. */
-  readonly keep?: (call: CallEnd) => CallEnd;
-  /** Where the records of the task go. Default: a file of its own in the data folder. */
-  readonly journal?: Journal;
 }
 
 /** What an executor may use besides sandboxes and records. */
@@ -52,7 +50,6 @@ export interface ExecutorServices {
 interface Run {
   readonly scope: TaskScope;
   readonly options: RunTaskOptions;
-  readonly journal: Journal;
   readonly records: ToolCallRecord[];
   readonly values: CallValue[];
   readonly artifacts: TaskArtifactWriter | undefined;
@@ -74,13 +71,13 @@ export class Executor {
   async runTask(task: TaskInput, options: RunTaskOptions = {}): Promise<TaskResult> {
     const plan = options.plan ?? planTask(task);
     const taskId = options.taskId ?? makeTaskId();
-    const journal = options.journal ?? this.#store.open(taskId, describeTask(task, plan));
+    const sink = joinSinks(options.sink ?? new FileJournal(this.#store), options.watcher ?? {});
+    await sink.begin(taskId, describeTask(task, plan));
     using deadline = Deadline.after(compileLimits(task.limits).taskTimeoutMs, options.signal);
     const artifacts = this.#openArtifacts(taskId, options);
-    const emit = (event: TaskEvent): void | Promise<void> => options.onEvent?.(event);
-    const scope = openTask({ taskId, task, plan, deadline, objects: this.#services.objects, emit });
-    const run: Run = { scope, options, journal, records: [], values: [], artifacts };
-    const frame = { ...scope, ...run, onEvent: options.onEvent, deadline: () => deadline };
+    const scope = openTask({ taskId, task, plan, deadline, objects: this.#services.objects, sink });
+    const run: Run = { scope, options, records: [], values: [], artifacts };
+    const frame = { ...scope, ...run, deadline: () => deadline };
     const result = await frameTask(frame, () => this.#runInLease(run));
     return artifacts === undefined ? result : await this.#storeResult(result, artifacts);
   }
@@ -107,7 +104,8 @@ export class Executor {
     const lease = given ?? (await this.#lease(scope));
     try {
       if (given === undefined) {
-        await scope.emit({ type: "sandbox_ready", sandboxId: lease.sandbox.id, createMs: performance.now() - begun });
+        const createMs = performance.now() - begun;
+        await scope.sink.event({ type: "sandbox_ready", sandboxId: lease.sandbox.id, createMs });
       }
       await run.options.afterOpen?.(lease);
       await prepareWorkspace(scope, lease);
@@ -119,7 +117,7 @@ export class Executor {
     }
   }
 
-  async #lease({ task, plan, limits, signal, emit }: TaskScope): Promise<Lease> {
+  async #lease({ task, plan, limits, signal, sink }: TaskScope): Promise<Lease> {
     return await this.#fleet.lease({
       nodeType: plan.nodeType,
       limits,
@@ -127,7 +125,7 @@ export class Executor {
       env: task.env ?? {},
       bare: task.bare ?? plan.bare,
       signal,
-      onProgress: (message) => void emit({ type: "progress", message }),
+      onProgress: (message) => void sink.event({ type: "progress", message }),
     });
   }
 }
@@ -141,22 +139,16 @@ async function runCalls(run: Run, lease: Lease, leaseMs: number): Promise<void> 
   const { scope, records, values } = run;
   for (const step of scope.steps) {
     if (scope.signal.aborted) return;
-    const { record, value } = await runToolCall(openCall(scope, step, step.index === 0 ? leaseMs : 0), lease);
+    const end = await runToolCall(openCall(scope, step, step.index === 0 ? leaseMs : 0), lease);
+    const { record, value } = end;
     // Held whole until it was told, so that a failure in between loses nothing of it.
     records.push(record);
     values.push(value);
-    await run.journal.append({ line: "call", record });
-    await scope.emit({ type: "call_finished", record, value });
-    shorten(run, step.index);
+    await scope.sink.call(end);
+    const kept = run.artifacts?.what === "all" ? end : scope.sink.excerpt(end);
+    records[step.index] = kept.record;
+    values[step.index] = kept.value;
     if (!record.success && !step.call.continueOnFailure) return;
     if (lease.sandbox.end) return;
   }
-}
-
-function shorten({ records, values, options, artifacts }: Run, index: number): void {
-  const [record, value] = [records[index], values[index]];
-  if (options.keep === undefined || artifacts?.what === "all" || record === undefined || value === undefined) return;
-  const kept = options.keep({ record, value });
-  records[index] = kept.record;
-  values[index] = kept.value;
 }

@@ -1,17 +1,10 @@
 import type { SandboxId } from "../model/ids.ts";
 import type { Isolation } from "../model/isolation.ts";
 import { type EgressRecord, type FileChange, NO_OUTPUT, type Phases, type ToolCallRecord } from "../model/record.ts";
-import type { CallValue } from "../model/result.ts";
 import type { DiffEntry } from "../sandbox/channel/messages.ts";
 import type { Attempt } from "./attempt.ts";
 import { round } from "./metrics.ts";
 import type { CallScope } from "./scope.ts";
-
-/** How a call ended. */
-export interface CallEnd {
-  readonly record: ToolCallRecord;
-  readonly value: CallValue;
-}
 
 /** What the place of a call knows of it. */
 export interface PlaceFacts {

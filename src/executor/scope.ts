@@ -8,7 +8,7 @@ import type { ObjectAccess, PlannedCall, Tool, ToolContext } from "../tools/tool
 import { compileLimits } from "./compile.ts";
 import { PhaseClock } from "./phases.ts";
 import type { TaskPlan } from "./planner.ts";
-import type { TaskEvent } from "./task-event.ts";
+import type { TaskSink } from "./sinks/task-sink.ts";
 
 /** One task on its way: what all of its calls share. */
 export interface TaskScope {
@@ -22,7 +22,7 @@ export interface TaskScope {
   readonly deadline: Deadline;
   readonly signal: AbortSignal;
   readonly objects?: ObjectAccess | undefined;
-  readonly emit: (event: TaskEvent) => void | Promise<void>;
+  readonly sink: Required<TaskSink>;
 }
 
 /** A planned call with its tool and its id. */
@@ -41,7 +41,7 @@ export interface CallScope extends TaskScope, CallStep, Required<Pick<ToolContex
 
 /** Scopes a task. The caller disposes the deadline. */
 export function openTask(
-  parts: Pick<TaskScope, "taskId" | "task" | "plan" | "deadline" | "objects" | "emit">,
+  parts: Pick<TaskScope, "taskId" | "task" | "plan" | "deadline" | "objects" | "sink">,
 ): TaskScope {
   const { plan, task, deadline } = parts;
   const { nodeType, calls } = plan;
@@ -64,6 +64,6 @@ export function openCall(task: TaskScope, step: CallStep, leaseMs: number): Call
     startTime: new Date(Date.now() - leaseMs).toISOString(),
     clock,
     mark: (phase) => clock.mark(phase),
-    onOutput: (stream, chunk) => task.emit({ type: "output", callId: step.callId, stream, chunk }),
+    onOutput: (stream, chunk) => task.sink.output({ type: "output", callId: step.callId, stream, chunk }),
   };
 }

@@ -4,8 +4,9 @@ import type { ToolCallId } from "../model/ids.ts";
 import type { CallValue } from "../model/result.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { type Attempt, type AttemptPlace, runAttempt } from "./attempt.ts";
-import { type CallEnd, makeRecord, type PlaceFacts } from "./recorder.ts";
+import { makeRecord, type PlaceFacts } from "./recorder.ts";
 import type { CallScope } from "./scope.ts";
+import type { CallEnd } from "./sinks/task-event.ts";
 
 const DEFAULT_ATTEMPTS = 3;
 const BACKOFF = { baseMs: 200, capMs: 5000 };
@@ -14,7 +15,7 @@ const BACKOFF = { baseMs: 200, capMs: 5000 };
 export async function runToolCall(scope: CallScope, place: AttemptPlace): Promise<CallEnd> {
   const { callId, tool, call, index } = scope;
   const title = call.title ?? tool.title;
-  void scope.emit({ type: "call_started", callId, tool: tool.name, title, index, input: call.input });
+  void scope.sink.event({ type: "call_started", callId, tool: tool.name, title, index, input: call.input });
   const attempts: Attempt[] = [];
   let changes: PlaceFacts["changes"];
   try {

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { App } from "../app.ts";
 import { PaddockError } from "../errors/error.ts";
 import { checkInput } from "../executor/input-check.ts";
+import type { TaskSink } from "../executor/sinks/task-sink.ts";
 import type { StoreRequest } from "../executor/task-artifacts.ts";
-import type { TaskEvent } from "../executor/task-event.ts";
 import type { Lease } from "../fleet/fleet.ts";
 import type { CopyBack, WorkspaceFolder } from "../fleet/workspaces/workspace-folder.ts";
 import { replaceFile } from "../lib/atomic-file.ts";
@@ -157,7 +157,7 @@ export class KeeperServer {
       lease: this.#lease,
       signal: gone.signal,
       ...storeOption(request),
-      onEvent: (event) => this.#forward(connection, event),
+      watcher: this.#forwardTo(connection),
       beforeClose: async (lease, records) => {
         if (lease.sandbox.end || gone.signal.aborted) return;
         copiedBack = await this.#workspace?.copyBack(lease, records, request.copy_back, gone.signal);
@@ -168,11 +168,14 @@ export class KeeperServer {
     finish(connection, {});
   }
 
-  async #forward(connection: Connection, event: TaskEvent): Promise<void> {
-    if (event.type === "output") {
-      this.#log.push(event.chunk);
-      await sendBytes(connection, event.stream === "stdout" ? FRAME.stdout : FRAME.stderr, event.chunk);
-    } else if (event.type !== "call_finished") connection.sendControl({ op: "event", event });
+  #forwardTo(connection: Connection): TaskSink {
+    return {
+      event: (event) => connection.sendControl({ op: "event", event }),
+      output: async ({ stream, chunk }) => {
+        this.#log.push(chunk);
+        await sendBytes(connection, FRAME[stream], chunk);
+      },
+    };
   }
 }
 

@@ -46,12 +46,6 @@ export type TaskLine =
   | { readonly line: "end"; readonly result: TaskEnd }
   | { readonly line: "lost"; readonly task_id: TaskId; readonly time: string; readonly code: "task_lost" };
 
-/** Takes the lines of one task as they come; `call` and `end` lines after the intent. A line that cannot be kept ends the task with what it throws. */
-export interface Journal {
-  append(line: TaskLine): void | Promise<void>;
-  close(): void;
-}
-
 /**
  * One `tasks/<id>.jsonl` per task: a synced intent line before the sandbox exists, a line per closed call, one terminal line.
  * A process writes only its own tasks; a torn last line is what a crash left and is ignored. Another start may prune an ended task at any moment.
@@ -139,7 +133,7 @@ export class TaskStore {
 }
 
 /** The open journal of one task. */
-export class TaskJournal implements Journal {
+export class TaskJournal {
   readonly #fd: number;
   /** Of the lines that are kept. */
   #size = 0;

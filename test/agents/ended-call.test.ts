@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { excerptCall, forgetOutput } from "../../src/agents/segments/call-excerpt.ts";
 import { describeFailure, describeSuccess } from "../../src/agents/segments/final-text.ts";
-import type { CallEnd } from "../../src/executor/recorder.ts";
+import type { CallEnd } from "../../src/executor/sinks/task-event.ts";
 import type { ToolCallRecord } from "../../src/model/record.ts";
 
 const ERROR = { code: "nonzero", message: "why", hint: "look", retryable: false };

@@ -126,13 +126,13 @@ describe("live - output", () => {
     const writer = responses.makeWriter(claim);
     const euro = Buffer.from("€");
     const push = (stream: "stdout" | "stderr", chunk: Buffer) =>
-      writer.onEvent({ type: "output", callId: "call_a" as never, stream, chunk });
+      writer.output({ type: "output", callId: "call_a" as never, stream, chunk });
     await push("stdout", euro.subarray(0, 2));
     await push("stderr", euro.subarray(0, 1));
     await push("stdout", euro.subarray(2));
     await push("stderr", Buffer.concat([euro.subarray(1), Buffer.from([0xff])]));
     await push("stdout", euro.subarray(0, 1));
-    await writer.end(new PaddockError("sandbox_lost", "gone"));
+    await writer.finish(new PaddockError("sandbox_lost", "gone"));
     await responses.store.endResponse(claim.id, { status: "failed" });
     responses.live.close(claim.id);
     const output = (await follow(claim.id)).flatMap((event) =>

@@ -68,9 +68,9 @@ export class Responses implements AsyncDisposable {
     const writer = this.makeWriter(claim);
     const { task, plan } = readWork(row.input, this.agent.settings);
     const result = await app.executor
-      .runTask(task, { plan, lease, onEvent: (event) => writer.onEvent(event), ...(signal && { signal }) })
+      .runTask(task, { plan, lease, sink: writer, ...(signal && { signal }) })
       .catch(toPaddockError);
-    const end = await writer.end(result);
+    const end = await writer.finish(result);
     const status = result instanceof Error ? "failed" : result.status;
     await this.store.finishResponse(row.id, fence, { status, ...end });
     this.live.close(row.id);

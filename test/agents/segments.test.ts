@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { readWork } from "../../src/agents/run/compile-input.ts";
 import type { App } from "../../src/app.ts";
 import { PaddockError } from "../../src/errors/error.ts";
+import { joinSinks } from "../../src/executor/sinks/task-sink.ts";
 import type { Lease } from "../../src/fleet/leases/lease.ts";
 import type { ResponseRow, Segment } from "../../src/model/response.ts";
 import { openTestApp } from "../support/home.ts";
@@ -143,15 +144,18 @@ test("segments - a claim that is over stops the task: nothing is written after t
   const result = await app.executor.runTask(task, {
     plan,
     lease,
-    onEvent: async (event) => {
-      if (event.type === "output")
-        await responses.store.endResponse(claim.row.id, { status: "cancelled", segments: [cancelled] });
-      await writer.onEvent(event);
-    },
+    sink: joinSinks(
+      {
+        output: async () => {
+          await responses.store.endResponse(claim.row.id, { status: "cancelled", segments: [cancelled] });
+        },
+      },
+      writer,
+    ),
   });
   expect(result.error?.code).toBe("fenced");
   expect(result.tool_calls).toHaveLength(1);
-  await writer.end(result);
+  await writer.finish(result);
   const { row, segments = [] } = (await responses.store.getResponse(claim.row.id)) ?? {};
   expect(row?.status).toBe("cancelled");
   expect(segments.map(({ type }) => type)).toEqual(["tool_call", "cancelled"]);
@@ -161,7 +165,7 @@ test("segments - a call that the platform could not end has a result that says s
   await responses.post({ content: [] });
   const claim = await responses.claim();
   const writer = responses.makeWriter(claim);
-  await writer.onEvent({
+  writer.event({
     type: "call_started",
     callId: "call_x" as never,
     tool: "run_python",
@@ -169,7 +173,7 @@ test("segments - a call that the platform could not end has a result that says s
     index: 0,
     input: { code: "1" },
   });
-  const end = await writer.end(new PaddockError("sandbox_lost", "the sandbox is gone"));
+  const end = await writer.finish(new PaddockError("sandbox_lost", "the sandbox is gone"));
   expect(end.segments[0]).toMatchObject({
     type: "tool_result",
     tool: "run_python",

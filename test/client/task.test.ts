@@ -2,7 +2,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, expect, test } from "vitest";
-import type { TaskEvent } from "../../src/executor/task-event.ts";
+import type { ProgressEvent } from "../../src/executor/sinks/task-event.ts";
 import type { TaskRequest } from "../../src/model/task.ts";
 import { openTestApp } from "../support/home.ts";
 import { StockServer } from "./stock-server.ts";
@@ -119,10 +119,11 @@ test("client task - without any trace of a call it is lost, and was run once how
     bash("echo once >> count"),
     {},
     {
-      onEvent: (event) => {
-        const [agent] = server.agents.values();
-        if (event.type === "call_finished" && agent)
-          counted = readFileSync(`${agent.container.folder}/workspace/count`, "utf8");
+      watcher: {
+        call: () => {
+          const [agent] = server.agents.values();
+          if (agent) counted = readFileSync(`${agent.container.folder}/workspace/count`, "utf8");
+        },
       },
     },
   );
@@ -227,8 +228,10 @@ test("client task - an abort cancels the work and deletes the agent", async () =
     {},
     {
       signal: controller.signal,
-      onEvent: (event) => {
-        if (event.type === "call_started") setTimeout(() => controller.abort(), 20);
+      watcher: {
+        event: (event) => {
+          if (event.type === "call_started") setTimeout(() => controller.abort(), 20);
+        },
       },
     },
   );
@@ -240,8 +243,8 @@ test("client task - an abort cancels the work and deletes the agent", async () =
 test("client task - a token that is refused is unauthorized and stands nowhere", async () => {
   await using server = await StockServer.start();
   const messages: string[] = [];
-  const onEvent = (event: TaskEvent) => void (event.type === "progress" && messages.push(event.message));
-  const result = await runOn(server, bash("true"), { token: "bad-token-123" }, { onEvent });
+  const event = (told: ProgressEvent) => void (told.type === "progress" && messages.push(told.message));
+  const result = await runOn(server, bash("true"), { token: "bad-token-123" }, { watcher: { event } });
   expect(result).toMatchObject({ status: "failed", error: { code: "unauthorized" } });
   // Nothing was made, so there is nothing to delete.
   expect(messages).toEqual([expect.stringMatching(/^creating agent /)]);

@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
 import { PaddockError } from "../../src/errors/error.ts";
-import type { TaskEvent } from "../../src/executor/task-event.ts";
+import type { RunTaskOptions } from "../../src/executor/executor.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { TaskInput } from "../../src/model/task.ts";
@@ -38,10 +38,7 @@ afterAll(async () => {
   await expectCleanHost(before);
 });
 
-async function run(
-  task: unknown,
-  options: { signal?: AbortSignal; onEvent?: (event: TaskEvent) => void } = {},
-): Promise<TaskResult> {
+async function run(task: unknown, options: RunTaskOptions = {}): Promise<TaskResult> {
   return await app.executor.runTask(TaskInput.parse({ node_type: "file", bare: true, ...(task as object) }), options);
 }
 
@@ -101,7 +98,7 @@ test("executor - a cancel keeps the partial output and ends as cancelled", async
   const caller = new AbortController();
   const result = await run(
     { tool_calls: [{ tool: "run_command", input: { command: "echo begun; sleep 30" } }] },
-    { signal: caller.signal, onEvent: (event) => event.type === "output" && caller.abort() },
+    { signal: caller.signal, watcher: { output: () => caller.abort() } },
   );
   expect(result).toMatchObject({ status: "cancelled", error: { code: "cancelled" } });
   expect(result.tool_calls[0]).toMatchObject({ verdict: "cancelled", stdout: { text: "begun\n" } });
@@ -150,12 +147,12 @@ test("executor - a sandbox that ends between two calls is named as what failed, 
     signal: AbortSignal.timeout(60_000),
     onProgress: () => undefined,
   });
-  const end = async ({ type }: TaskEvent): Promise<void> => {
-    if (type === "call_finished") await lease.sandbox.kill(new PaddockError("sandbox_lost", "ended by the test"));
+  const end = async (): Promise<void> => {
+    await lease.sandbox.kill(new PaddockError("sandbox_lost", "ended by the test"));
   };
   const calls = ["true", "echo never"].map((command) => ({ tool: "run_command", input: { command } }));
   const task = TaskInput.parse({ node_type: "file", bare: true, tool_calls: calls });
-  const result = await app.executor.runTask(task, { lease, onEvent: end });
+  const result = await app.executor.runTask(task, { lease, watcher: { call: end } });
   expect([result.status, result.tool_calls.map(({ verdict }) => verdict)]).toEqual(["failed", ["ok"]]);
   expect(result.error).toMatchObject({
     code: "sandbox_lost",

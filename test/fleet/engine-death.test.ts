@@ -94,9 +94,7 @@ describe.skipIf(lacksEngine())("engine death", () => {
     const { promise: on, resolve } = Promise.withResolvers<void>();
     const ran = app.executor.runTask(SLEEPER, {
       signal: signal(),
-      onEvent: (event) => {
-        if (event.type === "output") resolve();
-      },
+      watcher: { output: () => resolve() },
     });
     await on;
     await engine.kill();

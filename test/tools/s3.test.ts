@@ -5,6 +5,7 @@ import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
 import type { ArtifactsConfig, S3Config } from "../../src/config/artifacts.ts";
+import { watchEvents } from "../../src/executor/sinks/task-sink.ts";
 import type { Lease } from "../../src/fleet/fleet.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { TaskInput } from "../../src/model/task.ts";
@@ -218,7 +219,7 @@ print(len(seen), "looked at;", "found:", found)
           { ...call("s3_get", { key: "private/watched" }), continue_on_failure: true },
         ],
         {},
-        { onEvent: (event) => void events.push(event) },
+        { watcher: watchEvents((event) => void events.push(event)) },
       );
       expect(result.status).toBe("completed");
       expect(result.tool_calls[4]?.stdout.text).toMatch(/^[1-9]\d+ looked at; found: \['\/workspace\/control'\]\n$/);
@@ -288,7 +289,7 @@ print(len(seen), "looked at;", "found:", found)
       {
         lease,
         store: { prefix: "runs/8" },
-        onEvent: async (event) => (event.type === "call_finished" ? await change(lease) : undefined),
+        watcher: { call: () => change(lease) },
       },
     );
     expect(result.status).toBe("completed");

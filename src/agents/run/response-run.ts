@@ -1,18 +1,17 @@
 import { PaddockError, toPaddockError } from "../../errors/error.ts";
-import type { TaskEvent } from "../../executor/task-event.ts";
+import { joinSinks, type TaskSink } from "../../executor/sinks/task-sink.ts";
 import type { Slot } from "../../lib/fair-slots.ts";
 import type { AgentRow } from "../../model/agent.ts";
+import type { ToolCallRecord } from "../../model/record.ts";
 import type { ResponseRow, Segment } from "../../model/response.ts";
 import type { TaskResult } from "../../model/result.ts";
 import type { Fence, ResponseEnd } from "../../store/state-store/responses.ts";
-import type { Journal } from "../../store/task-store.ts";
 import type { AgentServices } from "../core/agent-services.ts";
 import { hideHostDetails, isOfTheHost, tellRecorded } from "../core/errors-for-callers.ts";
 import { retryWrite } from "../core/retry-write.ts";
 import type { AgentSandbox } from "../sandbox/agent-sandbox.ts";
 import { waitForCapacity } from "../sandbox/wait-for-capacity.ts";
 import { describePlace, makeNote } from "../sandbox/workspace-notes.ts";
-import { forgetOutput } from "../segments/call-excerpt.ts";
 import { SegmentWriter } from "../segments/segment-writer.ts";
 import { chooseShape, readWork, type Work } from "./compile-input.ts";
 import { readNotes } from "./input-items.ts";
@@ -28,9 +27,6 @@ export interface RunPlace {
   /** Aborts when the agent is deleted: the end has to be kept no more. */
   readonly gone: AbortSignal;
 }
-
-/** The records of a response are its segments; there is no journal beside them. */
-const NO_JOURNAL: Journal = { append: () => undefined, close: () => undefined };
 
 /** A claimed response on its way to its end. Whoever ends its row otherwise aborts it after that. */
 export class ResponseRun {
@@ -86,7 +82,7 @@ export class ResponseRun {
       retryWrite(core, () => store.appendSegments(row.id, fence, after, segments), signal);
     const writer = new SegmentWriter({ append, earlier, live });
     const outcome = await this.#attempt(writer, (phase, detail) => live.phase(phase, detail));
-    const end = makeEnd(outcome, await writer.end(outcome));
+    const end = makeEnd(outcome, await writer.finish(outcome));
     const isOurs = await retryWrite(core, () => store.finishResponse(row.id, fence, end), gone);
     if (signal.aborted) await this.#killLeftovers();
     this.#record(outcome, isOurs ? end.status : undefined);
@@ -137,13 +133,9 @@ export class ResponseRun {
       taskId: row.taskId,
       plan: work.plan,
       lease,
-      journal: NO_JOURNAL,
-      keep: forgetOutput,
+      // The records of a response are its segments; there is no journal beside them.
+      sink: joinSinks(this.#makeReporter(), writer),
       signal,
-      onEvent: (event) => {
-        this.#report(event);
-        return writer.onEvent(event);
-      },
     });
   }
 
@@ -173,12 +165,16 @@ export class ResponseRun {
     }
   }
 
-  #report(event: TaskEvent): void {
-    if (event.type === "call_started") this.#callIds.push(event.callId);
-    if (event.type !== "call_finished") return;
+  #makeReporter(): TaskSink {
+    return {
+      event: (event) => void (event.type === "call_started" && this.#callIds.push(event.callId)),
+      call: ({ record }) => this.#report(record),
+    };
+  }
+
+  #report(record: ToolCallRecord): void {
     const { core, agent } = this.#place;
     const { row } = this;
-    const { record } = event;
     core.telemetry.record({
       op: "call.run",
       startedAt: Date.parse(record.start_time),

@@ -1,4 +1,4 @@
-import type { CallEnd } from "../../executor/recorder.ts";
+import type { CallEnd } from "../../executor/sinks/task-event.ts";
 import { shortenEnd, shortenText } from "../../lib/bounded-text.ts";
 import type { OutputRecord, ToolCallRecord } from "../../model/record.ts";
 

@@ -1,8 +1,8 @@
 import { StringDecoder } from "node:string_decoder";
 import { PaddockError } from "../../errors/error.ts";
 import { sumMetrics } from "../../executor/metrics.ts";
-import type { CallEnd } from "../../executor/recorder.ts";
-import type { TaskEvent } from "../../executor/task-event.ts";
+import type { CallEnd, OutputEvent, ProgressEvent } from "../../executor/sinks/task-event.ts";
+import type { TaskSink } from "../../executor/sinks/task-sink.ts";
 import type { RecordedError } from "../../model/record.ts";
 import type { OutputItem, Segment } from "../../model/response.ts";
 import type { TaskResult } from "../../model/result.ts";
@@ -33,7 +33,7 @@ const PIECE_BYTES = 32 * 1024;
  * Turns what a task does into segments, stored one after another while it runs, and into live events. Storing a call's start holds nobody up; a call's
  * end waits until it is stored.
  */
-export class SegmentWriter {
+export class SegmentWriter implements TaskSink {
   readonly #append: SegmentWriterOptions["append"];
   readonly #live: LiveLog;
   /** How many segments were stored when one was stored last. */
@@ -53,22 +53,32 @@ export class SegmentWriter {
     this.#count = options.earlier ?? 0;
   }
 
+  event(event: ProgressEvent): void {
+    if (event.type === "task_started") this.#live.phase("run", event.source);
+    if (event.type === "progress") this.#live.phase("sandbox", event.message);
+    if (event.type === "call_started") this.#start(event);
+  }
+
+  /** Output comes after the segment of its call. */
+  output({ callId, stream, chunk }: OutputEvent): void | Promise<void> {
+    if (this.#starting !== undefined) return this.#starting.then(() => this.#decode(callId, stream, chunk));
+    this.#decode(callId, stream, chunk);
+  }
+
   /** Rejects with what the store threw, and with `fenced` when the claim is over: the task has nobody to work for then. */
-  onEvent(event: TaskEvent): void | Promise<void> {
-    switch (event.type) {
-      case "task_started":
-        return this.#live.phase("run", event.source);
-      case "progress":
-        return this.#live.phase("sandbox", event.message);
-      case "sandbox_ready":
-        return;
-      case "call_started":
-        return this.#start(event);
-      case "output":
-        return this.#show(event.callId, event.stream, event.chunk);
-      case "call_finished":
-        return this.#endCall(event);
-    }
+  async call(call: CallEnd): Promise<void> {
+    await this.#starting;
+    this.#flush();
+    this.#ended.push(excerptCall(call));
+    const old = this.#ended.at(-1 - MAX_SHOWN_CALLS);
+    // A failure is told by the last call that failed, which may be long ago.
+    if (old?.record.success) this.#ended[this.#ended.length - 1 - MAX_SHOWN_CALLS] = forgetOutput(old);
+    await this.write([makeResultSegment(call.record, call.value, this.#budget)]);
+  }
+
+  /** Its segment has the rest. */
+  excerpt(call: CallEnd): CallEnd {
+    return forgetOutput(call);
   }
 
   /** Stores segments of others (notes) in their place. */
@@ -85,10 +95,10 @@ export class SegmentWriter {
   }
 
   /** The rest, once everything before is stored or has failed. The row is the caller's to end. */
-  async end(result: TaskResult | PaddockError): Promise<WrittenEnd> {
+  async finish(result: TaskResult | PaddockError): Promise<WrittenEnd> {
     await this.#starting;
     const running = this.#running;
-    this.#finish();
+    this.#flush();
     await this.#stored.catch(() => undefined);
     const error = result instanceof PaddockError ? result.toJSON() : result.error;
     const status = result instanceof PaddockError ? statusOf(result) : result.status;
@@ -116,24 +126,8 @@ export class SegmentWriter {
     );
   }
 
-  async #endCall(call: CallEnd): Promise<void> {
-    await this.#starting;
-    this.#finish();
-    this.#ended.push(excerptCall(call));
-    const old = this.#ended.at(-1 - MAX_SHOWN_CALLS);
-    // A failure is told by the last call that failed, which may be long ago.
-    if (old?.record.success) this.#ended[this.#ended.length - 1 - MAX_SHOWN_CALLS] = forgetOutput(old);
-    await this.write([makeResultSegment(call.record, call.value, this.#budget)]);
-  }
-
   #goOn(): void {
     this.#starting = undefined;
-  }
-
-  /** Output comes after the segment of its call. */
-  #show(callId: string, stream: "stdout" | "stderr", chunk: Buffer): void | Promise<void> {
-    if (this.#starting !== undefined) return this.#starting.then(() => this.#decode(callId, stream, chunk));
-    this.#decode(callId, stream, chunk);
   }
 
   #decode(callId: string, stream: "stdout" | "stderr", chunk: Buffer): void {
@@ -145,7 +139,7 @@ export class SegmentWriter {
   }
 
   /** Shows what the decoders still hold of the running call. */
-  #finish(): void {
+  #flush(): void {
     for (const [key, decoder] of this.#decoders) {
       const [callId = "", stream] = key.split(" ");
       this.#live.output(callId, stream === "stderr" ? "stderr" : "stdout", decoder.end());

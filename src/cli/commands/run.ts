@@ -6,9 +6,10 @@ import { runRemotely } from "../../client/remote-executor.ts";
 import { loadConfig } from "../../config/config.ts";
 import { PaddockError } from "../../errors/error.ts";
 import type { RunTaskOptions } from "../../executor/executor.ts";
+import type { ProgressEvent } from "../../executor/sinks/task-event.ts";
 import { readAskedPath } from "../../fleet/workspaces/asked-path.ts";
 import { WorkspaceFolder } from "../../fleet/workspaces/workspace-folder.ts";
-import type { RemoteOptions, TaskEvent } from "../../index.ts";
+import type { RemoteOptions } from "../../index.ts";
 import { KeeperCall } from "../../keeper/client.ts";
 import type { KeptResult } from "../../keeper/protocol.ts";
 import { spawnKeeper } from "../../keeper/spawn.ts";
@@ -120,7 +121,7 @@ async function runOnServer(
   view: RunView,
 ): Promise<TaskResult> {
   const store = new TaskStore(loadConfig(process.env, process.getuid?.() ?? 0).home.tasks);
-  return await runRemotely(task, remote, store, { signal, onEvent: (event) => view.event(event) });
+  return await runRemotely(task, remote, store, { signal, watcher: view });
 }
 
 async function runOnce(task: TaskInput, options: RunOptions, signal: AbortSignal, view: RunView): Promise<TaskResult> {
@@ -129,7 +130,7 @@ async function runOnce(task: TaskInput, options: RunOptions, signal: AbortSignal
   const hooks = options.workspace === undefined ? {} : workspaceHooks(app, options.workspace, options, signal, view);
   return await app.executor.runTask(task, {
     signal,
-    onEvent: (event) => view.event(event),
+    watcher: view,
     ...storeOption(options),
     ...hooks,
   });
@@ -164,19 +165,15 @@ async function runKept(
   const { home } = loadConfig(process.env, process.getuid?.() ?? 0);
   const workspace = options.workspace === undefined ? {} : { workspace: resolve(options.workspace) };
   const start = { task, ttl_ms: ttlMs, ...workspace };
-  const id = await spawnKeeper(
-    home,
-    entryPoint(),
-    start,
-    signal,
-    (message) => void view.event({ type: "progress", message }),
+  const id = await spawnKeeper(home, entryPoint(), start, signal, (message) =>
+    view.event({ type: "progress", message }),
   );
   view.kept(id);
   const request = { op: "task" as const, copy_back: [...(options.copyBack ?? [])], ...storeOption(options) };
   const call = new KeeperCall(home.run, id, request, {
-    stdout: (chunk) => view.output("stdout", chunk),
-    stderr: (chunk) => view.output("stderr", chunk),
-    event: (event) => void view.event(event as TaskEvent),
+    stdout: (chunk) => view.output({ stream: "stdout", chunk }),
+    stderr: (chunk) => view.output({ stream: "stderr", chunk }),
+    event: (event) => view.event(event as ProgressEvent),
   });
   const cancel = (): void => call.control({ op: "cancel" });
   await call.send(Buffer.from(JSON.stringify(task)));

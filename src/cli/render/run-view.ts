@@ -1,6 +1,7 @@
 import { ERROR_CODES } from "../../errors/codes.ts";
+import type { OutputEvent, ProgressEvent } from "../../executor/sinks/task-event.ts";
+import type { TaskSink } from "../../executor/sinks/task-sink.ts";
 import type { CopyBack } from "../../fleet/workspaces/workspace-folder.ts";
-import type { TaskEvent } from "../../index.ts";
 import type { TaskResult } from "../../model/result.ts";
 import { printArtifacts } from "./artifacts-view.ts";
 import { oneLine, printable } from "./escape.ts";
@@ -16,7 +17,7 @@ export interface ViewOptions {
 }
 
 /** What a person sees while a task runs. With --json nothing but the result is printed, and on stderr that changes are lost. */
-export class RunView {
+export class RunView implements TaskSink {
   readonly #options: ViewOptions;
   readonly #progress = new ProgressLine();
   readonly #guest = new GuestOutput();
@@ -28,15 +29,17 @@ export class RunView {
     this.#options = options;
   }
 
-  event(event: TaskEvent): void | Promise<void> {
-    if (event.type === "output") return this.output(event.stream, event.chunk);
+  event(event: ProgressEvent): void {
     if (this.#options.json || this.#options.quiet) return;
     if (event.type === "progress") this.#progress.update(printable(event.message));
     if (event.type === "call_started") this.#progress.update(`${event.index + 1}. ${printable(event.title)}`);
-    if (event.type === "call_finished") this.#progress.clear();
   }
 
-  async output(stream: "stdout" | "stderr", chunk: Buffer): Promise<void> {
+  call(): void {
+    this.#progress.clear();
+  }
+
+  async output({ stream, chunk }: Pick<OutputEvent, "stream" | "chunk">): Promise<void> {
     if (this.#options.json) return;
     this.#progress.clear();
     await this.#guest.write(stream === "stdout" ? process.stdout : process.stderr, chunk);

@@ -1,5 +1,5 @@
 import type { TaskPlan } from "../../executor/planner.ts";
-import type { TaskEvent } from "../../executor/task-event.ts";
+import type { TaskSink } from "../../executor/sinks/task-sink.ts";
 import type { Deadline } from "../../lib/deadline.ts";
 import type { TaskId } from "../../model/ids.ts";
 import type { Limits } from "../../model/limits.ts";
@@ -25,7 +25,8 @@ export interface RemoteOptions {
 
 export interface RemoteRunOptions {
   readonly signal?: AbortSignal;
-  readonly onEvent?: (event: TaskEvent) => void | Promise<void>;
+  /** Is told besides the journal. */
+  readonly watcher?: TaskSink;
 }
 
 export interface Run {
@@ -35,10 +36,9 @@ export interface Run {
   readonly limits: Limits;
   readonly client: RactorClient;
   readonly remote: RemoteOptions;
-  readonly options: RemoteRunOptions;
+  readonly sink: Required<TaskSink>;
   readonly records: ToolCallRecord[];
   readonly values: CallValue[];
-  readonly keep: (record: ToolCallRecord) => void;
 }
 
 /** Where a task's calls run, and what it cost to get there. */
@@ -53,16 +53,11 @@ export interface Place {
 export async function closeCall(run: Run, record: ToolCallRecord, value: CallValue): Promise<void> {
   run.records.push(record);
   run.values.push(value);
-  run.keep(record);
   const callId = record.tool_call_id;
   for (const stream of ["stdout", "stderr"] as const) {
     const chunk = Buffer.from(record[stream].text);
     const shown = record.category === "subprocess" || record.category === "package";
-    if (shown && chunk.length > 0) await emit(run, { type: "output", callId, stream, chunk });
+    if (shown && chunk.length > 0) await run.sink.output({ type: "output", callId, stream, chunk });
   }
-  await emit(run, { type: "call_finished", record, value });
-}
-
-export function emit(run: Run, event: TaskEvent): void | Promise<void> {
-  return run.options.onEvent?.(event);
+  await run.sink.call({ record, value });
 }
