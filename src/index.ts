@@ -1,12 +1,13 @@
 import { type App, type AppOptions, closeLostTasks, createApp } from "./app.ts";
-import type { RemoteOptions } from "./client/ractor/remote-run.ts";
-import { runRemotely } from "./client/remote-executor.ts";
+import type { RemoteOptions } from "./client/ractor/remote-options.ts";
+import { runRemotely } from "./client/remote-place.ts";
 import type { Config } from "./config/config.ts";
 import type { ProbeFinding } from "./drivers/driver.ts";
 import { PaddockError } from "./errors/error.ts";
 import { compileLimits } from "./executor/compile.ts";
 import type { RunTaskOptions } from "./executor/executor.ts";
 import { checkInput } from "./executor/input-check.ts";
+import { makeLeasePlace } from "./executor/lease-place.ts";
 import type { TaskEvent } from "./executor/sinks/task-event.ts";
 import { watchEvents } from "./executor/sinks/task-sink.ts";
 import type { Lease } from "./fleet/fleet.ts";
@@ -82,7 +83,8 @@ export interface Paddock extends AsyncDisposable {
 }
 
 /** `lease` runs the task in that sandbox and leaves it alive; `store` keeps what it made as artifacts (docs/artifacts.md). */
-export type RunOptions = Pick<RunTaskOptions, "signal" | "lease" | "store"> & {
+export type RunOptions = Pick<RunTaskOptions, "signal" | "store"> & {
+  readonly lease?: Lease;
   /** A promise gives back-pressure to output. */
   readonly onEvent?: (event: TaskEvent) => void | Promise<void>;
   /** Run on a Ractor server instead (docs/remote.md). `unsupported` together with `lease` or `store`. */
@@ -167,9 +169,14 @@ async function runTask(app: App, task: TaskInput, { onEvent, signal, ...options 
 
 type Runner = (options: Pick<RunTaskOptions, "signal" | "watcher">) => Promise<TaskResult>;
 
-function chooseRunner(app: App, task: TaskInput, { remote, ...local }: Omit<RunOptions, "signal" | "onEvent">): Runner {
-  if (remote === undefined) return (options) => app.executor.runTask(task, { ...local, ...options });
-  if (local.lease !== undefined || local.store !== undefined)
+function chooseRunner(
+  app: App,
+  task: TaskInput,
+  { remote, lease, ...local }: Omit<RunOptions, "signal" | "onEvent">,
+): Runner {
+  const place = lease && { place: makeLeasePlace(lease) };
+  if (remote === undefined) return (options) => app.executor.runTask(task, { ...local, ...place, ...options });
+  if (lease !== undefined || local.store !== undefined)
     throw new PaddockError("unsupported", "a remote task has no lease and stores no artifacts", {
       hint: "Leave out lease and store, or run the task locally.",
     });

@@ -1,9 +1,7 @@
 import { PaddockError, toPaddockError } from "../errors/error.ts";
-import type { ToolCallId } from "../model/ids.ts";
-import type { Limits } from "../model/limits.ts";
-import type { NodeType } from "../model/node-type.ts";
-import type { PlannedCall, Tool, ToolContext, ToolOutcome } from "../tools/tool.ts";
-import { makeRemoteSandbox, type RemoteBackend } from "./remote-sandbox.ts";
+import type { CallStep, TaskScope } from "../executor/scope.ts";
+import type { Tool, ToolOutcome } from "../tools/tool.ts";
+import { makeRemoteTarget, type RemoteBackend } from "./remote-target.ts";
 import type { RunSpec } from "./run-spec.ts";
 
 /** How a call is done on a foreign server: by our runner there, by the server's file interface, or not at all. */
@@ -12,13 +10,8 @@ export type RemoteStep =
   | { readonly kind: "files" }
   | { readonly kind: "refused"; readonly error: PaddockError };
 
-export interface StepInput {
-  readonly tool: Tool;
-  readonly call: PlannedCall;
-  readonly callId: ToolCallId;
-  readonly nodeType: NodeType;
-  readonly limits: Limits;
-}
+/** Of a call that need not have begun. */
+type CapturedCall = TaskScope & CallStep;
 
 /** Thrown by the noting backend through the tool, which never sees it as an error of its own. */
 class Noted extends Error {
@@ -43,37 +36,26 @@ const NEVER: ReadonlySet<string> = new Set(["s3_get", "s3_put"]);
  * Finds out what a call will ask of its sandbox, by letting its tool ask: so all calls can be staged on the server before the first one
  * runs, word for word, and no model has to copy them.
  */
-export async function captureStep(input: StepInput): Promise<RemoteStep> {
-  if (NEVER.has(input.tool.name))
-    return refused(new PaddockError("unsupported", `${input.tool.name} does not run on a remote server`));
+export async function captureStep(scope: CapturedCall): Promise<RemoteStep> {
+  if (NEVER.has(scope.tool.name))
+    return refused(new PaddockError("unsupported", `${scope.tool.name} does not run on a remote server`));
   try {
-    await runTool(input, NOTING, timeoutOf(input), new AbortController().signal);
+    await runTool(scope, NOTING);
   } catch (thrown) {
     return thrown instanceof Noted ? thrown.step : refused(toPaddockError(thrown));
   }
-  return refused(new PaddockError("unsupported", `${input.tool.name} does nothing that a remote server could do`));
+  return refused(new PaddockError("unsupported", `${scope.tool.name} does nothing that a remote server could do`));
 }
 
 const refused = (error: PaddockError): RemoteStep => ({ kind: "refused", error });
 
-export const timeoutOf = ({ call, limits }: StepInput): number => call.timeoutMs ?? limits.callTimeoutMs;
+export const timeoutOf = ({ call, limits }: CapturedCall): number => call.timeoutMs ?? limits.callTimeoutMs;
 
-/** Runs the tool over `backend`; usage is left out, for nobody measured it. */
-export async function runTool(
-  { tool, call, callId, nodeType, limits }: StepInput,
-  backend: RemoteBackend,
-  deadlineMs: number,
-  signal: AbortSignal,
-): Promise<ToolOutcome> {
-  const context: ToolContext = {
-    sandbox: makeRemoteSandbox(backend, callId, limits.outputBytes),
-    callId,
-    nodeType,
-    limits,
-    signal,
-    deadlineMs,
-    mark: () => undefined,
-  };
+/** Runs the tool over `backend`; usage is left out, for nobody measured it, and so are phases. */
+export async function runTool(scope: CapturedCall, backend: RemoteBackend): Promise<ToolOutcome> {
+  const { tool, call, callId, limits } = scope;
+  const target = makeRemoteTarget(backend, callId, limits.outputBytes);
+  const context = { ...scope, target, deadlineMs: timeoutOf(scope), mark: () => undefined };
   const { usage: _unknown, ...outcome } = await tool.run(fromInside(tool, call.input), context);
   return outcome;
 }

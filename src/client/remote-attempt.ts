@@ -1,10 +1,11 @@
 import { PaddockError, toPaddockError } from "../errors/error.ts";
+import type { CallScope } from "../executor/scope.ts";
 import { tryJson } from "../lib/json.ts";
 import { NO_OUTPUT } from "../model/record.ts";
 import type { RemoteRecord } from "../model/remote.ts";
-import { textOutput } from "../tools/outcome.ts";
+import { failedOutcome, textOutput } from "../tools/outcome.ts";
 import type { ToolOutcome } from "../tools/tool.ts";
-import { type RemoteStep, runTool, type StepInput, timeoutOf } from "./capture.ts";
+import { type RemoteStep, runTool, timeoutOf } from "./capture.ts";
 import type { WireAccount } from "./ractor/account.ts";
 import { AgentFiles } from "./ractor/agent-files.ts";
 import { BASE } from "./ractor/paths.ts";
@@ -20,16 +21,14 @@ import { RunResult } from "./run-spec.ts";
 /** How often a model is asked for one attempt. The runner runs it once, however often. */
 const MAX_ASKS = 3;
 
-export interface RemoteAttemptInput extends StepInput {
+/** What a call on a server works with. */
+export interface RemoteSite {
   readonly client: RactorClient;
   readonly agent: string;
   readonly step: RemoteStep;
-  readonly index: number;
-  readonly attempt: number;
   readonly account: WireAccount;
   /** What the model and the server may take beside the call's own time. */
   readonly overheadMs: number;
-  readonly signal: AbortSignal;
 }
 
 export interface RemoteAttempt {
@@ -39,27 +38,26 @@ export interface RemoteAttempt {
 }
 
 /** One try of one call. Never throws for what went wrong on the way: that is `lost` with the error. */
-export async function attemptRemotely(input: RemoteAttemptInput): Promise<RemoteAttempt> {
+export async function attemptRemotely(scope: CallScope, site: RemoteSite, attempt: number): Promise<RemoteAttempt> {
   try {
-    return await dispatch(input);
+    return await dispatch(scope, site, attempt);
   } catch (thrown) {
-    return { outcome: failedOnTheWay(input, thrown), source: "none" };
+    return { outcome: failedOnTheWay(scope, thrown), source: "none" };
   }
 }
 
-async function dispatch(input: RemoteAttemptInput): Promise<RemoteAttempt> {
-  const { step } = input;
+async function dispatch(scope: CallScope, site: RemoteSite, attempt: number): Promise<RemoteAttempt> {
+  const { step } = site;
   if (step.kind === "refused") return { outcome: inside(step.error), source: "none" };
-  const files = new AgentFiles(input.client, input.agent, input.signal);
+  const files = new AgentFiles(site.client, site.agent, scope.signal);
   const backend = {
-    run: () => Promise.reject(new PaddockError("internal", `${input.tool.name} runs more than was staged`)),
+    run: () => Promise.reject(new PaddockError("internal", `${scope.tool.name} runs more than was staged`)),
     readFile: (path: string) => files.readFile(path),
     list: (path: string, depth: number, limit: number) => files.list(path, depth, limit),
   };
-  if (step.kind === "files")
-    return { outcome: await guard(() => runTool(input, backend, timeoutOf(input), input.signal)), source: "files" };
-  const reached = await reachResult(input, files);
-  if (!("ended" in reached)) return { outcome: fromSegment(input, reached), source: "segments" };
+  if (step.kind === "files") return { outcome: await guard(() => runTool(scope, backend)), source: "files" };
+  const reached = await reachResult(scope, site, attempt, files);
+  if (!("ended" in reached)) return { outcome: fromSegment(scope, reached), source: "segments" };
   const answered = {
     ...backend,
     run: () => Promise.resolve(reached),
@@ -68,18 +66,23 @@ async function dispatch(input: RemoteAttemptInput): Promise<RemoteAttempt> {
       reached.collected == null ? files.readFile(path) : Promise.resolve(Buffer.from(reached.collected)),
   };
   return {
-    outcome: await guard(() => runTool(input, answered, timeoutOf(input), input.signal)),
+    outcome: await guard(() => runTool(scope, answered)),
     source: "runner",
     result: reached,
   };
 }
 
 /** The runner's result, asking again while the model did something else; else what the server's own segments say. */
-async function reachResult(input: RemoteAttemptInput, files: AgentFiles): Promise<RunResult | SegmentResult> {
-  const name = `${input.index}-${input.attempt}`;
+async function reachResult(
+  scope: CallScope,
+  site: RemoteSite,
+  attempt: number,
+  files: AgentFiles,
+): Promise<RunResult | SegmentResult> {
+  const name = `${scope.index + 1}-${attempt}`;
   let last: Response | undefined;
   for (let ask = 1; ask <= MAX_ASKS; ask++) {
-    last = await askOnce(input, name, ask);
+    last = await askOnce(scope, site, `${scope.index + 1} ${attempt}`, `${name} ask ${ask}`);
     const result = await readResult(files, name);
     if (result !== undefined) return result;
     const segment = findSegmentResult(last, name);
@@ -96,17 +99,18 @@ async function reachResult(input: RemoteAttemptInput, files: AgentFiles): Promis
   );
 }
 
-async function askOnce(input: RemoteAttemptInput, name: string, ask: number): Promise<Response> {
-  const { client, agent, account, signal } = input;
-  const command = `/usr/bin/python3 -I -B ${BASE}/run_call.py ${BASE} ${input.index} ${input.attempt}`;
-  const content = askForCommand(command, `${input.callId} ${name} ask ${ask}`);
+async function askOnce(scope: CallScope, site: RemoteSite, call: string, key: string): Promise<Response> {
+  const { client, agent, account } = site;
+  const { signal } = scope;
+  const command = `/usr/bin/python3 -I -B ${BASE}/run_call.py ${BASE} ${call}`;
+  const content = askForCommand(command, `${scope.callId} ${key}`);
   const row = await sendTask(client, agent, content, {
     signal,
     mayClearContext: true,
     onBackOff: (delayMs) => account.backoffMs.push(delayMs),
   });
   account.responseIds.push(row.id);
-  return await awaitResponse(client, agent, row.id, { stallMs: timeoutOf(input) + input.overheadMs, signal });
+  return await awaitResponse(client, agent, row.id, { stallMs: timeoutOf(scope) + site.overheadMs, signal });
 }
 
 async function readResult(files: AgentFiles, name: string): Promise<RunResult | undefined> {
@@ -122,7 +126,7 @@ async function readResult(files: AgentFiles, name: string): Promise<RunResult | 
 }
 
 /** Output is at most 8,000 bytes and was cut by the server; nothing else is known. */
-function fromSegment({ limits, tool }: RemoteAttemptInput, segment: SegmentResult): ToolOutcome {
+function fromSegment({ limits, tool }: CallScope, segment: SegmentResult): ToolOutcome {
   const { exitCode, stdout, stderr } = segment;
   const facts = {
     stdout: textOutput(stdout, limits.outputBytes),
@@ -149,19 +153,9 @@ async function guard(work: () => Promise<ToolOutcome>): Promise<ToolOutcome> {
   }
 }
 
-function inside(error: PaddockError): ToolOutcome {
-  return {
-    ended: "exit",
-    exitCode: 1,
-    stdout: NO_OUTPUT,
-    stderr: textOutput(`${error.message}\n`, 64 * 1024),
-    requestBytes: 0,
-    responseBytes: 0,
-    error,
-  };
-}
+const inside = (error: PaddockError): ToolOutcome => failedOutcome(1, error.message, { error });
 
-function failedOnTheWay({ signal }: RemoteAttemptInput, thrown: unknown): ToolOutcome {
+function failedOnTheWay({ signal }: CallScope, thrown: unknown): ToolOutcome {
   const empty = { stdout: NO_OUTPUT, stderr: NO_OUTPUT, requestBytes: 0, responseBytes: 0 };
   if (signal.aborted) return { ended: "cancel", ...empty };
   const error = toPaddockError(thrown);

@@ -1,3 +1,4 @@
+import { LeasedCall } from "../executor/leased-call.ts";
 import type { TaskPlan } from "../executor/planner.ts";
 import { makeStep, openCall, openTask } from "../executor/scope.ts";
 import { joinSinks } from "../executor/sinks/task-sink.ts";
@@ -19,8 +20,10 @@ export async function timeCall(
   const plan: TaskPlan = { nodeType: lease.nodeType, calls: [call], network: [], bare: true, source: "tool_calls" };
   const begun = performance.now();
   using deadline = Deadline.after(REMAINING_MS, signal);
-  const task = openTask({ taskId: makeTaskId(), task: {}, plan, deadline, sink: joinSinks() });
-  const { record } = await runToolCall(openCall(task, makeStep(call, 0), 0), lease);
+  const step = makeStep(call, 0);
+  const task = openTask({ taskId: makeTaskId(), task: {}, plan, steps: [step], deadline, sink: joinSinks() });
+  const scope = openCall(task, step, 0);
+  const { record } = await runToolCall(scope, new LeasedCall(scope, lease));
   const elapsedMs = performance.now() - begun;
   if (record.success) return elapsedMs;
   throw new Error(`${tool} ended ${record.verdict}: ${record.error?.message ?? record.stderr.text.slice(-500)}`);

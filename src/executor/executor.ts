@@ -1,40 +1,42 @@
-import type { Fleet, Lease } from "../fleet/fleet.ts";
+import { type PaddockError, toPaddockError } from "../errors/error.ts";
+import type { Fleet } from "../fleet/fleet.ts";
 import { Deadline } from "../lib/deadline.ts";
 import { makeTaskId, type TaskId } from "../model/ids.ts";
-import type { ToolCallRecord } from "../model/record.ts";
-import type { CallValue, TaskResult } from "../model/result.ts";
+import type { TaskResult } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
 import type { ArtifactStore } from "../store/artifact-store.ts";
 import type { TaskStore } from "../store/task-store.ts";
 import type { ObjectAccess } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
-import { planTask, type TaskPlan } from "./planner.ts";
-import { openCall, openTask, type TaskScope } from "./scope.ts";
-import { FileJournal } from "./sinks/file-journal.ts";
+import { makeOwnPlace } from "./lease-place.ts";
+import type { OpenPlace, Place } from "./place.ts";
+import { planTask } from "./planner.ts";
+import { makeStep, openCall, openTask, type PlannedTask, type TaskScope } from "./scope.ts";
+import { makeFileJournal } from "./sinks/file-journal.ts";
+import type { CallEnd } from "./sinks/task-event.ts";
 import { joinSinks, type TaskSink } from "./sinks/task-sink.ts";
 import { type StoreRequest, TaskArtifactWriter } from "./task-artifacts.ts";
-import { frameTask } from "./task-frame.ts";
-import { describeTask } from "./task-result.ts";
-import { runToolCall } from "./tool-call.ts";
+import { describeTask, makeResult } from "./task-result.ts";
 
 export interface RunTaskOptions {
   readonly signal?: AbortSignal;
+  /** Where the calls run. Default: a sandbox of the task's own. */
+  readonly place?: Place;
   /** Keeps the task. Default: a journal in the data folder. */
   readonly sink?: TaskSink;
   /** Is told besides, after the sink. */
   readonly watcher?: TaskSink;
-  /** Run in this sandbox instead of a new one; it is left alive. */
-  readonly lease?: Lease;
-  /** Called before the sandbox of the task is closed, also after a failure: copy results out here. */
-  readonly beforeClose?: (lease: Lease, records: readonly ToolCallRecord[]) => Promise<void>;
-  /** Called once the sandbox is ready and before the first call. */
-  readonly afterOpen?: (lease: Lease) => Promise<void>;
   /** Store what the task made. Default: what the operator's `artifacts.keep` says. */
   readonly store?: StoreRequest;
-  /** The task's id, for a door that has recorded it before. */
-  readonly taskId?: TaskId;
-  /** What `planTask` made of the task, for a door that has asked it before. */
-  readonly plan?: TaskPlan;
+}
+
+/** What a task is run with. */
+export interface TaskParts {
+  readonly place: Place;
+  readonly sink: Required<TaskSink>;
+  readonly signal: AbortSignal | undefined;
+  readonly objects?: ObjectAccess;
+  readonly artifacts?: TaskArtifactWriter | undefined;
 }
 
 /** What an executor may use besides sandboxes and records. */
@@ -46,16 +48,7 @@ export interface ExecutorServices {
   readonly renderReport: (result: TaskResult) => string;
 }
 
-/** A task on its way, with what is held of it until its end. */
-interface Run {
-  readonly scope: TaskScope;
-  readonly options: RunTaskOptions;
-  readonly records: ToolCallRecord[];
-  readonly values: CallValue[];
-  readonly artifacts: TaskArtifactWriter | undefined;
-}
-
-/** Runs tasks: plans, leases a sandbox, runs the calls one after another and closes every record. */
+/** Runs tasks, in sandboxes and with journals of its own unless a door names others. */
 export class Executor {
   readonly #fleet: Fleet;
   readonly #store: TaskStore;
@@ -67,18 +60,18 @@ export class Executor {
     this.#services = services;
   }
 
-  /** The task's result; throws only for bad input (`invalid_request`, `no_plan`, ...) and when the intent cannot be written. */
+  /** The task's result; throws only for bad input (`invalid_request`, `no_plan`, ...) and when its sink fails at the beginning or the end. */
   async runTask(task: TaskInput, options: RunTaskOptions = {}): Promise<TaskResult> {
-    const plan = options.plan ?? planTask(task);
-    const taskId = options.taskId ?? makeTaskId();
-    const sink = joinSinks(options.sink ?? new FileJournal(this.#store), options.watcher ?? {});
-    await sink.begin(taskId, describeTask(task, plan));
-    using deadline = Deadline.after(compileLimits(task.limits).taskTimeoutMs, options.signal);
-    const artifacts = this.#openArtifacts(taskId, options);
-    const scope = openTask({ taskId, task, plan, deadline, objects: this.#services.objects, sink });
-    const run: Run = { scope, options, records: [], values: [], artifacts };
-    const frame = { ...scope, ...run, deadline: () => deadline };
-    const result = await frameTask(frame, () => this.#runInLease(run));
+    return await this.runPlanned({ taskId: makeTaskId(), task, plan: planTask(task) }, options);
+  }
+
+  /** The same for a task that its door has planned. */
+  async runPlanned(planned: PlannedTask, options: RunTaskOptions): Promise<TaskResult> {
+    const { signal, place = makeOwnPlace(this.#fleet), sink = makeFileJournal(this.#store), watcher = {} } = options;
+    const artifacts = this.#openArtifacts(planned.taskId, options);
+    const { objects } = this.#services;
+    const parts = { place, sink: joinSinks(sink, watcher), signal, objects, artifacts };
+    const result = await executeTask(planned, parts);
     return artifacts === undefined ? result : await this.#storeResult(result, artifacts);
   }
 
@@ -96,59 +89,55 @@ export class Executor {
     await writer.storeText("result", "result.json", `${JSON.stringify(whole, null, 2)}\n`, "application/json");
     return { ...result, artifacts: writer.finish() };
   }
+}
 
-  async #runInLease(run: Run): Promise<void> {
-    const begun = performance.now();
-    const given = run.options.lease;
-    const { scope } = run;
-    const lease = given ?? (await this.#lease(scope));
-    try {
-      if (given === undefined) {
-        const createMs = performance.now() - begun;
-        await scope.sink.event({ type: "sandbox_ready", sandboxId: lease.sandbox.id, createMs });
-      }
-      await run.options.afterOpen?.(lease);
-      await prepareWorkspace(scope, lease);
-      await runCalls(run, lease, performance.now() - begun);
-      await run.artifacts?.storeFiles(lease.sandbox, run.records);
-      await run.options.beforeClose?.(lease, run.records);
-    } finally {
-      if (given === undefined) await lease[Symbol.asyncDispose]();
-    }
+/** Runs the calls of a task one after another at its place, closes every record and gives the task its one result. */
+export async function executeTask(planned: PlannedTask, parts: TaskParts): Promise<TaskResult> {
+  const { taskId, task, plan } = planned;
+  const { place, sink, objects } = parts;
+  const steps = plan.calls.map(makeStep);
+  await sink.begin(taskId, { ...describeTask(task, plan), ...place.facts });
+  const { taskTimeoutMs } = compileLimits(task.limits);
+  using deadline = Deadline.after(place.openMs ?? taskTimeoutMs, parts.signal);
+  const scope = openTask({ ...planned, steps, deadline, objects, sink });
+  const startTime = new Date().toISOString();
+  const begun = performance.now();
+  const ends: CallEnd[] = [];
+  let error: PaddockError | undefined;
+  try {
+    const { nodeType, calls, source } = plan;
+    await sink.event({ type: "task_started", taskId, nodeType, calls: calls.length, source });
+    await runAtPlace(scope, parts, ends);
+  } catch (thrown) {
+    error = toPaddockError(thrown);
   }
+  const result = makeResult({ ...scope, ends, startTime, durationMs: performance.now() - begun, error });
+  await sink.end(result);
+  return result;
+}
 
-  async #lease({ task, plan, limits, signal, sink }: TaskScope): Promise<Lease> {
-    return await this.#fleet.lease({
-      nodeType: plan.nodeType,
-      limits,
-      network: task.network ?? plan.network,
-      env: task.env ?? {},
-      bare: task.bare ?? plan.bare,
-      signal,
-      onProgress: (message) => void sink.event({ type: "progress", message }),
-    });
+async function runAtPlace(scope: TaskScope, { place, artifacts }: TaskParts, ends: CallEnd[]): Promise<void> {
+  const opened = await place.open(scope);
+  try {
+    if (place.openMs !== undefined) scope.deadline.restart(scope.limits.taskTimeoutMs);
+    await runCalls(scope, opened, ends, artifacts?.what === "all");
+    const records = ends.map(({ record }) => record);
+    if (opened.files !== undefined) await artifacts?.storeFiles(opened.files, records);
+    await opened.finish?.(records);
+  } finally {
+    await opened.close?.();
   }
 }
 
-async function prepareWorkspace({ task }: TaskScope, { sandbox }: Lease): Promise<void> {
-  for (const [path, text] of Object.entries(task.files ?? {})) await sandbox.files.write(path, text);
-  await sandbox.files.snapshot();
-}
-
-async function runCalls(run: Run, lease: Lease, leaseMs: number): Promise<void> {
-  const { scope, records, values } = run;
+async function runCalls(scope: TaskScope, place: OpenPlace, ends: CallEnd[], isKeptWhole: boolean): Promise<void> {
   for (const step of scope.steps) {
     if (scope.signal.aborted) return;
-    const end = await runToolCall(openCall(scope, step, step.index === 0 ? leaseMs : 0), lease);
-    const { record, value } = end;
+    const end = await place.run(openCall(scope, step, step.index === 0 ? place.leaseMs : 0));
+    if (end === undefined) return;
     // Held whole until it was told, so that a failure in between loses nothing of it.
-    records.push(record);
-    values.push(value);
+    ends.push(end);
     await scope.sink.call(end);
-    const kept = run.artifacts?.what === "all" ? end : scope.sink.excerpt(end);
-    records[step.index] = kept.record;
-    values[step.index] = kept.value;
-    if (!record.success && !step.call.continueOnFailure) return;
-    if (lease.sandbox.end) return;
+    if (!isKeptWhole) ends[step.index] = scope.sink.excerpt(end);
+    if (!end.record.success && !step.call.continueOnFailure) return;
   }
 }

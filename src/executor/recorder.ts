@@ -1,28 +1,15 @@
-import type { SandboxId } from "../model/ids.ts";
-import type { Isolation } from "../model/isolation.ts";
-import { type EgressRecord, type FileChange, NO_OUTPUT, type Phases, type ToolCallRecord } from "../model/record.ts";
+import { type FileChange, NO_OUTPUT, type Phases, type ToolCallRecord } from "../model/record.ts";
 import type { DiffEntry } from "../sandbox/channel/messages.ts";
 import type { Attempt } from "./attempt.ts";
 import { round } from "./metrics.ts";
+import type { PlaceFacts } from "./place.ts";
 import type { CallScope } from "./scope.ts";
-
-/** What the place of a call knows of it. */
-export interface PlaceFacts {
-  readonly sandboxId: SandboxId | null;
-  readonly isolation: Isolation | null;
-  readonly egress: readonly EgressRecord[];
-  readonly networkMs: number;
-  /** Undefined when the workspace could not be examined. */
-  readonly changes: { readonly changes: readonly DiffEntry[]; readonly more: number } | undefined;
-}
-
-type RecordedCall = Pick<CallScope, "callId" | "taskId" | "nodeType" | "tool" | "call" | "startTime" | "clock">;
 
 /** A call's record: one shape for success and failure. */
 export function makeRecord(
-  scope: RecordedCall,
+  scope: CallScope,
   attempts: readonly Attempt[],
-  { sandboxId, isolation, egress, networkMs, changes }: PlaceFacts,
+  { sandboxId, isolation, egress, networkMs, changes, measured }: PlaceFacts,
 ): ToolCallRecord {
   const last = attempts.at(-1);
   const outcome = last?.outcome;
@@ -72,6 +59,7 @@ export function makeRecord(
     isolation,
     ...(outcome?.memoryShared ? { memory_shared: "template" as const } : {}),
     ...(last?.error === undefined ? {} : { error: last.error }),
+    ...measured,
   };
 }
 

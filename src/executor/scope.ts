@@ -2,19 +2,44 @@ import type { Deadline } from "../lib/deadline.ts";
 import { makeToolCallId, type TaskId, type ToolCallId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
+import type { Phases } from "../model/record.ts";
 import type { TaskInput } from "../model/task.ts";
 import { getTool } from "../tools/registry.ts";
 import type { ObjectAccess, PlannedCall, Tool, ToolContext } from "../tools/tool.ts";
 import { compileLimits } from "./compile.ts";
-import { PhaseClock } from "./phases.ts";
 import type { TaskPlan } from "./planner.ts";
 import type { TaskSink } from "./sinks/task-sink.ts";
 
-/** One task on its way: what all of its calls share. */
-export interface TaskScope {
+/** Books wall time (monotonic, milliseconds) to the phases of one call; every moment belongs to exactly one phase. */
+export class PhaseClock {
+  readonly phases: Phases = { queue: 0, lease: 0, prepare: 0, transfer_in: 0, run: 0, transfer_out: 0 };
+  #last: number;
+
+  constructor(now: number = performance.now()) {
+    this.#last = now;
+  }
+
+  /** Books the time since the last mark to `phase`. */
+  mark(phase: keyof Phases): void {
+    const now = performance.now();
+    this.phases[phase] += now - this.#last;
+    this.#last = now;
+  }
+
+  total(): number {
+    return Object.values(this.phases).reduce((sum: number, ms: number) => sum + ms, 0);
+  }
+}
+
+/** A task with its id and its plan. */
+export interface PlannedTask {
   readonly taskId: TaskId;
   readonly task: TaskInput;
   readonly plan: TaskPlan;
+}
+
+/** One task on its way: what all of its calls share. */
+export interface TaskScope extends PlannedTask {
   readonly nodeType: NodeType;
   readonly limits: Limits;
   /** What is to be called, in order. */
@@ -40,13 +65,9 @@ export interface CallScope extends TaskScope, CallStep, Required<Pick<ToolContex
 }
 
 /** Scopes a task. The caller disposes the deadline. */
-export function openTask(
-  parts: Pick<TaskScope, "taskId" | "task" | "plan" | "deadline" | "objects" | "sink">,
-): TaskScope {
+export function openTask(parts: PlannedTask & Pick<TaskScope, "steps" | "deadline" | "objects" | "sink">): TaskScope {
   const { plan, task, deadline } = parts;
-  const { nodeType, calls } = plan;
-  const limits = compileLimits(task.limits);
-  return { ...parts, nodeType, limits, steps: calls.map(makeStep), signal: deadline.signal };
+  return { ...parts, nodeType: plan.nodeType, limits: compileLimits(task.limits), signal: deadline.signal };
 }
 
 /** Throws `invalid_request` for an unknown tool. */

@@ -2,8 +2,8 @@ import { toPaddockError } from "../errors/error.ts";
 import { ChunkPipe } from "../lib/chunk-pipe.ts";
 import type { FileChange, OutputRecord, ToolCallRecord } from "../model/record.ts";
 import type { ArtifactRecord, TaskArtifacts } from "../model/result.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { ArtifactStore } from "../store/artifact-store.ts";
+import type { ToolFiles } from "../tools/target.ts";
 
 /** Artifacts on their way at once. */
 const AT_ONCE = 4;
@@ -17,6 +17,7 @@ export interface StoreRequest {
   readonly what?: "outputs" | "all";
 }
 
+type Files = Pick<ToolFiles, "readTo">;
 type Kind = ArtifactRecord["kind"];
 type Item = Pick<ArtifactRecord, "kind" | "path" | "tool_call_id"> & {
   readonly key: string;
@@ -43,17 +44,17 @@ export class TaskArtifactWriter {
   }
 
   /** Spilled outputs and, with `all`, every regular file that the calls created or modified and did not delete again. */
-  async storeFiles(sandbox: Sandbox, records: readonly ToolCallRecord[]): Promise<void> {
+  async storeFiles(files: Files, records: readonly ToolCallRecord[]): Promise<void> {
     const items = records.flatMap((record) => this.#outputItems(record));
     if (this.what === "all") {
-      const { files, leftOut } = findFiles(records);
+      const { files: made, leftOut } = findFiles(records);
       this.#leftOut = leftOut;
-      items.push(...files.map((file) => this.#fileItem(file)));
+      items.push(...made.map((file) => this.#fileItem(file)));
     }
     const queue = items.values();
     await Promise.all(
       Array.from({ length: AT_ONCE }, async () => {
-        for (const item of queue) await this.#storeFile(sandbox, item);
+        for (const item of queue) await this.#storeFile(files, item);
       }),
     );
   }
@@ -81,12 +82,12 @@ export class TaskArtifactWriter {
   }
 
   /** Read inside the sandbox, never by a path of the host, and only as fast as the store takes it. */
-  async #storeFile(sandbox: Sandbox, item: Item): Promise<void> {
+  async #storeFile(files: Files, item: Item): Promise<void> {
     const { kind, key, path = "", tool_call_id, sha256, bytes } = item;
     const named = { kind, key, path, ...(tool_call_id === undefined ? {} : { tool_call_id }) };
     await this.#attempt(named, async () => {
       const pipe = new ChunkPipe();
-      sandbox.files
+      files
         .readTo(path, (chunk) => pipe.push(chunk))
         .then(
           () => pipe.end(),

@@ -1,21 +1,15 @@
 import { PaddockError } from "../errors/error.ts";
-import type { Deadline } from "../lib/deadline.ts";
-import type { TaskId } from "../model/ids.ts";
-import type { Limits } from "../model/limits.ts";
 import type { ToolCallRecord } from "../model/record.ts";
-import type { CallValue, TaskResult, TaskStatus } from "../model/result.ts";
+import type { TaskResult, TaskStatus } from "../model/result.ts";
 import type { TaskInput } from "../model/task.ts";
 import { round, sumMetrics } from "./metrics.ts";
 import type { TaskPlan } from "./planner.ts";
+import type { TaskScope } from "./scope.ts";
+import type { CallEnd } from "./sinks/task-event.ts";
 
 /** All that a task's result is made of, wherever its calls ran. */
-export interface ResultParts {
-  readonly taskId: TaskId;
-  readonly plan: TaskPlan;
-  readonly limits: Limits;
-  readonly deadline: Deadline;
-  readonly records: readonly ToolCallRecord[];
-  readonly values: readonly CallValue[];
+export interface ResultParts extends Pick<TaskScope, "taskId" | "plan" | "limits" | "deadline"> {
+  readonly ends: readonly CallEnd[];
   readonly startTime: string;
   readonly durationMs: number;
   readonly error: PaddockError | undefined;
@@ -36,7 +30,8 @@ export function describeTask(task: TaskInput, plan: TaskPlan): object {
 }
 
 export function makeResult(parts: ResultParts): TaskResult {
-  const { records, plan, deadline, error } = parts;
+  const { ends, plan, deadline, error } = parts;
+  const records = ends.map(({ record }) => record);
   const last = records.at(-1);
   const allDone = records.length === plan.calls.length;
   const failed = records.some((record, index) => !record.success && !plan.calls[index]?.continueOnFailure);
@@ -52,7 +47,7 @@ export function makeResult(parts: ResultParts): TaskResult {
     end_time: new Date().toISOString(),
     duration_ms: round(parts.durationMs),
     tool_calls: records,
-    values: parts.values,
+    values: ends.map(({ value }) => value),
     metrics: sumMetrics(records),
     ...(exitCode === undefined ? {} : { exit_code: exitCode }),
     ...(shown === undefined ? {} : { error: shown }),

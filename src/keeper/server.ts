@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { App } from "../app.ts";
 import { PaddockError } from "../errors/error.ts";
 import { checkInput } from "../executor/input-check.ts";
+import { makeLeasePlace } from "../executor/lease-place.ts";
 import type { TaskSink } from "../executor/sinks/task-sink.ts";
 import type { StoreRequest } from "../executor/task-artifacts.ts";
 import type { Lease } from "../fleet/fleet.ts";
@@ -154,14 +155,15 @@ export class KeeperServer {
     const task = parseTask(await readTaskText(connection, gone));
     let copiedBack: CopyBack | undefined;
     const result = await this.#app.executor.runTask(task, {
-      lease: this.#lease,
+      place: makeLeasePlace(this.#lease, {
+        beforeClose: async (lease, records) => {
+          if (lease.sandbox.end || gone.signal.aborted) return;
+          copiedBack = await this.#workspace?.copyBack(lease, records, request.copy_back, gone.signal);
+        },
+      }),
       signal: gone.signal,
       ...storeOption(request),
       watcher: this.#forwardTo(connection),
-      beforeClose: async (lease, records) => {
-        if (lease.sandbox.end || gone.signal.aborted) return;
-        copiedBack = await this.#workspace?.copyBack(lease, records, request.copy_back, gone.signal);
-      },
     });
     const answer: KeptResult = { result, ...(copiedBack === undefined ? {} : { copied_back: copiedBack }) };
     await sendBytes(connection, FRAME.data, Buffer.from(JSON.stringify(answer)));

@@ -7,18 +7,15 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  */
 export class Deadline implements Disposable {
   readonly signal: AbortSignal;
-  readonly #at: number;
-  readonly #timer: NodeJS.Timeout;
+  readonly #controller = new AbortController();
   readonly #detach: () => void;
+  #at = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   private constructor(timeoutMs: number, parent: AbortSignal | undefined) {
-    const controller = new AbortController();
-    const clamped = Math.min(Math.max(timeoutMs, 1), MAX_TIMER_MS);
-    this.signal = controller.signal;
-    this.#at = performance.now() + clamped;
-    this.#timer = setTimeout(() => controller.abort(new DOMException(`after ${clamped} ms`, "TimeoutError")), clamped);
-    this.#timer.unref();
-    const forward = (): void => controller.abort(parent?.reason);
+    this.signal = this.#controller.signal;
+    this.restart(timeoutMs);
+    const forward = (): void => this.#controller.abort(parent?.reason);
     if (parent?.aborted) forward();
     parent?.addEventListener("abort", forward, { once: true });
     this.#detach = () => parent?.removeEventListener("abort", forward);
@@ -26,6 +23,16 @@ export class Deadline implements Disposable {
 
   static after(timeoutMs: number, parent?: AbortSignal): Deadline {
     return new Deadline(timeoutMs, parent);
+  }
+
+  /** Begins again, unless it has passed. */
+  restart(timeoutMs: number): void {
+    const clamped = Math.min(Math.max(timeoutMs, 1), MAX_TIMER_MS);
+    const pass = (): void => this.#controller.abort(new DOMException(`after ${clamped} ms`, "TimeoutError"));
+    clearTimeout(this.#timer);
+    this.#at = performance.now() + clamped;
+    this.#timer = setTimeout(pass, clamped);
+    this.#timer.unref();
   }
 
   /** Milliseconds left, at least 0. */

@@ -21,7 +21,7 @@ export const deleteFile = defineTool({
   run: (request, context) =>
     withinDeadline(context, async () => {
       const options = { callId: context.callId, recursive: request.recursive ?? false };
-      const removal = context.sandbox.files.remove(request.path, options);
+      const removal = context.target.files.remove(request.path, options);
       const removed = request.missing_ok ? ((await ifFound(removal)) ?? 0) : await removal;
       return doneOutcome({ value: { path: request.path, removed } });
     }),

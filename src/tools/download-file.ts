@@ -43,7 +43,7 @@ export const downloadFile = defineTool({
       target: {
         path: request.path ?? nameFromUrl(request.url),
         derived: request.path === undefined,
-        temporary: posix.join(context.sandbox.settings.workspacePath, ".paddock", `${context.callId}.part`),
+        temporary: posix.join(context.target.settings.workspacePath, ".paddock", `${context.callId}.part`),
         sha256: request.sha256?.toLowerCase() ?? null,
       },
     });

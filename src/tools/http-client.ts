@@ -84,7 +84,7 @@ export async function runHttpClient(
   const outputBytes = 2 * (request.target === null ? request.max_bytes : 64 * 1024) + 256 * 1024;
   const { onOutput: _silent, ...options } = runOptions(context);
   const run = { ...options, argv: programArgv("http_client.py"), outputBytes, liveBytes: null };
-  const result = await context.sandbox.runProcess(run, JSON.stringify(request));
+  const result = await context.target.runProcess(run, JSON.stringify(request));
   context.mark("run");
   const outcome = processOutcome(result);
   if (outcome.ended !== "exit") return { outcome };

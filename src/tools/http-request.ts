@@ -108,12 +108,10 @@ async function askPort(request: Input, port: number, context: ToolContext): Prom
   };
   return await withinDeadline(context, async (signal) => {
     const either = AbortSignal.any([signal, timeout]);
-    const reply = await exchangeOverPort(() => context.sandbox.connect(port), asked, either).catch(
-      (thrown: unknown) => {
-        if (signal.aborted || !timeout.aborted) throw thrown;
-        return { failure: "timeout", message: "the server did not answer in time" } as const;
-      },
-    );
+    const reply = await exchangeOverPort(() => context.target.connect(port), asked, either).catch((thrown: unknown) => {
+      if (signal.aborted || !timeout.aborted) throw thrown;
+      return { failure: "timeout", message: "the server did not answer in time" } as const;
+    });
     context.mark("run");
     if ("failure" in reply) {
       const retryable = reply.failure !== "protocol";

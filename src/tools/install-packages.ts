@@ -44,7 +44,7 @@ export const installPackages = defineTool({
   idempotency: () => "idempotent",
   command: ({ manager, packages }) => [manager, "install", ...packages],
   run: async ({ manager, packages, cwd }, context) => {
-    const workspace = context.sandbox.settings.workspacePath;
+    const workspace = context.target.settings.workspacePath;
     const result = posix.join(workspace, ".paddock", `${context.callId}.json`);
     const request = {
       manager,
@@ -56,7 +56,7 @@ export const installPackages = defineTool({
     };
     const argv = programArgv("install_packages.py");
     const ran = processOutcome(
-      await context.sandbox.runProcess({ ...runOptions(context), argv }, JSON.stringify(request)),
+      await context.target.runProcess({ ...runOptions(context), argv }, JSON.stringify(request)),
     );
     context.mark("run");
     if (ran.ended !== "exit") return ran;
@@ -72,8 +72,8 @@ async function readResult(
   path: string,
   manager: InstalledDependency["manager"],
 ): Promise<readonly InstalledDependency[]> {
-  const bytes = await context.sandbox.files.read(path, { callId: context.callId, maxBytes: MAX_RESULT_BYTES });
-  await context.sandbox.files.remove(path, { callId: context.callId });
+  const bytes = await context.target.files.read(path, { callId: context.callId, maxBytes: MAX_RESULT_BYTES });
+  await context.target.files.remove(path, { callId: context.callId });
   // The workspace is the guest's: what does not fit counts as no report.
   const parsed = Result.safeParse(tryJson(bytes.toString("utf8")));
   return parsed.success ? parsed.data.dependencies.map(({ name, version }) => ({ manager, name, version })) : [];

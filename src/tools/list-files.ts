@@ -21,7 +21,7 @@ export const listFiles = defineTool({
   run: (request, context) =>
     withinDeadline(context, async () => {
       const options = { callId: context.callId, depth: request.depth ?? 1, limit: request.limit ?? 1000 };
-      const { entries, truncated } = await context.sandbox.files.list(request.path ?? ".", options);
+      const { entries, truncated } = await context.target.files.list(request.path ?? ".", options);
       context.mark("transfer_out");
       return doneOutcome({ value: { entries, truncated } });
     }),

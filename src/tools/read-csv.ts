@@ -47,7 +47,7 @@ async function readTable(request: Input, context: ToolContext, signal: AbortSign
   let offset = 0;
   for (let more = true; more && !collector.full && !signal.aborted; ) {
     const options = { callId: context.callId, offset, length: PART_BYTES };
-    const part = await context.sandbox.files.readTo(request.path, (chunk) => collector.push(chunk), options);
+    const part = await context.target.files.readTo(request.path, (chunk) => collector.push(chunk), options);
     offset += part.bytes;
     more = part.bytes > 0 && offset < part.size;
   }

@@ -32,7 +32,7 @@ export const readFile = defineTool({
       const length = request.max_bytes ?? MIB;
       const chunks: Buffer[] = [];
       const options = { callId: context.callId, offset, length };
-      const read = await context.sandbox.files.readTo(request.path, (chunk) => void chunks.push(chunk), options);
+      const read = await context.target.files.readTo(request.path, (chunk) => void chunks.push(chunk), options);
       context.mark("transfer_out");
       const truncated = offset + read.bytes < read.size;
       const text = decodeText(Buffer.concat(chunks), request.encoding ?? "auto", truncated);

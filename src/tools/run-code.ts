@@ -53,7 +53,7 @@ function defineCodeTool(parts: {
     command: (request) => [language === "python" ? "python" : "node", request.file ?? file],
     run: async ({ code, context: name, env, file: shown }, context) =>
       codeOutcome(
-        await context.sandbox.runCode({
+        await context.target.runCode({
           ...runOptions(context),
           language,
           code,

@@ -39,7 +39,7 @@ export const runCommand = defineTool({
   command: (request) => makeArgv(request.command),
   run: async (request, context) => {
     if (request.background) return await startInBackground(request, context);
-    return processOutcome(await context.sandbox.runProcess(processOptions(request, context), request.stdin));
+    return processOutcome(await context.target.runProcess(processOptions(request, context), request.stdin));
   },
 });
 
@@ -48,7 +48,7 @@ export function makeArgv(command: string | readonly string[]): readonly string[]
 }
 
 async function startInBackground(request: Input, context: ToolContext): Promise<ToolOutcome> {
-  const running = await context.sandbox.startProcess({ ...processOptions(request, context), background: true });
+  const running = await context.target.startProcess({ ...processOptions(request, context), background: true });
   const outcome = processOutcome(await running.done);
   // Its exit is still to come; that it was started is what was asked.
   return outcome.ended === "exit"

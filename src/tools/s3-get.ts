@@ -49,7 +49,7 @@ export const s3Get = defineTool({
       target: {
         path: request.path ?? nameFromUrl(signed.url),
         derived: request.path === undefined,
-        temporary: posix.join(context.sandbox.settings.workspacePath, ".paddock", `${context.callId}.part`),
+        temporary: posix.join(context.target.settings.workspacePath, ".paddock", `${context.callId}.part`),
         sha256: request.sha256?.toLowerCase() ?? null,
       },
     });

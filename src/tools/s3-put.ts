@@ -71,7 +71,7 @@ async function measureFile(
 ): Promise<{ bytes: number; sha256: string } | ToolOutcome> {
   const { onOutput: _silent, ...options } = runOptions(context);
   const run = { ...options, argv: programArgv("upload.py"), outputBytes: 64 * 1024, liveBytes: null };
-  const outcome = processOutcome(await context.sandbox.runProcess(run, JSON.stringify(path)));
+  const outcome = processOutcome(await context.target.runProcess(run, JSON.stringify(path)));
   if (outcome.ended !== "exit") return outcome;
   const answer = Measured.safeParse(tryJson(outcome.stdout.text));
   if (!answer.success)

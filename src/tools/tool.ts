@@ -4,9 +4,10 @@ import type { ToolCallId } from "../model/ids.ts";
 import type { Limits } from "../model/limits.ts";
 import type { NodeType } from "../model/node-type.ts";
 import type { Category, InstalledDependency, OutputRecord } from "../model/record.ts";
+import type { ToolCallInput } from "../model/task.ts";
 import type { GuestErrorReport } from "../sandbox/channel/messages.ts";
 import type { RichOutput } from "../sandbox/process.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { ToolTarget } from "./target.ts";
 
 /**
  * Whether a tool may run again after a failure: `idempotent` calls are retried when the cause is retryable,
@@ -35,7 +36,7 @@ export interface ObjectAccess {
 
 /** What a tool's handler gets besides its input. */
 export interface ToolContext {
-  readonly sandbox: Sandbox;
+  readonly target: ToolTarget;
   readonly callId: ToolCallId;
   readonly nodeType: NodeType;
   readonly limits: Limits;
@@ -108,4 +109,23 @@ export interface PlannedCall {
   readonly attempts?: number;
   /** Go on with the plan when this call fails. Default false. */
   readonly continueOnFailure?: boolean;
+}
+
+/** The same as a task writes it. */
+export function describeCall({
+  tool,
+  input,
+  title,
+  timeoutMs,
+  attempts,
+  continueOnFailure,
+}: PlannedCall): z.infer<typeof ToolCallInput> {
+  return {
+    tool,
+    input: input as Record<string, unknown>,
+    ...(title === undefined ? {} : { title }),
+    ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
+    ...(attempts === undefined ? {} : { attempts }),
+    ...(continueOnFailure === undefined ? {} : { continue_on_failure: continueOnFailure }),
+  };
 }

@@ -34,7 +34,7 @@ export const writeFile = defineTool({
   run: (request, context) =>
     withinDeadline(context, async () => {
       const content = Buffer.from(request.content, request.encoding ?? "utf8");
-      const { bytes, sha256, created, transferred } = await context.sandbox.files.write(request.path, content, {
+      const { bytes, sha256, created, transferred } = await context.target.files.write(request.path, content, {
         callId: context.callId,
         mode: Number.parseInt(request.mode ?? "644", 8),
         append: request.append ?? false,

@@ -6,6 +6,7 @@ import { readWork } from "../../src/agents/run/compile-input.ts";
 import { SegmentWriter } from "../../src/agents/segments/segment-writer.ts";
 import type { App } from "../../src/app.ts";
 import { toPaddockError } from "../../src/errors/error.ts";
+import { makeLeasePlace } from "../../src/executor/lease-place.ts";
 import type { Lease } from "../../src/fleet/leases/lease.ts";
 import type { AgentRow } from "../../src/model/agent.ts";
 import type { ResponseRow, Segment } from "../../src/model/response.ts";
@@ -68,7 +69,10 @@ export class Responses implements AsyncDisposable {
     const writer = this.makeWriter(claim);
     const { task, plan } = readWork(row.input, this.agent.settings);
     const result = await app.executor
-      .runTask(task, { plan, lease, sink: writer, ...(signal && { signal }) })
+      .runPlanned(
+        { taskId: row.taskId, task, plan },
+        { place: makeLeasePlace(lease), sink: writer, ...(signal && { signal }) },
+      )
       .catch(toPaddockError);
     const end = await writer.finish(result);
     const status = result instanceof Error ? "failed" : result.status;

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { readWork } from "../../src/agents/run/compile-input.ts";
 import type { App } from "../../src/app.ts";
 import { PaddockError } from "../../src/errors/error.ts";
+import { makeLeasePlace } from "../../src/executor/lease-place.ts";
 import { joinSinks } from "../../src/executor/sinks/task-sink.ts";
 import type { Lease } from "../../src/fleet/leases/lease.ts";
 import type { ResponseRow, Segment } from "../../src/model/response.ts";
@@ -141,18 +142,20 @@ test("segments - a claim that is over stops the task: nothing is written after t
   const writer = responses.makeWriter(claim);
   const cancelled: Segment = { type: "cancelled", reason: "user_cancel" };
   const { task, plan } = readWork(claim.row.input, responses.agent.settings);
-  const result = await app.executor.runTask(task, {
-    plan,
-    lease,
-    sink: joinSinks(
-      {
-        output: async () => {
-          await responses.store.endResponse(claim.row.id, { status: "cancelled", segments: [cancelled] });
+  const result = await app.executor.runPlanned(
+    { taskId: claim.row.taskId, task, plan },
+    {
+      place: makeLeasePlace(lease),
+      sink: joinSinks(
+        {
+          output: async () => {
+            await responses.store.endResponse(claim.row.id, { status: "cancelled", segments: [cancelled] });
+          },
         },
-      },
-      writer,
-    ),
-  });
+        writer,
+      ),
+    },
+  );
   expect(result.error?.code).toBe("fenced");
   expect(result.tool_calls).toHaveLength(1);
   await writer.finish(result);

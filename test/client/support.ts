@@ -1,8 +1,8 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RactorClient } from "../../src/client/ractor/ractor-client.ts";
-import type { RemoteOptions, RemoteRunOptions } from "../../src/client/ractor/remote-run.ts";
-import { runRemotely } from "../../src/client/remote-executor.ts";
+import type { RemoteOptions } from "../../src/client/ractor/remote-options.ts";
+import { type RemoteRunOptions, runRemotely } from "../../src/client/remote-place.ts";
 import { checkInput } from "../../src/executor/input-check.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { TaskInput, type TaskRequest } from "../../src/model/task.ts";

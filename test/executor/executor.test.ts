@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
 import { PaddockError } from "../../src/errors/error.ts";
 import type { RunTaskOptions } from "../../src/executor/executor.ts";
+import { makeLeasePlace } from "../../src/executor/lease-place.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { TaskInput } from "../../src/model/task.ts";
@@ -152,7 +153,7 @@ test("executor - a sandbox that ends between two calls is named as what failed, 
   };
   const calls = ["true", "echo never"].map((command) => ({ tool: "run_command", input: { command } }));
   const task = TaskInput.parse({ node_type: "file", bare: true, tool_calls: calls });
-  const result = await app.executor.runTask(task, { lease, watcher: { call: end } });
+  const result = await app.executor.runTask(task, { place: makeLeasePlace(lease), watcher: { call: end } });
   expect([result.status, result.tool_calls.map(({ verdict }) => verdict)]).toEqual(["failed", ["ok"]]);
   expect(result.error).toMatchObject({
     code: "sandbox_lost",

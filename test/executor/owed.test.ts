@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { SweepEvent } from "../../src/app.ts";
 import { Executor } from "../../src/executor/executor.ts";
+import { makeOwnPlace } from "../../src/executor/lease-place.ts";
 import type { TaskInput } from "../../src/model/task.ts";
 import { GrantedObjects } from "../../src/store/artifacts/object-access.ts";
 import { lacks } from "../support/needs.ts";
@@ -34,11 +35,12 @@ describe.skipIf(lacks(process.getuid?.() === 0, "root"))("a task whose sandbox c
 
   test("is what its calls made of it; the removal is told, and is the sweep's", async () => {
     let device: Disposable | undefined;
-    const result = await executor.runTask(TASK, {
+    const place = makeOwnPlace(parts.fleet, {
       beforeClose: async ({ sandbox }) => {
         device = holdDevice(sandbox.id);
       },
     });
+    const result = await executor.runTask(TASK, { place });
     const id = result.tool_calls[0]?.sandbox_id ?? "";
     expect(device).toBeDefined();
     expect(result).toMatchObject({ status: "completed", exit_code: 0 });
@@ -53,12 +55,13 @@ describe.skipIf(lacks(process.getuid?.() === 0, "root"))("a task whose sandbox c
 
   test("ends with the error of its work, not with that of the removal", async () => {
     let device: Disposable | undefined;
-    const result = await executor.runTask(TASK, {
+    const place = makeOwnPlace(parts.fleet, {
       beforeClose: async ({ sandbox }) => {
         device = holdDevice(sandbox.id);
         throw new Error("the copy failed");
       },
     });
+    const result = await executor.runTask(TASK, { place });
     expect(result).toMatchObject({ status: "failed", error: { message: "the copy failed" } });
     device?.[Symbol.dispose]();
     await sweepAway(parts.fleet, result.tool_calls[0]?.sandbox_id ?? "");

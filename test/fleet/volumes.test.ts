@@ -2,6 +2,7 @@ import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type App, createApp } from "../../src/app.ts";
+import { makeLeasePlace } from "../../src/executor/lease-place.ts";
 import type { Lease } from "../../src/fleet/fleet.ts";
 import { makeVolumeId, type VolumeId } from "../../src/model/ids.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
@@ -70,7 +71,7 @@ for (const [driver, steps, isMissing] of DRIVERS)
               { tool: "run_command", input: { command: look } },
             ],
           },
-          { lease },
+          { place: makeLeasePlace(lease) },
         );
         expect(result.tool_calls.map(({ verdict }) => verdict)).toEqual(["ok", "ok", "ok", "ok"]);
         return (result.tool_calls[3]?.stdout?.text ?? "").trim().split("\n");

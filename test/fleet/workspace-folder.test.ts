@@ -13,6 +13,7 @@ import {
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
+import { makeOwnPlace } from "../../src/executor/lease-place.ts";
 import { WorkspaceFolder } from "../../src/fleet/workspaces/workspace-folder.ts";
 import type { TaskResult } from "../../src/model/result.ts";
 import { openTestApp } from "../support/home.ts";
@@ -46,10 +47,12 @@ async function runOn(
   const result = await app.executor.runTask(
     { node_type: "file", tool_calls: [{ tool: "run_command", input: { command } }] },
     {
-      afterOpen: async (lease) => void (await workspace.copyIn(lease, never)),
-      beforeClose: async (lease, records) => {
-        withheld = (await workspace.copyBack(lease, records, asked, never)).withheld;
-      },
+      place: makeOwnPlace(app.fleet, {
+        afterOpen: async (lease) => void (await workspace.copyIn(lease, never)),
+        beforeClose: async (lease, records) => {
+          withheld = (await workspace.copyBack(lease, records, asked, never)).withheld;
+        },
+      }),
     },
   );
   return { result, withheld };

@@ -21,6 +21,14 @@ test("deadline - a time beyond what timers take is held to the largest, not fire
   expect(late.remainingMs()).toBeGreaterThan(2 ** 30);
 });
 
+test("deadline - begins again with another time, and not once it has passed", async () => {
+  using deadline = Deadline.after(60_000);
+  deadline.restart(5);
+  await expect(raceSignal(new Promise(() => undefined), deadline.signal)).rejects.toThrow("after 5 ms");
+  deadline.restart(60_000);
+  expect(deadline.timedOut).toBe(true);
+});
+
 test("backoff - grows to its cap with jitter in the upper half", () => {
   const options = { baseMs: 100, capMs: 1000, random: () => 0 };
   expect([1, 2, 3, 4, 5].map((attempt) => backoffMs(attempt, options))).toEqual([50, 100, 200, 400, 500]);

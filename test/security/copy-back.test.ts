@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
+import { makeOwnPlace } from "../../src/executor/lease-place.ts";
 import { WorkspaceFolder } from "../../src/fleet/workspaces/workspace-folder.ts";
 import { describeDrivers } from "../support/drivers.ts";
 import { openTestApp } from "../support/home.ts";
@@ -46,10 +47,12 @@ describeDrivers((driver) => {
     const result = await app.executor.runTask(
       { node_type: "file", tool_calls },
       {
-        afterOpen: async (lease) => void (await workspace.copyIn(lease, never)),
-        beforeClose: async (lease, records) => {
-          withheld = (await workspace.copyBack(lease, records, asked, never)).withheld;
-        },
+        place: makeOwnPlace(app.fleet, {
+          afterOpen: async (lease) => void (await workspace.copyIn(lease, never)),
+          beforeClose: async (lease, records) => {
+            withheld = (await workspace.copyBack(lease, records, asked, never)).withheld;
+          },
+        }),
       },
     );
     expect(result.status).toBe("completed");

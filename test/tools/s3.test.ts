@@ -5,6 +5,7 @@ import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { App } from "../../src/app.ts";
 import type { ArtifactsConfig, S3Config } from "../../src/config/artifacts.ts";
+import { makeLeasePlace } from "../../src/executor/lease-place.ts";
 import { watchEvents } from "../../src/executor/sinks/task-sink.ts";
 import type { Lease } from "../../src/fleet/fleet.ts";
 import type { TaskResult } from "../../src/model/result.ts";
@@ -287,7 +288,7 @@ print(len(seen), "looked at;", "found:", found)
       [call("write_file", { path: "late", content: "first" })],
       { network: "none" },
       {
-        lease,
+        place: makeLeasePlace(lease),
         store: { prefix: "runs/8" },
         watcher: { call: () => change(lease) },
       },

@@ -3,7 +3,7 @@ import { compileLimits } from "../../executor/compile.ts";
 import { planTask, type TaskPlan } from "../../executor/planner.ts";
 import type { AgentRow, AgentSettings } from "../../model/agent.ts";
 import type { LimitsInput, TaskInput } from "../../model/task.ts";
-import type { PlannedCall } from "../../tools/tool.ts";
+import { describeCall } from "../../tools/tool.ts";
 import type { Shape } from "../sandbox/shape.ts";
 import { ITEMS_HINT, type NamedWork, readItems, type WorkItem } from "./input-items.ts";
 
@@ -90,17 +90,6 @@ function describeWork(items: readonly WorkItem[], plan: TaskPlan): NamedWork {
   const [only, ...more] = items;
   if (only !== undefined && more.length === 0 && only.title === undefined) return only.work;
   return { tool_calls: plan.calls.map(describeCall) };
-}
-
-function describeCall({ tool, input, title, timeoutMs, attempts, continueOnFailure }: PlannedCall) {
-  return {
-    tool,
-    input: input as Record<string, unknown>,
-    ...(title === undefined ? {} : { title }),
-    ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
-    ...(attempts === undefined ? {} : { attempts }),
-    ...(continueOnFailure === undefined ? {} : { continue_on_failure: continueOnFailure }),
-  };
 }
 
 /** A response's own time limit is also its calls', unless the agent has one for them. */

@@ -1,4 +1,5 @@
 import { PaddockError, toPaddockError } from "../../errors/error.ts";
+import { makeLeasePlace } from "../../executor/lease-place.ts";
 import { joinSinks, type TaskSink } from "../../executor/sinks/task-sink.ts";
 import type { Slot } from "../../lib/fair-slots.ts";
 import type { AgentRow } from "../../model/agent.ts";
@@ -129,14 +130,13 @@ export class ResponseRun {
     this.#clock.begin("run");
     const notes = [...describePlace(place), ...work.notes.map((text) => makeNote("info", text))];
     if (notes.length > 0) await writer.write(notes);
-    return await core.executor.runTask(work.task, {
-      taskId: row.taskId,
-      plan: work.plan,
-      lease,
-      // The records of a response are its segments; there is no journal beside them.
-      sink: joinSinks(this.#makeReporter(), writer),
-      signal,
-    });
+    const { task, plan } = work;
+    // The records of a response are its segments; there is no journal beside them.
+    const sink = joinSinks(this.#makeReporter(), writer);
+    return await core.executor.runPlanned(
+      { taskId: row.taskId, task, plan },
+      { place: makeLeasePlace(lease), sink, signal },
+    );
   }
 
   /** Where nothing can be run, its history still tells which items were left out: a misspelled type may be why. */

@@ -2,10 +2,11 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { type App, closeLostTasks, createApp } from "../../app.ts";
-import { runRemotely } from "../../client/remote-executor.ts";
+import { runRemotely } from "../../client/remote-place.ts";
 import { loadConfig } from "../../config/config.ts";
 import { PaddockError } from "../../errors/error.ts";
 import type { RunTaskOptions } from "../../executor/executor.ts";
+import { type LeaseHooks, makeOwnPlace } from "../../executor/lease-place.ts";
 import type { ProgressEvent } from "../../executor/sinks/task-event.ts";
 import { readAskedPath } from "../../fleet/workspaces/asked-path.ts";
 import { WorkspaceFolder } from "../../fleet/workspaces/workspace-folder.ts";
@@ -127,22 +128,17 @@ async function runOnServer(
 async function runOnce(task: TaskInput, options: RunOptions, signal: AbortSignal, view: RunView): Promise<TaskResult> {
   await using app = await createApp();
   closeLostTasks(app);
-  const hooks = options.workspace === undefined ? {} : workspaceHooks(app, options.workspace, options, signal, view);
+  const { workspace } = options;
+  const hooks = workspace === undefined ? {} : workspaceHooks(app, workspace, options, signal, view);
   return await app.executor.runTask(task, {
     signal,
+    place: makeOwnPlace(app.fleet, hooks),
     watcher: view,
     ...storeOption(options),
-    ...hooks,
   });
 }
 
-function workspaceHooks(
-  app: App,
-  folder: string,
-  options: RunOptions,
-  signal: AbortSignal,
-  view: RunView,
-): Pick<RunTaskOptions, "afterOpen" | "beforeClose"> {
+function workspaceHooks(app: App, folder: string, options: RunOptions, signal: AbortSignal, view: RunView): LeaseHooks {
   const workspace = new WorkspaceFolder(app.fleet, folder);
   return {
     afterOpen: async (lease) => {

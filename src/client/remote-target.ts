@@ -3,7 +3,7 @@ import { PaddockError } from "../errors/error.ts";
 import type { ToolCallId } from "../model/ids.ts";
 import type { FileEntry } from "../sandbox/channel/messages.ts";
 import type { CodeOptions, ProcessOptions, RunOptions } from "../sandbox/process.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { ToolFiles, ToolTarget } from "../tools/target.ts";
 import { WORKSPACE } from "./ractor/paths.ts";
 import { keptOutput, type RunResult, type RunSpec } from "./run-spec.ts";
 
@@ -17,8 +17,8 @@ export interface RemoteBackend {
 
 const absolute = (path: string): string => posix.resolve(WORKSPACE, path);
 
-/** The part of a sandbox handle that tools use, on a foreign server. What such a server cannot do is `unsupported`. */
-export function makeRemoteSandbox(backend: RemoteBackend, callId: ToolCallId, outputBytes: number): Sandbox {
+/** What tools work on, on a foreign server. What such a server cannot do is `unsupported`. */
+export function makeRemoteTarget(backend: RemoteBackend, callId: ToolCallId, outputBytes: number): ToolTarget {
   const collect = posix.join(WORKSPACE, ".paddock", `${callId}.json`);
   const run = async (spec: RunSpec) => {
     const result = await backend.run(spec);
@@ -32,7 +32,7 @@ export function makeRemoteSandbox(backend: RemoteBackend, callId: ToolCallId, ou
     stdin: Buffer.from(stdin ?? "").toString("base64"),
     background: options.background ?? false,
   });
-  const handle = {
+  return {
     settings: { workspacePath: WORKSPACE },
     runProcess: (options: ProcessOptions, stdin?: string | Buffer) => run(processSpec(options, stdin)),
     startProcess: async (options: ProcessOptions) => {
@@ -50,12 +50,11 @@ export function makeRemoteSandbox(backend: RemoteBackend, callId: ToolCallId, ou
         truncated: false,
         memory_shared: false,
       };
-      return { ...ran, report, rich: [] };
+      return { ...ran, report };
     },
     connect: () => Promise.reject(unsupported("ports")),
     files: makeFiles(backend, collect),
   };
-  return handle as unknown as Sandbox;
 }
 
 const unsupported = (what: string): PaddockError =>
@@ -74,13 +73,14 @@ function programFields(options: RunOptions, outputBytes: number) {
 
 /** A run as tools expect it. Usage is not known; the caller leaves these zeros out. */
 function describeRun(result: RunResult, outputBytes: number) {
-  const stream = { total: 0 };
+  const stream = { bytes: 0, dropped: 0, spill: null };
   return {
     ended: result.ended,
     stdout: keptOutput(result.stdout, outputBytes),
     stderr: keptOutput(result.stderr, outputBytes),
     bytes: { sent: 0, received: 0 },
     sandboxKilled: false,
+    rich: [],
     report: {
       op: "done" as const,
       reason: result.ended,
@@ -99,28 +99,19 @@ function describeRun(result: RunResult, outputBytes: number) {
   };
 }
 
-function makeFiles(backend: RemoteBackend, collect: string) {
+function makeFiles(backend: RemoteBackend, collect: string): ToolFiles {
   const read = (path: string) => backend.readFile(absolute(path));
   return {
     read,
-    readTo: async (
-      path: string,
-      sink: (chunk: Buffer) => void | Promise<void>,
-      options: { offset?: number; length?: number } = {},
-    ) => {
+    readTo: async (path, sink, options = {}) => {
       const whole = await read(path);
       const begin = options.offset ?? 0;
       const part = whole.subarray(begin, begin + (options.length ?? whole.length));
       if (part.length > 0) await sink(part);
       return { bytes: part.length, size: whole.length, transferred: { sent: 0, received: part.length } };
     },
-    list: (path: string, options: { depth?: number; limit?: number } = {}) =>
-      backend.list(absolute(path), options.depth ?? 1, options.limit ?? 1000),
-    write: async (
-      path: string,
-      content: Buffer | string,
-      options: { mode?: number; append?: boolean; exclusive?: boolean } = {},
-    ) => {
+    list: (path, options) => backend.list(absolute(path), options.depth, options.limit),
+    write: async (path, content, options) => {
       const { mode = 0o644, append = false, exclusive = false } = options;
       const bytes = Buffer.from(content);
       const result = await backend.run({
@@ -136,7 +127,7 @@ function makeFiles(backend: RemoteBackend, collect: string) {
         throw new PaddockError("remote_failed", `${path}: the runner did not say what it wrote`);
       return { ...result.written, transferred: { sent: bytes.length, received: 0 } };
     },
-    remove: async (path: string, options: { recursive?: boolean } = {}) => {
+    remove: async (path, options) => {
       // The runner has removed what it collected.
       if (path === collect) return 1;
       const result = await backend.run({ op: "remove", path, recursive: options.recursive ?? false });
