@@ -61,6 +61,20 @@ describe("state - the embedded database", () => {
     expect(statSync(join(folder, "paddock.db")).size).toBeLessThan(taken / 4);
   });
 
+  test("a principal's bytes are summed from indexes: rows may be megabytes", async () => {
+    const folder = makeFolder();
+    await using _store = await startStore({ folder });
+    const file = new DatabaseSync(join(folder, "paddock.db"));
+    const sum =
+      "explain query plan select sum(bytes - amended_bytes) from responses where created_by = 'ann' and finished_at is";
+    for (const [end, index] of [
+      ["not null", "ended_responses_by_creator"],
+      ["null", "open_bytes_by_creator"],
+    ] as const)
+      expect(file.prepare(`${sum} ${end}`).get()?.["detail"]).toContain(`COVERING INDEX ${index}`);
+    file.close();
+  });
+
   test("only its owner may read it, whatever the mask and the folder were", async () => {
     const folder = join(makeFolder(), "deep", "state");
     const mask = process.umask(0);

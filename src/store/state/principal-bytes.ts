@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
 import type { Database } from "./engine/context.ts";
 
@@ -14,8 +15,9 @@ const ROUND = 200;
 const KEPT_SHARE = 0.9;
 
 /**
- * Holds each principal to its bytes: the oldest ended responses that it posted go for its new ones. One per store. Several servers over one database
- * each see what the others have added within a minute.
+ * Holds each principal to its bytes: the oldest ended responses that it posted go for its new ones. What PUT adds to a response is the agent's
+ * owner's, so that nobody fills another's share. One per store. Several servers over one database each see what the others have added within a
+ * minute.
  */
 export class PrincipalBytes {
   readonly #sums = new Map<string, { bytes: number; readonly countedAt: number }>();
@@ -35,7 +37,7 @@ export class PrincipalBytes {
     this.#sums.delete(principal);
     throw new PaddockError(
       "quota_reached",
-      `${principal} has ${bytes} of ${most} bytes in the database, all of it for work that has not ended`,
+      `${principal} has ${bytes} of ${most} bytes in the database, and what has ended leaves no room`,
       { hint: "Wait until tasks have ended, or cancel some; what has ended makes room by itself." },
     );
   }
@@ -49,8 +51,14 @@ export class PrincipalBytes {
 async function countBytes(transaction: Database, principal: string): Promise<number> {
   const sum = transaction
     .selectFrom("responses")
-    .select((fields) => fields.fn.sum<number | string | null>("bytes").as("bytes"))
+    .select(sql<number | string | null>`sum(bytes - amended_bytes)`.as("bytes"))
     .where("created_by", "=", principal);
+  const amended = transaction
+    .selectFrom("responses")
+    .innerJoin("agents", "agents.id", "responses.agent_id")
+    .select(sql<number | string | null>`sum(amended_bytes)`.as("bytes"))
+    .where("amended_bytes", ">", 0)
+    .where("agents.created_by", "=", principal);
   const keys = transaction
     .selectFrom("idempotency_keys")
     .select((fields) => fields.fn.countAll<number>().as("count"))
@@ -60,10 +68,12 @@ async function countBytes(transaction: Database, principal: string): Promise<num
     .selectNoFrom([
       sum.where("finished_at", "is not", null).as("ended"),
       sum.where("finished_at", "is", null).as("open"),
+      amended.as("amended"),
       keys.as("keys"),
     ])
     .executeTakeFirstOrThrow();
-  return Number(found.ended ?? 0) + Number(found.open ?? 0) + Number(found.keys ?? 0) * KEY_BYTES;
+  const rows = [found.ended, found.open, found.amended].reduce<number>((bytes, part) => bytes + Number(part ?? 0), 0);
+  return rows + Number(found.keys ?? 0) * KEY_BYTES;
 }
 
 /** Returns how many bytes went. */

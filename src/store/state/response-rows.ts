@@ -62,6 +62,7 @@ export function writeResponse(agent: Pick<AgentRow, "id" | "name">, response: Ne
     version: 1,
     segment_count: 0,
     bytes: RESPONSE_BYTES + Buffer.byteLength(input) + Buffer.byteLength(options),
+    amended_bytes: 0,
     claim_node: null,
     claim_reign: null,
   };

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
 import { makeTaskId } from "../../model/ids.ts";
 import type { ResponseRow } from "../../model/response.ts";
@@ -55,14 +56,12 @@ export function makeResponseWrites(state: StateContext, bytes: PrincipalBytes): 
       }),
     amendResponse: async (id, change, maxBytes) => {
       const added = encodeSegments(change.segments);
+      // Of the agent's owner: who posted it has no say in what is added.
       const makeRoom = async (transaction: Database, count: number): Promise<void> => {
-        const row = await transaction
-          .selectFrom("responses")
-          .select("created_by")
-          .where("id", "=", id)
-          .executeTakeFirst();
-        if (row !== undefined && maxBytes !== undefined)
-          await bytes.makeRoom(transaction, row.created_by, count, maxBytes);
+        if (maxBytes === undefined) return;
+        const agents = transaction.selectFrom("responses").innerJoin("agents", "agents.id", "responses.agent_id");
+        const owner = await agents.select("agents.created_by").where("responses.id", "=", id).executeTakeFirst();
+        if (owner !== undefined) await bytes.makeRoom(transaction, owner.created_by, count, maxBytes);
       };
       return await state.transact(async (transaction) => await amend(transaction, state, id, change, added, makeRoom));
     },
@@ -136,6 +135,7 @@ async function amend(
       ...(input === undefined ? {} : { input_json: input }),
       ...(output === undefined ? {} : { output_json: output }),
       ...countWrite(state.now(), added, textBytes),
+      amended_bytes: sql<number>`amended_bytes + ${added.bytes + textBytes}`,
     })
     .where("id", "=", id)
     .returningAll()

@@ -42,6 +42,9 @@ export function testLasting(
       await first[Symbol.asyncDispose]();
       for (const column of ["workspace_bytes", "missing_copy_json"])
         await runSql(options, `alter table agents drop column ${column}`);
+      for (const index of ["ended_responses_by_creator", "open_bytes_by_creator", "amended_responses"])
+        await runSql(options, `drop index ${index}`);
+      await runSql(options, "alter table responses drop column amended_bytes");
       await runSql(options, "drop table database_identity");
       await runSql(options, "delete from paddock_schema where version >= 2");
       await using second = await startStore(options);

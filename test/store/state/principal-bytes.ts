@@ -49,6 +49,21 @@ export function testPrincipalBytes(subject: StateSubject): void {
       expect(await store.findResponse(waiting[0] ?? "")).toBeUndefined();
     });
 
+    test("what an agent's owner adds to a response is the owner's, and nobody's history goes for it", async () => {
+      await using store = await startStore(await subject.makeDatabase());
+      const agent = await insertAgent(store, { createdBy: "owner" });
+      const own = await insertAgent(store, { createdBy: "guest" });
+      const history = await fill(store, own, "guest", 20 * KIB);
+      await store.endResponse(history.id, { status: "completed" });
+      const posted = await fill(store, agent, "guest", 10);
+      const add = async () => await store.amendResponse(posted.id, { segments: [note("x".repeat(60 * KIB))] }, MOST);
+      for (let count = 0; count < 3; count++) await add();
+      await expect(add()).rejects.toMatchObject({ code: "quota_reached" });
+      await fill(store, own, "guest", 100 * KIB);
+      expect(await store.findResponse(history.id)).toBeDefined();
+      await expect(fill(store, agent, "owner", 20 * KIB)).rejects.toMatchObject({ code: "quota_reached" });
+    });
+
     test("rows and keys count, however small their texts are", async () => {
       await using store = await startStore(await subject.makeDatabase());
       const agent = await insertAgent(store);

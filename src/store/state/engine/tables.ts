@@ -78,8 +78,10 @@ export interface ResponsesTable {
   output_json: string | null;
   version: number;
   segment_count: number;
-  /** Length of all its JSON, segments included. */
+  /** What it takes: all its JSON, segments included, and its rows. */
   bytes: number;
+  /** Those of `bytes` that PUT has added: they are the agent's owner's, not of who posted it. */
+  amended_bytes: number;
   /** Who processes it; null otherwise. A claim of an earlier reign has the reign 0: no fence matches it. */
   claim_node: string | null;
   claim_reign: number | null;
