@@ -89,7 +89,7 @@ test("cli run - --json prints one document with every record, and nothing else",
 });
 
 test("cli run - a time-out is the verdict timeout and exit code 124", async () => {
-  const args = ["run", "--bare", "--timeout", "700ms", "-c", "import time\nprint('on', flush=True)\ntime.sleep(60)"];
+  const args = ["run", "--bare", "--timeout", "4s", "-c", "import time\nprint('on', flush=True)\ntime.sleep(60)"];
   const { code, stdout, stderr } = await runCli(args);
   expect([code, stdout]).toEqual([124, "on\n"]);
   expect(stderr).toMatch(/^Run Python +run_python +timeout/m);
