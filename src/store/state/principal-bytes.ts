@@ -9,8 +9,11 @@ export const KEY_BYTES = 512;
 
 /** Sums are counted again so often; in between what is added is added here. */
 const FRESH_MS = 60_000;
+/** Nothing is removed or refused by an older sum: agents may have been deleted since. */
+const EXACT_MS = 1000;
 const MAX_PRINCIPALS = 10_000;
 const ROUND = 200;
+const MAX_EXTRA_ROUNDS = 2;
 /** Room is made for more than the one row that asks for it. */
 const KEPT_SHARE = 0.9;
 
@@ -25,14 +28,16 @@ export class PrincipalBytes {
   /** In the transaction that adds so many. Throws `quota_reached` when what waits and runs leaves no room. */
   async makeRoom(transaction: Database, principal: string, added: number, most: number): Promise<void> {
     const known = this.#sums.get(principal);
-    const isFresh = known !== undefined && performance.now() - known.countedAt < FRESH_MS;
-    if (isFresh && known.bytes + added <= most) {
+    const ageMs = known === undefined ? Number.POSITIVE_INFINITY : performance.now() - known.countedAt;
+    if (known !== undefined && ageMs < FRESH_MS && known.bytes + added <= most) {
       known.bytes += added;
       return;
     }
-    let bytes = await countBytes(transaction, principal);
-    if (bytes + added > most) bytes -= await removeOldest(transaction, principal, bytes + added - most * KEPT_SHARE);
-    this.#remember(principal, bytes + added);
+    const exact = ageMs < EXACT_MS ? known : undefined;
+    let bytes = exact?.bytes ?? (await countBytes(transaction, principal));
+    const surplus = bytes + added - most;
+    if (surplus > 0) bytes -= await removeOldest(transaction, principal, surplus, most * (1 - KEPT_SHARE));
+    this.#remember(principal, bytes + added, exact?.countedAt ?? performance.now());
     if (bytes + added <= most) return;
     this.#sums.delete(principal);
     throw new PaddockError(
@@ -42,9 +47,9 @@ export class PrincipalBytes {
     );
   }
 
-  #remember(principal: string, bytes: number): void {
+  #remember(principal: string, bytes: number, countedAt: number): void {
     if (this.#sums.size >= MAX_PRINCIPALS) this.#sums.clear();
-    this.#sums.set(principal, { bytes, countedAt: performance.now() });
+    this.#sums.set(principal, { bytes, countedAt });
   }
 }
 
@@ -76,10 +81,16 @@ async function countBytes(transaction: Database, principal: string): Promise<num
   return rows + Number(found.keys ?? 0) * KEY_BYTES;
 }
 
-/** Returns how many bytes went. */
-async function removeOldest(transaction: Database, principal: string, surplus: number): Promise<number> {
+/** Removes what is needed, and a bounded part of what more is wanted: nothing else happens meanwhile. Returns how many bytes went. */
+async function removeOldest(
+  transaction: Database,
+  principal: string,
+  needed: number,
+  moreWanted: number,
+): Promise<number> {
   let removed = 0;
-  for (;;) {
+  for (let round = 0; ; round++) {
+    const enough = round < MAX_EXTRA_ROUNDS ? needed + moreWanted : needed;
     const rows = await transaction
       .selectFrom("responses")
       .select(["seq", "bytes"])
@@ -90,7 +101,7 @@ async function removeOldest(transaction: Database, principal: string, surplus: n
       .execute();
     const seqs: number[] = [];
     for (const row of rows) {
-      if (removed >= surplus) break;
+      if (removed >= enough) break;
       removed += row.bytes;
       seqs.push(row.seq);
     }
