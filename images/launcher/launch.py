@@ -39,6 +39,8 @@ class Launch(TypedDict):
     """Host uid and gid to run under; None takes one from the pool (root) or keeps our own."""
     groups: list[Group]
     rlimits: dict[str, int]
+    hasOwnTerminals: bool
+    """Whether a bounded instance of terminals is mounted over `/dev/pts`; takes root."""
     tasksAbovePresent: int | None
     """RLIMIT_NPROC as so many above what the uid already runs: the stand-in for a pids cgroup."""
     workspace: Workspace

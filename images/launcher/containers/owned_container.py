@@ -227,6 +227,7 @@ def as_launch(plan: Hold) -> Launch:
         "identity": plan["identity"],
         "groups": [],
         "rlimits": {},
+        "hasOwnTerminals": False,
         "tasksAbovePresent": None,
         "workspace": plan["workspace"],
         "runDir": plan["runDir"],

@@ -14,6 +14,7 @@ import groups
 import kernel
 from launch import WORKSPACE_FD, Identity, Launch
 from owners.uids import count_tasks
+from sandboxes import ptys
 from workspaces import images
 
 _LIFT_ABOVE = 200
@@ -45,6 +46,12 @@ def run_child(plan: Launch, surroundings: Surroundings) -> NoReturn:
         step = "cgroup"
         _join(plan, surroundings)
         _write_oom_score()
+        if plan["hasOwnTerminals"] or plan["workspace"]["image"] is not None:
+            step = "mounts"
+            kernel.unshare_mounts()
+        if plan["hasOwnTerminals"]:
+            step = "terminals"
+            ptys.mount_terminals()
         step = "workspace"
         wanted = dict(surroundings.descriptors)
         if plan["workspace"]["source"] is not None:
@@ -90,7 +97,6 @@ def _open_workspace(plan: Launch, identity: Identity | None) -> int:
     source = workspace["source"]
     assert source is not None
     if workspace["image"] is not None:
-        kernel.unshare_mounts()
         images.unmount_workspaces()
         images.mount_image(workspace["image"], source, plan["id"], workspace["readOnly"])
     fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -13,8 +13,14 @@ Instance = tuple[int, int, str]
 """Device, mount flags and options."""
 
 
+def mount_terminals() -> None:
+    """For what this process becomes: nobody outside of its mount namespace sees it."""
+    flags = kernel.MS_NOSUID | kernel.MS_NOEXEC
+    kernel.mount("devpts", "/dev/pts", "devpts", flags, f"newinstance,mode=620,ptmxmode=666,max={MAX_PTYS}")
+
+
 def find_instance(pid: int) -> Instance | None:
-    """The process's own `/dev/pts`. None where it has none, or sees this machine's, which is nobody's to change."""
+    """The `/dev/pts` that an engine made for a container. None where there is none, or it is this machine's own."""
     with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as file:
         for line in file:
             before, _, after = line.rstrip("\n").partition(" - ")

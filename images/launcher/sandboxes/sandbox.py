@@ -9,14 +9,12 @@ from typing import Any
 
 from context import Context
 from errors import CreateError, classify
-from jobs import Answer, run_in_child
 from launch import Launch
 from owners.evidence import find_breach, read_start_time, read_status
 from owners.footprint import Done
 from owners.records import make_record
 from sandboxes import make
 from sandboxes.descriptors import Pipes
-from sandboxes.ptys import bound_terminals, find_instance
 
 _SETUP_SECONDS = 10.0
 _SETUP_POLL_SECONDS = 0.001
@@ -181,29 +179,6 @@ class Sandbox:
             self._fail(CreateError("isolation_failed", "evidence", breach))
             return
         self._mark("command")
-        self._bound_terminals(self._inner)
-
-    def _bound_terminals(self, pid: int) -> None:
-        """Only root may; without it a sandbox opens as many as its processes have descriptors."""
-        try:
-            instance = find_instance(pid) if os.getuid() == 0 else None
-        except OSError:
-            return  # it has ended, which is reported elsewhere
-        if instance is None:
-            self._announce()
-            return
-
-        def bounded(answer: Answer) -> None:
-            if self._exit is not None or self._failure is not None:
-                return
-            if "error" in answer:
-                self._fail(CreateError("isolation_failed", "terminals", answer["error"]))
-            else:
-                self._announce()
-
-        run_in_child(self._events, lambda: bound_terminals(pid, instance), bounded)
-
-    def _announce(self) -> None:
         self._started = True
         self._report({"event": "started", "pid": self._inner, "uid": self._uid, "timings": self._timings})
 

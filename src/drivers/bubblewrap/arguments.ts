@@ -30,6 +30,8 @@ export interface BubblewrapPlan {
   readonly mounts: readonly Mount[];
   readonly socketDir: string;
   readonly tmpBytes: number;
+  /** The launcher mounts a bounded instance of terminals over `/dev/pts` that only this sandbox sees. */
+  readonly hasOwnTerminals: boolean;
   readonly workspace: WorkspaceBind;
 }
 
@@ -86,7 +88,7 @@ function showEtc({ base, dataFiles, caBundle }: BubblewrapPlan): string[] {
   ];
 }
 
-function showKernel(base: Base): string[] {
+function showKernel({ base, hasOwnTerminals }: BubblewrapPlan): string[] {
   return [
     "--proc",
     "/proc",
@@ -94,6 +96,7 @@ function showKernel(base: Base): string[] {
     ...base.maskedFolders.flatMap((path) => [...sizedTmpfs(EMPTY_BYTES, path), "--remount-ro", path]),
     "--dev",
     "/dev",
+    ...(hasOwnTerminals ? ["--dev-bind", "/dev/pts", "/dev/pts"] : []),
     ...sizedTmpfs(SHARED_MEMORY_BYTES, "/dev/shm", "1777"),
     "--remount-ro",
     "/dev",
@@ -142,7 +145,7 @@ export function makeBubblewrapArguments(plan: BubblewrapPlan): string[] {
     plan.hostname,
     ...showSystem(plan.base),
     ...showEtc(plan),
-    ...showKernel(plan.base),
+    ...showKernel(plan),
     ...sizedTmpfs(plan.tmpBytes, "/tmp", "1777"),
     "--dir",
     "/var",

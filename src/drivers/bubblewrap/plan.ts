@@ -7,6 +7,7 @@ import type { SandboxSpec } from "../driver.ts";
 import { makeGroups } from "../host/cgroup-layout.ts";
 import { makeHostname, makeProcessLimits, makeStartLine } from "../host/inside.ts";
 import type { LaunchPlan } from "../host/launch.ts";
+import { ownIdentity } from "../host/storage.ts";
 import type { ResolvedWorkspace } from "../host/workspace.ts";
 import { makeBubblewrapArguments, type WorkspaceBind } from "./arguments.ts";
 import { makeDataFiles } from "./base.ts";
@@ -40,6 +41,7 @@ export function makeLaunchPlan(
 ): LaunchPlan {
   const hostname = makeHostname(spec.id);
   const dataFiles = makeDataFiles(hostname, spec.workspacePath);
+  const hasOwnTerminals = ownIdentity().uid === 0;
   const { layout, base, supervisor, node, caBundle } = setup;
   return {
     id: spec.id,
@@ -53,6 +55,7 @@ export function makeLaunchPlan(
       mounts: spec.mounts,
       socketDir: spec.socketDir,
       tmpBytes: spec.limits.tmpBytes,
+      hasOwnTerminals,
       workspace: bindWorkspace(spec, setup, workspace),
     }),
     command: command ?? [setup.python, "-I", "-S", "-B", `${SUPERVISOR_DIR}/__main__.py`],
@@ -61,6 +64,7 @@ export function makeLaunchPlan(
     identity: workspace.identity,
     groups: layout === undefined ? [] : makeGroups(layout, spec.id, spec.limits),
     rlimits: makeRlimits(spec.limits, setup),
+    hasOwnTerminals,
     tasksAbovePresent: setup.limitsMode === "rlimit" ? spec.limits.pids + BUBBLEWRAP_TASKS : null,
     workspace: workspace.plan,
     runDir: spec.socketDir,

@@ -49,6 +49,8 @@ export interface LaunchPlan {
   readonly identity: Identity | null;
   readonly groups: readonly ControlGroup[];
   readonly rlimits: Readonly<Record<string, number>>;
+  /** Whether a bounded instance of terminals is mounted over `/dev/pts`; takes root. */
+  readonly hasOwnTerminals: boolean;
   /** RLIMIT_NPROC as so many above what the uid runs already: the stand-in for a pids cgroup. */
   readonly tasksAbovePresent: number | null;
   readonly workspace: WorkspacePlan;

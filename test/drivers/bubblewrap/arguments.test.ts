@@ -24,6 +24,7 @@ const PLAN: BubblewrapPlan = {
   mounts: [{ source: "/home-of-paddock/templates/abc", target: "/opt/paddock/env", writable: false }],
   socketDir: "/home-of-paddock/run/sbx_1",
   tmpBytes: 1000,
+  hasOwnTerminals: false,
   workspace: { kind: "bind", path: "/workspace", source: "/w/mount", readOnly: false, byDescriptor: true },
 };
 
@@ -34,6 +35,7 @@ const OPTION_ARGUMENTS: Readonly<Record<string, number>> = {
   "--cap-drop": 1,
   "--chdir": 1,
   "--dev": 1,
+  "--dev-bind": 2,
   "--dir": 1,
   "--gid": 1,
   "--hostname": 1,
@@ -194,6 +196,14 @@ test("every tmpfs has a size, and none of the options that weaken a sandbox appe
   ]) {
     expect(list).not.toContain(option);
   }
+});
+
+test("terminals of its own are the one device folder that is bound, over those that bubblewrap makes", () => {
+  const operations = parse(makeBubblewrapArguments({ ...PLAN, hasOwnTerminals: true }));
+  const index = operations.findIndex(({ option }) => option === "--dev-bind");
+  expect(operations[index]?.values).toEqual(["/dev/pts", "/dev/pts"]);
+  expect(operations[index - 1]).toMatchObject({ option: "--dev", values: ["/dev"] });
+  expect(operations.toSpliced(index, 1)).toEqual(parse(makeBubblewrapArguments(PLAN)));
 });
 
 test("a read-only workspace is bound read-only, by descriptor and by path", () => {
