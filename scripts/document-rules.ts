@@ -20,6 +20,7 @@ export function checkDocuments(repository: Repository): string[] {
     ...checkNpmScripts(repository),
     ...checkErrorCodes(repository),
     ...checkVariables(repository),
+    ...checkWords(repository),
   ];
 }
 
@@ -61,6 +62,20 @@ function checkErrorCodes({ documents, errorCodes }: Repository): string[] {
       .filter((code) => !errorCodes.includes(code))
       .map((code) => `docs/errors.md: there is no code ${code}`),
   ];
+}
+
+/** File names below src/ avoid the words that docs/words.md excludes, and are no lone participle unless that page has it. */
+function checkWords({ documents, paths }: Repository): string[] {
+  const [words = "", excluded = ""] = (documents.get("docs/words.md") ?? "").split(/^\| not in file names /m);
+  const known = new Set([...words.matchAll(/^\| ([\w ]+) \|/gm)].map(([, word = ""]) => word));
+  const refused = new Set([...excluded.matchAll(/`(\w+)`(?=.* \| )/g)].map(([, word = ""]) => word));
+  return [...paths].flatMap((path) => {
+    const name = /^src\/.*?([\w-]+)\.ts$/.exec(path)?.[1];
+    if (name === undefined) return [];
+    const bad = name.split("-").find((part) => refused.has(part));
+    if (bad !== undefined) return [`${path}: docs/words.md keeps "${bad}" out of file names`];
+    return /^\w+(?:ing|ed)$/.test(name) && !known.has(name) ? [`${path}: a participle names no thing`] : [];
+  });
 }
 
 /** Each PADDOCK_* variable that code reads is described, and each one described is read. */

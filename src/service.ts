@@ -5,14 +5,14 @@ import { openAccess } from "./access/open.ts";
 import type { Agents } from "./agents/agents.ts";
 import { openAgents } from "./agents/open.ts";
 import type { ServerTimes } from "./api/http/make-server.ts";
-import type { Server, ServerParts } from "./api/http/server-parts.ts";
+import type { Server, ServerParts } from "./api/http/server-services.ts";
 import { buildContentServer, buildServer } from "./api/server.ts";
 import type { App } from "./app.ts";
 import { PaddockError } from "./errors/error.ts";
 import { LockFile } from "./lib/lock-file.ts";
 import { makeOpenFolder } from "./lib/open-folder.ts";
 import { PRODUCT_VERSION } from "./model/version.ts";
-import { Closing } from "./service/closing.ts";
+import { CloseStack } from "./service/close-stack.ts";
 import { checkClaim } from "./service/database-claim.ts";
 import { listen } from "./service/listen.ts";
 import { readNodeId } from "./service/node-id.ts";
@@ -36,7 +36,7 @@ export interface ServiceOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A server that listens. Closing it stops it at once; `drain` first to let tasks end. */
+/** A server that listens. CloseStack it stops it at once; `drain` first to let tasks end. */
 export interface Service extends AsyncDisposable {
   readonly url: string;
   /** Where published content is served, when it has a port of its own. */
@@ -60,7 +60,7 @@ export interface Service extends AsyncDisposable {
  * Throws `invalid_config` when another server or another database has the data folder, or a program the port, `state_failed`, and what the driver throws.
  */
 export async function createService(app: App, options: ServiceOptions = {}): Promise<Service> {
-  const closing = new Closing();
+  const closing = new CloseStack();
   try {
     return await start(app, options, closing);
   } catch (error) {
@@ -71,7 +71,7 @@ export async function createService(app: App, options: ServiceOptions = {}): Pro
   }
 }
 
-async function start(app: App, options: ServiceOptions, closing: Closing): Promise<Service> {
+async function start(app: App, options: ServiceOptions, closing: CloseStack): Promise<Service> {
   const { config, fleet, executor, artifacts } = app;
   const nodeId = holdFolder(app, closing);
   const store = closing.add(openStateStore({ folder: config.home.state, databaseUrl: config.service.databaseUrl }));
@@ -137,7 +137,7 @@ const tell = (telemetry: Telemetry, phase: string, detail?: string): void =>
   });
 
 /** One server per data folder: two would run the same agents. */
-function holdFolder({ config: { home } }: App, closing: Closing): string {
+function holdFolder({ config: { home } }: App, closing: CloseStack): string {
   makeOpenFolder(home.root);
   mkdirSync(home.state, { recursive: true, mode: 0o700 });
   chmodSync(home.state, 0o700);
@@ -179,7 +179,7 @@ interface Doors {
   readonly contentUrl: string | undefined;
 }
 
-async function openDoors(parts: ServerParts, closing: Closing, { times, signal }: ServiceOptions): Promise<Doors> {
+async function openDoors(parts: ServerParts, closing: CloseStack, { times, signal }: ServiceOptions): Promise<Doors> {
   const { host, port, contentPort } = parts.config;
   const server = await buildServer(parts, times);
   signal?.throwIfAborted();

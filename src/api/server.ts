@@ -1,5 +1,5 @@
 import { makeServer, type ServerTimes } from "./http/make-server.ts";
-import type { RouteGroups, Server, ServerParts } from "./http/server-parts.ts";
+import type { RouteGroups, Server, ServerParts } from "./http/server-services.ts";
 import { registerAuth } from "./operations/auth.ts";
 import { registerBlocklist } from "./operations/blocklist.ts";
 import { registerContent } from "./operations/content.ts";

@@ -1,8 +1,8 @@
 import { uniqueName } from "../client/names.ts";
-import { sendTask } from "../client/ractor/posting.ts";
+import { sendTask } from "../client/ractor/post.ts";
 import { pause, type RactorClient } from "../client/ractor/ractor-client.ts";
 import { createAgent } from "../client/ractor/remote-agent.ts";
-import { awaitResponse } from "../client/ractor/waiting.ts";
+import { awaitResponse } from "../client/ractor/response-wait.ts";
 import { PaddockError } from "../errors/error.ts";
 import { Deadline } from "../lib/deadline.ts";
 import type { NodeType } from "../model/node-type.ts";

@@ -1,7 +1,7 @@
-import { sendTask } from "../client/ractor/posting.ts";
+import { sendTask } from "../client/ractor/post.ts";
 import type { RactorClient } from "../client/ractor/ractor-client.ts";
 import type { Response } from "../client/ractor/reply-schemas.ts";
-import { awaitResponse } from "../client/ractor/waiting.ts";
+import { awaitResponse } from "../client/ractor/response-wait.ts";
 import { toPaddockError } from "../errors/error.ts";
 import type { BenchmarkSample } from "../model/benchmark.ts";
 import { WAIT_SECONDS } from "./agent.ts";

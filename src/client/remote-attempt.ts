@@ -9,13 +9,13 @@ import { type RemoteStep, runTool, timeoutOf } from "./capture.ts";
 import type { WireAccount } from "./ractor/account.ts";
 import { AgentFiles } from "./ractor/agent-files.ts";
 import { BASE } from "./ractor/paths.ts";
-import { sendTask } from "./ractor/posting.ts";
+import { sendTask } from "./ractor/post.ts";
 import type { RactorClient } from "./ractor/ractor-client.ts";
 import { kindOf } from "./ractor/refusal.ts";
 import { askForCommand } from "./ractor/remote-agent.ts";
 import type { Response } from "./ractor/reply-schemas.ts";
+import { awaitResponse } from "./ractor/response-wait.ts";
 import { findSegmentResult, type SegmentResult } from "./ractor/segments.ts";
-import { awaitResponse } from "./ractor/waiting.ts";
 import { RunResult } from "./run-spec.ts";
 
 /** How often a model is asked for one attempt. The runner runs it once, however often. */

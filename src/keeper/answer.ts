@@ -44,7 +44,7 @@ export function fail(connection: Connection, error: unknown): void {
   answerLast(connection, { op: "failed", error: toPaddockError(error).toJSON() });
 }
 
-/** Closing first, with input of the client unread, would throw away the answer. */
+/** CloseStack first, with input of the client unread, would throw away the answer. */
 function answerLast(connection: Connection, control: object): void {
   connection.sendControl(control);
   const timer = setTimeout(() => connection.destroy(), LINGER_MS);

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Server } from "../api/http/server-parts.ts";
+import type { Server } from "../api/http/server-services.ts";
 import { PaddockError } from "../errors/error.ts";
 
 /** Open answers have this long to end before their connections are cut. */
@@ -11,7 +11,7 @@ export interface Listener extends AsyncDisposable {
   readonly url: string;
 }
 
-/** Closing it closes the server. Throws `invalid_config` when it cannot listen there; the server is closed then, too. */
+/** CloseStack it closes the server. Throws `invalid_config` when it cannot listen there; the server is closed then, too. */
 export async function listen(server: Server, host: string, port: number): Promise<Listener> {
   const silent = trackSilent(server);
   try {

@@ -1,5 +1,5 @@
 import { statfs } from "node:fs/promises";
-import type { Readiness } from "../api/http/server-parts.ts";
+import type { Readiness } from "../api/http/server-services.ts";
 import type { App } from "../app.ts";
 import { toPaddockError } from "../errors/error.ts";
 import type { UpkeepStore } from "../store/state-store/upkeep.ts";

@@ -35,7 +35,7 @@ export interface TelemetryHandle extends Telemetry, AsyncDisposable {
 
 /**
  * Starts the three adapters (logs, metrics, traces) behind the one seam. Nothing that goes wrong in an adapter reaches the caller.
- * Closing hands over what is buffered, within 2 s.
+ * CloseStack hands over what is buffered, within 2 s.
  * Throws `invalid_config` when an endpoint is given and a package for tracing is missing, or the endpoint is no http(s) URL.
  */
 export async function createTelemetry(options: TelemetryOptions): Promise<TelemetryHandle> {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { openAccess } from "../../src/access/open.ts";
 import { requireJson } from "../../src/api/http/bodies.ts";
 import { makeServer } from "../../src/api/http/make-server.ts";
-import type { RouteGroup, Server } from "../../src/api/http/server-parts.ts";
+import type { RouteGroup, Server } from "../../src/api/http/server-services.ts";
 import { OPERATIONS_GROUP } from "../../src/api/operations/route-group.ts";
 import { RACTOR_GROUP } from "../../src/api/ractor/route-group.ts";
 import { compileService } from "../../src/config/service.ts";

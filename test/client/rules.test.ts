@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { findTask, sendTask } from "../../src/client/ractor/posting.ts";
-import { awaitResponse } from "../../src/client/ractor/waiting.ts";
+import { findTask, sendTask } from "../../src/client/ractor/post.ts";
+import { awaitResponse } from "../../src/client/ractor/response-wait.ts";
 import type { PaddockError } from "../../src/errors/error.ts";
 import { type Quirks, StockServer } from "./stock-server.ts";
 import { openClient, QUICK } from "./support.ts";

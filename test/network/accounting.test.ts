@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { EgressLedger } from "../../src/network/account/accounting.ts";
 import { BusyTime } from "../../src/network/account/busy-time.ts";
+import { EgressLedger } from "../../src/network/account/call-accounts.ts";
 import { ConnectionMeter } from "../../src/network/account/connection-meter.ts";
 
 const place = { host: "a.example", port: 443 };

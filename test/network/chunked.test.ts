@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { ChunkedDecoder, ChunkedError, encodeChunk, LAST_CHUNK } from "../../src/network/http/chunked.ts";
+import { ChunkedDecoder, ChunkedError, encodeChunk, LAST_CHUNK } from "../../src/network/http/chunked-body.ts";
 import { splitAt } from "./harness.ts";
 
 function decode(parts: readonly Buffer[]): { data: Buffer; rest: Buffer; isDone: boolean } {

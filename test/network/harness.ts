@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import type { TrustedUpstream } from "../../src/network/address/trusted.ts";
+import type { TrustedUpstream } from "../../src/network/address/trusted-upstreams.ts";
 import { compilePolicy, parsePolicy } from "../../src/network/policy/policy.ts";
 import { createEgressProxy, type EgressProxy, type EgressProxyOptions } from "../../src/network/proxy/proxy.ts";
 

@@ -52,3 +52,14 @@ test.each([
     problem,
   ]);
 });
+
+test("documents - file names avoid excluded words, and lone participles that are no word of the page", () => {
+  const words =
+    "| word | meaning |\n|---|---|\n| setting | a |\n\n| not in file names | instead |\n|---|---|\n| `told` | report |\n";
+  const paths = ["src/a/told-error.ts", "src/a/sharing.ts", "src/a/setting.ts", "src/a/chunked-body.ts"];
+  const found = checkDocuments({ ...repository({ "docs/words.md": words }), paths: new Set(paths) });
+  expect(found).toEqual([
+    'src/a/told-error.ts: docs/words.md keeps "told" out of file names',
+    "src/a/sharing.ts: a participle names no thing",
+  ]);
+});

@@ -12,7 +12,7 @@ import { tryJson } from "../../src/lib/json.ts";
 import { parseStrictJson } from "../../src/lib/strict-json.ts";
 import { parseAuthority } from "../../src/network/address/authority.ts";
 import { ByteReader } from "../../src/network/http/byte-reader.ts";
-import { ChunkedDecoder } from "../../src/network/http/chunked.ts";
+import { ChunkedDecoder } from "../../src/network/http/chunked-body.ts";
 import { readHead } from "../../src/network/http/http-body.ts";
 import { parseRequestHead, parseResponseHead } from "../../src/network/http/http-head.ts";
 import { interpretRequest } from "../../src/network/http/http-request.ts";

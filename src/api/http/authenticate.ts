@@ -3,7 +3,7 @@ import { PaddockError } from "../../errors/error.ts";
 import { coversScope, type Principal, SCOPES, type Scope } from "../../model/principal.ts";
 import type { Connections } from "./clients/connections.ts";
 import type { Admission } from "./request-limits.ts";
-import type { Server, ServerParts } from "./server-parts.ts";
+import type { Server, ServerParts } from "./server-services.ts";
 
 /**
  * Every route says who may call it, or the server does not start. Whoever calls is known before a byte of the body is read; the answer for

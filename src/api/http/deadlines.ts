@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { PaddockError } from "../../errors/error.ts";
 import { sendError } from "./errors.ts";
-import type { Server } from "./server-parts.ts";
+import type { Server } from "./server-services.ts";
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Time to take the last answer before the connection is cut. */

@@ -3,7 +3,7 @@ import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import { PaddockError, toPaddockError } from "../../errors/error.ts";
 import { hintForHttp } from "../../errors/http-hints.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
-import type { Failure, Server } from "./server-parts.ts";
+import type { Failure, Server } from "./server-services.ts";
 
 /** Errors of 500 and more whose message is written for the caller; the message of any other may tell about the host. */
 const SPEAKING = new Set(["draining", "timeout", "no_space", "task_lost", "unsupported"]);

@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { FastifyRequest } from "fastify";
 import type { ServiceConfig } from "../../config/service.ts";
 import { PaddockError } from "../../errors/error.ts";
-import type { Server } from "./server-parts.ts";
+import type { Server } from "./server-services.ts";
 
 type HostConfig = Pick<ServiceConfig, "host" | "publicUrl" | "allowedHosts" | "allowedOrigins">;
 

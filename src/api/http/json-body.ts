@@ -1,6 +1,6 @@
 import { errorCodes } from "fastify";
 import { parseStrictJson } from "../../lib/strict-json.ts";
-import type { Server } from "./server-parts.ts";
+import type { Server } from "./server-services.ts";
 
 /** JSON in UTF-8, whatever the exact media type says about its structure. */
 const JSON_TYPE = /^application\/(?:[\w.-]{1,64}\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;

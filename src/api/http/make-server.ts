@@ -11,7 +11,7 @@ import { checkHosts, toPath } from "./hosts.ts";
 import { readJsonBodies } from "./json-body.ts";
 import { Admission } from "./request-limits.ts";
 import { makeRequestId, recordRequests } from "./request-log.ts";
-import type { RouteGroups, Server, ServerParts } from "./server-parts.ts";
+import type { RouteGroups, Server, ServerParts } from "./server-services.ts";
 import { answerUnknownPaths } from "./unknown-paths.ts";
 
 /** No request arrives slower than this, whatever its route allows. */

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
-import type { Server } from "./server-parts.ts";
+import type { Server } from "./server-services.ts";
 
 export const makeRequestId = (): string => `req_${randomUUID()}`;
 

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { PaddockError } from "../../errors/error.ts";
 import { sendError } from "./errors.ts";
 import { RouteTable } from "./route-table.ts";
-import type { Server } from "./server-parts.ts";
+import type { Server } from "./server-services.ts";
 
 /** Registers before all routes. Unknown paths are answered before their body is read. */
 export function answerUnknownPaths(server: Server): RouteTable {

@@ -5,7 +5,7 @@ import { PaddockError } from "../../errors/error.ts";
 import { coversScope, type Principal, SCOPES, type TokenRow } from "../../model/principal.ts";
 import { PRODUCT_VERSION } from "../../model/version.ts";
 import { allowEmptyBody, requireJson } from "../http/bodies.ts";
-import type { Server, ServerParts } from "../http/server-parts.ts";
+import type { Server, ServerParts } from "../http/server-services.ts";
 import { showOptionalTime, showTime } from "../http/times.ts";
 
 const BASE = "/api/v0";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { ADMIN } from "../../access/issue.ts";
 import { PaddockError } from "../../errors/error.ts";
 import { requireJson } from "../http/bodies.ts";
-import type { Server, ServerParts } from "../http/server-parts.ts";
+import type { Server, ServerParts } from "../http/server-services.ts";
 import { showTime } from "../http/times.ts";
 import { readType } from "./auth.ts";
 

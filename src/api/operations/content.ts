@@ -4,7 +4,7 @@ import { z } from "zod";
 import { PaddockError } from "../../errors/error.ts";
 import { ifFound } from "../../errors/not-found.ts";
 import type { PublishedFile } from "../../store/state-store/publications.ts";
-import type { Server, ServerParts } from "../http/server-parts.ts";
+import type { Server, ServerParts } from "../http/server-services.ts";
 import { guessContentType } from "./content-types.ts";
 
 /** Large files and slow readers: this much time for one. */

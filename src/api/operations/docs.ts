@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import swagger from "@fastify/swagger";
 import { createJsonSchemaTransform } from "fastify-type-provider-zod";
 import { PRODUCT_VERSION } from "../../model/version.ts";
-import type { Server, ServerParts } from "../http/server-parts.ts";
+import type { Server, ServerParts } from "../http/server-services.ts";
 import { type OpenApi, PAGE_STYLE, renderPage } from "./docs-page.ts";
 
 const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(PAGE_STYLE).digest("base64")}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;

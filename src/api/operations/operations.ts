@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { readAuthorization } from "../http/authenticate.ts";
-import type { Server, ServerParts } from "../http/server-parts.ts";
+import type { Server, ServerParts } from "../http/server-services.ts";
 
 const Check = z.strictObject({ ok: z.boolean(), detail: z.string().optional() });
 const Ready = z.strictObject({ ready: z.boolean(), checks: z.record(z.string(), Check).optional() });

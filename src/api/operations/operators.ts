@@ -5,7 +5,7 @@ import { MIN_PASSWORD_LENGTH } from "../../config/service.ts";
 import { PaddockError } from "../../errors/error.ts";
 import type { OperatorRow, Principal } from "../../model/principal.ts";
 import { allowEmptyBody, requireJson } from "../http/bodies.ts";
-import type { Server, ServerParts } from "../http/server-parts.ts";
+import type { Server, ServerParts } from "../http/server-services.ts";
 import { showOptionalTime, showTime } from "../http/times.ts";
 
 const OPERATORS = "/api/v0/operators";

@@ -1,5 +1,5 @@
 import { MIB } from "../../model/units.ts";
-import type { RouteGroup } from "../http/server-parts.ts";
+import type { RouteGroup } from "../http/server-services.ts";
 
 /** Health, metrics, documents and published content. */
 export const OPERATIONS_GROUP: RouteGroup = {

@@ -1,5 +1,5 @@
 import { MIB } from "../../model/units.ts";
-import type { Failure, RouteGroup } from "../http/server-parts.ts";
+import type { Failure, RouteGroup } from "../http/server-services.ts";
 
 /** Paths below `/api/v0`, ours among them, as the contract has them. */
 export const RACTOR_GROUP: RouteGroup = {

@@ -1,9 +1,9 @@
-import type { Server, ServerParts } from "../http/server-parts.ts";
+import type { Server, ServerParts } from "../http/server-services.ts";
 import { registerAgentStates } from "./agents/agent-states.ts";
 import { registerAgents } from "./agents/agents.ts";
 import { registerContext } from "./agents/context.ts";
+import { registerSharing } from "./agents/publication-routes.ts";
 import { PublishedList } from "./agents/published-list.ts";
-import { registerSharing } from "./agents/sharing.ts";
 import { registerFileReads } from "./files/file-reads.ts";
 import { FileSlots } from "./files/file-slots.ts";
 import { registerFileWrites } from "./files/file-writes.ts";

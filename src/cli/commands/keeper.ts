@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { keepSandbox } from "../../keeper/keep.ts";
+import { keepSandbox } from "../../keeper/main.ts";
 import { type KeeperLine, KeeperStart } from "../../keeper/protocol.ts";
 
 /** The detached owner of a kept sandbox; started by `paddock run --keep`, never by people. */

@@ -18,7 +18,7 @@ interface ServeOptions {
 
 const THREADS = "32";
 const SERVER_OOM_SCORE = "-500";
-/** Closing takes no longer than this after the tasks have ended or were handed back. */
+/** CloseStack takes no longer than this after the tasks have ended or were handed back. */
 const CLOSE_MS = 20_000;
 
 export function serveCommand(): Command {

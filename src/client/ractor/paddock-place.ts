@@ -4,11 +4,11 @@ import type { CallScope, TaskScope } from "../../executor/scope.ts";
 import type { CallEnd } from "../../executor/sinks/task-event.ts";
 import { findTool } from "../../tools/registry.ts";
 import { describeCall, type PlannedCall } from "../../tools/tool.ts";
-import { sendTask } from "./posting.ts";
+import { sendTask } from "./post.ts";
 import type { Segment } from "./reply-schemas.ts";
+import { awaitResponse } from "./response-wait.ts";
 import { readRecord, readValues } from "./server-record.ts";
 import { type TaskAgent, tellOutput } from "./task-agent.ts";
-import { awaitResponse } from "./waiting.ts";
 
 /**
  * An agent on a server that takes explicit work (it announces `tool_calls` in `/version`): one response carries all calls, each

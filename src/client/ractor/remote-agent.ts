@@ -2,10 +2,10 @@ import { PaddockError } from "../../errors/error.ts";
 import { Deadline, delayAbort } from "../../lib/deadline.ts";
 import { parseReadiness } from "../../setup/readiness.ts";
 import { belowAgent, ENV_DIR } from "./paths.ts";
-import { sendTask } from "./posting.ts";
+import { sendTask } from "./post.ts";
 import { type AgentRequest, pause, type RactorClient } from "./ractor-client.ts";
 import { isUncertain, kindOf } from "./refusal.ts";
-import { awaitResponse } from "./waiting.ts";
+import { awaitResponse } from "./response-wait.ts";
 
 const READINESS = belowAgent(`${ENV_DIR}/ready.json`) ?? "";
 const CREATE_TRIES = 4;

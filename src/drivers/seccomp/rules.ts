@@ -1,6 +1,6 @@
-import { ALLOWED_RULES } from "./allowed.ts";
-import { GUARDED_RULES } from "./guarded.ts";
-import { REFUSED_RULES } from "./refused.ts";
+import { ALLOWED_RULES } from "./allow-list.ts";
+import { GUARDED_RULES } from "./argument-rules.ts";
+import { REFUSED_RULES } from "./deny-list.ts";
 import type { SeccompAction, SeccompRule } from "./rule.ts";
 
 /** The whole policy, as data: the BPF program, Docker's profile and docs/seccomp.md are made from it. */

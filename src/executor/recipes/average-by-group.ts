@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { LOAD_TABLE, READ_AGAIN } from "./columns.ts";
-import { embedPython } from "./embed.ts";
 import { columnName, workspacePath } from "./fields.ts";
+import { embedPython } from "./parameter-literals.ts";
 import { defineRecipe, dropUndefined } from "./recipe.ts";
 import { findFile, findGroup, findTableRequest } from "./task-text.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { embedPython } from "./embed.ts";
 import { workspacePath } from "./fields.ts";
+import { embedPython } from "./parameter-literals.ts";
 import { defineRecipe } from "./recipe.ts";
 import { findRequest } from "./task-text.ts";
 

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { nameFromUrl } from "../../tools/download-file.ts";
 import { httpUrl } from "../../tools/http-fields.ts";
-import { embedPython } from "./embed.ts";
 import { columnName, workspacePath } from "./fields.ts";
+import { embedPython } from "./parameter-literals.ts";
 import { defineRecipe, dropUndefined, type RecipeMatch } from "./recipe.ts";
 import { findFile, findRequest, type TaskText } from "./task-text.ts";
 

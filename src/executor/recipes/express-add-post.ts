@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { embedJavascript } from "./embed.ts";
 import { HELLO_MESSAGE } from "./express-hello.ts";
 import { checkHello, startServer, stopServer } from "./express-server.ts";
 import { portNumber } from "./fields.ts";
+import { embedJavascript } from "./parameter-literals.ts";
 import { defineRecipe } from "./recipe.ts";
 import { findPort, findRequest } from "./task-text.ts";
 

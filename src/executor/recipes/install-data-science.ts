@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { isPipSpec, PACKAGE_RULE } from "../../tools/package-spec.ts";
-import { embedPython } from "./embed.ts";
 import { workspacePath } from "./fields.ts";
+import { embedPython } from "./parameter-literals.ts";
 import { defineRecipe } from "./recipe.ts";
 import { findRequest } from "./task-text.ts";
 

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { PaddockError } from "../../errors/error.ts";
-import type { TrustedUpstream } from "../../network/address/trusted.ts";
+import type { TrustedUpstream } from "../../network/address/trusted-upstreams.ts";
 import { compilePolicy, type EgressPolicy, listPresets, parsePolicy } from "../../network/policy/policy.ts";
 import { discoverRegistries, loadPresets, type Registries } from "../../network/policy/presets.ts";
 import { createEgressProxy, type EgressProxy } from "../../network/proxy/proxy.ts";

@@ -5,7 +5,7 @@ import { findDenial } from "./addresses.ts";
 import { type Authority, formatAuthority, isIpHost } from "./authority.ts";
 import { type Dial, dialFirst } from "./dial.ts";
 import type { Resolve } from "./resolver.ts";
-import type { TrustedUpstream } from "./trusted.ts";
+import type { TrustedUpstream } from "./trusted-upstreams.ts";
 
 export interface UpstreamEdges {
   readonly resolve: Resolve;

@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
 import { awaitDrain } from "../../lib/stream.ts";
 import type { ByteReader } from "./byte-reader.ts";
-import { ChunkedDecoder, ChunkedError, encodeChunk, LAST_CHUNK } from "./chunked.ts";
+import { ChunkedDecoder, ChunkedError, encodeChunk, LAST_CHUNK } from "./chunked-body.ts";
 import type { Framing } from "./http-framing.ts";
 import { HeadScan } from "./http-head.ts";
 

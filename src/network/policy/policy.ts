@@ -1,5 +1,5 @@
 import { type Authority, formatAuthority } from "../address/authority.ts";
-import { indexTrusted, type TrustedUpstream } from "../address/trusted.ts";
+import { indexTrusted, type TrustedUpstream } from "../address/trusted-upstreams.ts";
 import { breach, type PolicyEntry, type PresetName, parseEntry } from "./policy-entry.ts";
 import { type PresetUpstreams, PUBLIC_PRESETS } from "./preset-upstreams.ts";
 

@@ -1,4 +1,4 @@
-import type { TrustedUpstream } from "../address/trusted.ts";
+import type { TrustedUpstream } from "../address/trusted-upstreams.ts";
 import type { PresetName } from "./policy-entry.ts";
 
 /** What each preset means on this host: its upstreams are both allowed and trusted. */

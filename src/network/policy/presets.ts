@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import type { TrustedUpstream } from "../address/trusted.ts";
+import type { TrustedUpstream } from "../address/trusted-upstreams.ts";
 import { fetchText } from "./fetch-text.ts";
 import { type FetchText, listNpmTarballUrls, listPipFileUrls } from "./index-hosts.ts";
 import { DEFAULT_NPM_REGISTRY, type NpmConfig, readNpmConfig } from "./npm-config.ts";

@@ -1,5 +1,5 @@
 import { isIpHost, parseAuthority } from "../address/authority.ts";
-import type { TrustedUpstream } from "../address/trusted.ts";
+import type { TrustedUpstream } from "../address/trusted-upstreams.ts";
 
 /** A registry and where its index sends clients for files. */
 export interface RegistrySource {

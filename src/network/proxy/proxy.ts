@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { TokenBucket } from "../../lib/token-bucket.ts";
-import { EgressLedger } from "../account/accounting.ts";
 import { DEFAULT_BUDGETS, type EgressBudgets } from "../account/budgets.ts";
+import { EgressLedger } from "../account/call-accounts.ts";
 import { type Dial, dialAddress } from "../address/dial.ts";
 import { type Resolve, resolveName } from "../address/resolver.ts";
 import type { EgressPolicy } from "../policy/policy.ts";

@@ -4,7 +4,7 @@ import type { TokenBucket } from "../../lib/token-bucket.ts";
 import type { EgressBudgets } from "../account/budgets.ts";
 import type { CallAccount } from "../account/call-account.ts";
 import type { Authority } from "../address/authority.ts";
-import type { TrustedUpstream } from "../address/trusted.ts";
+import type { TrustedUpstream } from "../address/trusted-upstreams.ts";
 import type { UpstreamEdges } from "../address/upstream.ts";
 import { ByteReader } from "../http/byte-reader.ts";
 import type { EgressPolicy } from "../policy/policy.ts";

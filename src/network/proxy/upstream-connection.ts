@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { ConnectionMeter } from "../account/connection-meter.ts";
 import type { Authority } from "../address/authority.ts";
-import type { TrustedUpstream } from "../address/trusted.ts";
+import type { TrustedUpstream } from "../address/trusted-upstreams.ts";
 import { ByteReader } from "../http/byte-reader.ts";
 
 /** One open upstream connection with its account. */

@@ -9,7 +9,7 @@ import { migrate } from "./engine/schema.ts";
 import { makeSqliteDialect } from "./engine/sqlite.ts";
 import { PrincipalBytes } from "./principal-bytes.ts";
 import { makePrune } from "./prune.ts";
-import { makePublished } from "./published.ts";
+import { makePublished } from "./publications.ts";
 import { makeQueue } from "./queue.ts";
 import { makeReigns } from "./reigns.ts";
 import { makeResponseReads } from "./response-reads.ts";

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { raceTick, TICK } from "../../../src/api/http/connection.ts";
-import { readWait } from "../../../src/api/ractor/responses/blocking.ts";
+import { readWait } from "../../../src/api/ractor/responses/response-wait.ts";
 
 test("connection - a tick comes while nothing else does, and what comes is not lost by it", async () => {
   const { promise, resolve } = Promise.withResolvers<string>();

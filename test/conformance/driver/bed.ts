@@ -9,7 +9,7 @@ import { removeFolder } from "../../../src/lib/remove-folder.ts";
 import { WORKSPACE } from "../../../src/model/guest-paths.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/model/limits.ts";
 import type { NodeType } from "../../../src/model/node-type.ts";
-import type { TrustedUpstream } from "../../../src/network/address/trusted.ts";
+import type { TrustedUpstream } from "../../../src/network/address/trusted-upstreams.ts";
 import type { EgressProxy } from "../../../src/network/proxy/proxy.ts";
 import type { Sandbox, SandboxSettings } from "../../../src/sandbox/sandbox.ts";
 import { Guest } from "./guest.ts";

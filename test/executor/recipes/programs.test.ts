@@ -6,7 +6,7 @@ import { Script } from "node:vm";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { planTask } from "../../../src/executor/planner.ts";
-import { embedJavascript, embedPython } from "../../../src/executor/recipes/embed.ts";
+import { embedJavascript, embedPython } from "../../../src/executor/recipes/parameter-literals.ts";
 import { RECIPES } from "../../../src/executor/recipes/registry.ts";
 
 let folder: string;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { AgentSummary } from "../../../model/agent.ts";
 import type { Principal } from "../../../model/principal.ts";
 import type { AgentQuery } from "../../../store/state-store/agents.ts";
-import type { ServerParts } from "../../http/server-parts.ts";
+import type { ServerParts } from "../../http/server-services.ts";
 import { isAdmin, isOwner } from "../request/access-rules.ts";
 import type { AgentListQuery } from "../request/query-schemas.ts";
 import { AgentBody, viewAgent } from "./agent-view.ts";

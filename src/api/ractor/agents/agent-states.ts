@@ -3,7 +3,7 @@ import { PaddockError } from "../../../errors/error.ts";
 import type { AgentRow, AgentState } from "../../../model/agent.ts";
 import type { Principal } from "../../../model/principal.ts";
 import { allowEmptyBody, requireJson } from "../../http/bodies.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server, ServerParts } from "../../http/server-services.ts";
 import { type AgentAsked, assertHere, findOwned, findVisible } from "../request/find.ts";
 import { AGENT } from "../request/paths.ts";
 import { AgentPath } from "../request/query-schemas.ts";

@@ -6,7 +6,7 @@ import type { Limits } from "../../../model/limits.ts";
 import type { Principal } from "../../../model/principal.ts";
 import type { AgentPatch } from "../../../store/state-store/agents.ts";
 import { allowEmptyBody, requireJson } from "../../http/bodies.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server, ServerParts } from "../../http/server-services.ts";
 import { ACCESS_DENIED, mayName } from "../request/access-rules.ts";
 import { findOwned, findVisible } from "../request/find.ts";
 import { readIdempotencyKey } from "../request/idempotency.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { noAgent } from "../../../errors/not-found.ts";
 import { type AgentRow, SOFT_LIMIT_TOKENS } from "../../../model/agent.ts";
 import { allowEmptyBody, requireJson } from "../../http/bodies.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server, ServerParts } from "../../http/server-services.ts";
 import { showOptionalTime } from "../../http/times.ts";
 import { findOwned } from "../request/find.ts";
 import { AGENT } from "../request/paths.ts";

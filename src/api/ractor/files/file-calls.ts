@@ -5,7 +5,7 @@ import { Deadline, raceSignal } from "../../../lib/deadline.ts";
 import type { AgentRow } from "../../../model/agent.ts";
 import type { Principal } from "../../../model/principal.ts";
 import type { SandboxFiles } from "../../../sandbox/files.ts";
-import type { ServerParts } from "../../http/server-parts.ts";
+import type { ServerParts } from "../../http/server-services.ts";
 import { invalidPath } from "./file-paths.ts";
 import type { FileSlots } from "./file-slots.ts";
 

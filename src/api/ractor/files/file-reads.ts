@@ -4,7 +4,7 @@ import { PaddockError } from "../../../errors/error.ts";
 import type { SandboxFiles } from "../../../sandbox/files.ts";
 import { watchClient } from "../../http/connection.ts";
 import { guessType } from "../../http/file-types.ts";
-import type { Server } from "../../http/server-parts.ts";
+import type { Server } from "../../http/server-services.ts";
 import { sendStream } from "../../http/streams.ts";
 import { showTime } from "../../http/times.ts";
 import { ACCESS_DENIED, isOwner } from "../request/access-rules.ts";

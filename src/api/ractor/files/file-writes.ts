@@ -7,7 +7,7 @@ import { Deadline } from "../../../lib/deadline.ts";
 import type { SandboxFiles, WriteResult } from "../../../sandbox/files.ts";
 import { allowEmptyBody } from "../../http/bodies.ts";
 import { watchClient } from "../../http/connection.ts";
-import type { Server } from "../../http/server-parts.ts";
+import type { Server } from "../../http/server-services.ts";
 import { findOwned } from "../request/find.ts";
 import { FILES } from "../request/paths.ts";
 import { FilePath } from "../request/query-schemas.ts";

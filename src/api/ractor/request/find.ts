@@ -3,7 +3,7 @@ import { noAgent, noResponse } from "../../../errors/not-found.ts";
 import type { AgentRow } from "../../../model/agent.ts";
 import type { Principal } from "../../../model/principal.ts";
 import type { ResponseRow } from "../../../model/response.ts";
-import type { ServerParts } from "../../http/server-parts.ts";
+import type { ServerParts } from "../../http/server-services.ts";
 import { assertOwner, assertVisible } from "./access-rules.ts";
 
 export interface AgentAsked {

@@ -5,7 +5,7 @@ import type { LiveEvent } from "../../../agents/events/live-events.ts";
 import { PaddockError } from "../../../errors/error.ts";
 import { KeyedCount } from "../../../lib/keyed-count.ts";
 import { raceTick, TICK, watchClient } from "../../http/connection.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server, ServerParts } from "../../http/server-services.ts";
 import { sendStream } from "../../http/streams.ts";
 import { assertHere, findResponse, findVisible } from "../request/find.ts";
 import { RESPONSES } from "../request/paths.ts";

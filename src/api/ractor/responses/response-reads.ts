@@ -6,7 +6,7 @@ import { Deadline } from "../../../lib/deadline.ts";
 import { isTerminalStatus, type ResponseRow } from "../../../model/response.ts";
 import type { ResponseWithSegments } from "../../../store/state-store/responses.ts";
 import { watchClient } from "../../http/connection.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server, ServerParts } from "../../http/server-services.ts";
 import { sendStream } from "../../http/streams.ts";
 import { findResponse, findResponseOfAny, findVisible } from "../request/find.ts";
 import { RESPONSES } from "../request/paths.ts";

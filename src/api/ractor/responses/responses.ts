@@ -7,16 +7,16 @@ import type { ResponseOptions } from "../../../model/response.ts";
 import { continueTrace } from "../../../telemetry/traceparent.ts";
 import { allowEmptyBody, requireJson } from "../../http/bodies.ts";
 import { watchClient } from "../../http/connection.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server, ServerParts } from "../../http/server-services.ts";
 import { sendStream } from "../../http/streams.ts";
 import { isOwner } from "../request/access-rules.ts";
 import { assertHere, findOwned, findResponse, findVisible } from "../request/find.ts";
 import { readIdempotencyKey } from "../request/idempotency.ts";
 import { RESPONSES } from "../request/paths.ts";
 import { AgentPath, ResponsePath } from "../request/query-schemas.ts";
-import { answerWhenEnded, readWait } from "./blocking.ts";
 import { convertInput, PostResponseBody, PutResponseBody } from "./response-schemas.ts";
 import { findOutput, ResponseBody, viewResponse } from "./response-view.ts";
+import { answerWhenEnded, readWait } from "./response-wait.ts";
 
 /** The longest wait that a client may ask for, and a minute for the rest. */
 const POST_MS = 3_660_000;

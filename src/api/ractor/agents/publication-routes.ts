@@ -3,7 +3,7 @@ import { PaddockError } from "../../../errors/error.ts";
 import type { AgentRow } from "../../../model/agent.ts";
 import type { Principal } from "../../../model/principal.ts";
 import { allowEmptyBody, requireJson } from "../../http/bodies.ts";
-import type { Server, ServerParts } from "../../http/server-parts.ts";
+import type { Server, ServerParts } from "../../http/server-services.ts";
 import { canSee, isOwner } from "../request/access-rules.ts";
 import { assertHere, findAgent, findOwned } from "../request/find.ts";
 import { AGENT } from "../request/paths.ts";

@@ -1,5 +1,5 @@
 /** Closes what was opened, last first, and goes on when one part fails. */
-export class Closing {
+export class CloseStack {
   readonly #closers: (() => Promise<void>)[] = [];
   #closing: Promise<void> | undefined;
 
