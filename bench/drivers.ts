@@ -1,6 +1,6 @@
 /**
- * The drivers side by side (`paddock compare` with its samples kept), against the budgets for them. BENCH_N samples of each row,
- * at least 30. Exit status 1 when a tier that ran misses a budget.
+ * The drivers side by side (`paddock compare` with its samples kept), against the budgets for them. BENCH_N samples of
+ * each row, at least 30. Exit status 1 when a tier that ran misses a budget.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { renderTable } from "../src/cli/render/table.ts";

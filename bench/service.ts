@@ -1,7 +1,7 @@
 /**
- * The service as its clients meet it: `paddock serve` as a process of its own over a data folder of the bench, a client over HTTP.
- * BENCH_N samples of the latencies, at least 200. BENCH_PROFILE=<folder> writes the server's processor profile there. Exit status 1
- * when a budget is missed.
+ * The service as its clients meet it: `paddock serve` as a process of its own over a data folder of the bench, a client
+ * over HTTP. BENCH_N samples of the latencies, at least 200. BENCH_PROFILE=<folder> writes the server's processor
+ * profile there. Exit status 1 when a budget is missed.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -19,7 +19,10 @@ const N = Math.max(200, Number(process.env["BENCH_N"] ?? 200));
 const AGENT_N = 20;
 const [TASKS, AGENTS] = [1000, 20];
 const HEALTH_P99_MS = 200;
-/** What the contract says of the stock server for the same: a controller that looks every few hundred milliseconds, and a client that polls. */
+/**
+ * What the contract says of the stock server for the same: a controller that looks every few hundred milliseconds, and
+ * a client that polls.
+ */
 const STOCK = "300 to 2500";
 
 const home = "/var/tmp/paddock-bench";

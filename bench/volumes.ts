@@ -1,6 +1,7 @@
 /**
- * Sandboxes over a volume against new workspaces, on the driver that PADDOCK_DRIVER names. BENCH_N samples of each row, at least 30. Exit status 1
- * when closing a sandbox and leasing its volume again takes bubblewrap 100 ms or more at the median.
+ * Sandboxes over a volume against new workspaces, on the driver that PADDOCK_DRIVER names. BENCH_N samples of each row,
+ * at least 30. Exit status 1 when closing a sandbox and leasing its volume again takes bubblewrap 100 ms or more at the
+ * median.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createApp } from "../src/app.ts";

@@ -1,6 +1,6 @@
 /**
- * The main job on real data: the seven recipes as two chains, one file task and one web task, each in a sandbox of its own.
- * Prints the four metrics per task and per tool call and leaves an HTML report.
+ * The main job on real data: the seven recipes as two chains, one file task and one web task, each in a sandbox of its
+ * own. Prints the four metrics per task and per tool call and leaves an HTML report.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -76,7 +76,9 @@ async function runTask(title: string, task: unknown): Promise<TaskResult> {
   return result;
 }
 
-/** Builds the templates first, so that their making is visible and not part of a task; tells when no registry answers. */
+/**
+ * Builds the templates first, so that their making is visible and not part of a task; tells when no registry answers.
+ */
 async function findOffline(): Promise<PaddockError | undefined> {
   const progress = new ProgressLine();
   await app.fleet.start();

@@ -64,7 +64,10 @@ function checkErrorCodes({ documents, errorCodes }: Repository): string[] {
   ];
 }
 
-/** File names below src/ avoid the words that docs/words.md excludes, and are no lone participle unless that page has it. */
+/**
+ * File names below src/ avoid the words that docs/words.md excludes, and are no lone participle unless that page has
+ * it.
+ */
 function checkWords({ documents, paths }: Repository): string[] {
   const [words = "", excluded = ""] = (documents.get("docs/words.md") ?? "").split(/^\| not in file names /m);
   const known = new Set([...words.matchAll(/^\| ([\w ]+) \|/gm)].map(([, word = ""]) => word));

@@ -8,8 +8,8 @@ const guard = z.strictObject({ from: z.array(z.string()), why: z.string().min(1)
 const folder = z.strictObject({ most: z.int().positive(), why: z.string().min(1) });
 
 /**
- * deps.json. A room is a folder or a file of src/, named without its extension; a path belongs to the room with the longest name.
- * A room may import the rooms within it, and a room within another what that one may, besides its own.
+ * deps.json. A room is a folder or a file of src/, named without its extension; a path belongs to the room with the
+ * longest name. A room may import the rooms within it, and a room within another what that one may, besides its own.
  */
 export const importRulesSchema = z.strictObject({
   about: z.string(),
@@ -26,7 +26,9 @@ export interface SourceFile {
   readonly text: string;
 }
 
-/** The module specifiers of every import of a file: static, re-export, dynamic and type-only. Throws on a syntax error. */
+/**
+ * The module specifiers of every import of a file: static, re-export, dynamic and type-only. Throws on a syntax error.
+ */
 export function listImports({ path, text }: SourceFile): string[] {
   const { program, errors } = parseSync(path, text);
   if (errors[0]) throw new Error(`${path}: ${errors[0].message}`);
@@ -102,8 +104,8 @@ function checkFolders(rules: ImportRules, files: readonly SourceFile[]): string[
 }
 
 /**
- * Circles between rooms, as "a -> b -> a". What the rules permit is checked, not what the files do today: without a circle there,
- * no set of files that keeps the rules can have one.
+ * Circles between rooms, as "a -> b -> a". What the rules permit is checked, not what the files do today: without a
+ * circle there, no set of files that keeps the rules can have one.
  */
 function findRoomCircles(rules: ImportRules): string[] {
   const names = Object.keys(rules.rooms);

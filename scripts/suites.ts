@@ -15,7 +15,10 @@ export const ENGINE_SUITES: readonly string[] = [
   "test/keeper/orphan.test.ts",
 ];
 
-/** What a suite imports when it starts a process, a server or a sandbox, or builds the whole product; and what only a process has to itself. */
+/**
+ * What a suite imports when it starts a process, a server or a sandbox, or builds the whole product; and what only a
+ * process has to itself.
+ */
 const HEAVY =
   /from "(?:node:(?:child_process|http|https|net|tls|vm|worker_threads)|(?:\.\.\/)+src\/(?:app|index|service|drivers\/registry|store\/state\/open|drivers\/(?:bubblewrap|docker)\/driver)\.ts)"|process\.(?:umask|chdir)\(/;
 

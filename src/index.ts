@@ -54,8 +54,8 @@ export interface SandboxOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly bare?: boolean;
   /**
-   * How long the sandbox waits for another process to adopt it when this one dies without closing it: milliseconds or `10m`, at most 7 days.
-   * Default: it ends with this process. `unsupported` where the driver cannot (bubblewrap).
+   * How long the sandbox waits for another process to adopt it when this one dies without closing it: milliseconds or
+   * `10m`, at most 7 days. Default: it ends with this process. `unsupported` where the driver cannot (bubblewrap).
    */
   readonly survive?: string | number;
   readonly signal?: AbortSignal;
@@ -65,15 +65,16 @@ export interface SandboxOptions {
 /** A fleet on this machine. Close it (or use `await using`): every sandbox it owns ends with it. */
 export interface Paddock extends AsyncDisposable {
   /**
-   * Runs one task in a sandbox of its own (or in `lease`). Throws for bad input, and what `onEvent` throws; everything else is
-   * in the result.
+   * Runs one task in a sandbox of its own (or in `lease`). Throws for bad input, and what `onEvent` throws; everything
+   * else is in the result.
    */
   run(task: TaskRequest, options?: RunOptions): Promise<TaskResult>;
   /** A sandbox to use step by step: `lease.sandbox` has processes, code, files and ports. */
   open(options?: SandboxOptions): Promise<Lease>;
   /**
-   * Takes over a sandbox that `open({survive})` of a dead process left: processes, files and egress policy go on. Of several adopters one
-   * gets it. Throws `not_found`, `unsupported`, `adoption_refused` (it has an owner, or is not fit to go on; then it is removed).
+   * Takes over a sandbox that `open({survive})` of a dead process left: processes, files and egress policy go on. Of
+   * several adopters one gets it. Throws `not_found`, `unsupported`, `adoption_refused` (it has an owner, or is not fit
+   * to go on; then it is removed).
    */
   adopt(sandboxId: string, options?: { readonly signal?: AbortSignal }): Promise<Lease>;
   /** What tasks stored; closed with the fleet. */
@@ -82,7 +83,10 @@ export interface Paddock extends AsyncDisposable {
   doctor(): Promise<readonly ProbeFinding[]>;
 }
 
-/** `lease` runs the task in that sandbox and leaves it alive; `store` keeps what it made as artifacts (docs/artifacts.md). */
+/**
+ * `lease` runs the task in that sandbox and leaves it alive; `store` keeps what it made as artifacts
+ * (docs/artifacts.md).
+ */
 export type RunOptions = Pick<RunTaskOptions, "signal" | "store"> & {
   readonly lease?: Lease;
   /** A promise gives back-pressure to output. */

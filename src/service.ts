@@ -26,7 +26,10 @@ import type { Telemetry } from "./telemetry/telemetry.ts";
 export interface ServiceOptions {
   /** Issue an admin token even if a living one exists. */
   readonly renewAdminToken?: boolean;
-  /** Id of a database: the data folder belongs to it from now on, and workspaces of agents that it does not know are removed. */
+  /**
+   * Id of a database: the data folder belongs to it from now on, and workspaces of agents that it does not know are
+   * removed.
+   */
   readonly acceptDatabase?: string | undefined;
   /** Where log lines go. Default: standard output. */
   readonly logTo?: Writable;
@@ -56,8 +59,9 @@ export interface Service extends AsyncDisposable {
 }
 
 /**
- * Starts the service over an app, which stays the caller's to close. It listens only when what an earlier process left is reconciled.
- * Throws `invalid_config` when another server or another database has the data folder, or a program the port, `state_failed`, and what the driver throws.
+ * Starts the service over an app, which stays the caller's to close. It listens only when what an earlier process left
+ * is reconciled. Throws `invalid_config` when another server or another database has the data folder, or a program the
+ * port, `state_failed`, and what the driver throws.
  */
 export async function createService(app: App, options: ServiceOptions = {}): Promise<Service> {
   const closing = new CloseStack();

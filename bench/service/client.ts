@@ -10,7 +10,10 @@ const POLL_MS = 50;
 /** Between looks at an agent that is to become idle or asleep: the resolution of those figures. */
 const LOOK_MS = 2;
 
-/** A client of the service on kept connections, as a careful one would be written: it waits when it is told to, and repeats nothing else. */
+/**
+ * A client of the service on kept connections, as a careful one would be written: it waits when it is told to, and
+ * repeats nothing else.
+ */
 export class Client implements AsyncDisposable {
   readonly #pool: Pool;
   readonly #headers: Readonly<Record<string, string>>;

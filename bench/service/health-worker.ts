@@ -1,4 +1,7 @@
-/** Looks at `/health` every 20 ms from a thread of its own, so that the client's work is not taken for the server's; hands over the times at the end. */
+/**
+ * Looks at `/health` every 20 ms from a thread of its own, so that the client's work is not taken for the server's;
+ * hands over the times at the end.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { Client } from "undici";

@@ -12,7 +12,10 @@ export interface Row {
   readonly measured: Measured;
 }
 
-/** How long from the POST of a trivial task until its client knows that it has ended, in each way a client can learn it; one of each in turn. */
+/**
+ * How long from the POST of a trivial task until its client knows that it has ended, in each way a client can learn it;
+ * one of each in turn.
+ */
 export async function measureLatency(client: Client, agent: string, n: number): Promise<readonly Row[]> {
   const ways = [
     { name: "events", run: () => client.runWithEvents(agent), timed: "POST, GET events, until `done`", budgetMs: 40 },

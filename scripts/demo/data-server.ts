@@ -8,7 +8,10 @@ export interface DataServer extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Serves the public Gapminder table (country, income, health, population, region) from the vega-datasets package on loopback. */
+/**
+ * Serves the public Gapminder table (country, income, health, population, region) from the vega-datasets package on
+ * loopback.
+ */
 export async function serveData(): Promise<DataServer> {
   const csv = readFileSync(
     new URL("../../node_modules/vega-datasets/data/gapminder-health-income.csv", import.meta.url),

@@ -8,8 +8,8 @@ import { issueToken } from "./issue.ts";
 import { hashPassword, verifyPassword } from "./passwords.ts";
 
 /**
- * Tokens are looked up at each request (a few microseconds in the embedded database), so a revoked token, a block or an operator
- * made inactive counts from the next request on, whichever process did it.
+ * Tokens are looked up at each request (a few microseconds in the embedded database), so a revoked token, a block or an
+ * operator made inactive counts from the next request on, whichever process did it.
  */
 export function openAccess(
   store: AccessStore,

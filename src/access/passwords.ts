@@ -9,7 +9,9 @@ const derive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
 const COST = { N: 2 ** 15, r: 8, p: 3, maxmem: 64 * 1024 * 1024 };
 const KEY_BYTES = 32;
 const SHAPE = /^scrypt\$([A-Za-z0-9_-]{22})\$([A-Za-z0-9_-]{43})$/;
-/** Verified instead of a hash that is not there, so that a wrong password and an unknown operator take the same time. */
+/**
+ * Verified instead of a hash that is not there, so that a wrong password and an unknown operator take the same time.
+ */
 const NOBODY = `scrypt$${"A".repeat(22)}$${"A".repeat(43)}`;
 
 const AT_ONCE = 2;

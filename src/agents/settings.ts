@@ -41,8 +41,8 @@ const SUFFIXES: readonly (readonly [string, NodeType])[] = [
 const TASK_NAME = /^task-.+-(file|web|node|js)$/;
 
 /**
- * What an agent's sandbox is made from. The node type is `metadata.node_type`, else the first tag that is one, else the end of the name, else
- * `python`. Throws `invalid_request` with the field; no value of `env` stands in a message.
+ * What an agent's sandbox is made from. The node type is `metadata.node_type`, else the first tag that is one, else the
+ * end of the name, else `python`. Throws `invalid_request` with the field; no value of `env` stands in a message.
  */
 export function readSettings(request: SettingsRequest): AgentSettings {
   const given = checkInput(Metadata, pickKnown(request.metadata), "metadata", HINT);
@@ -60,7 +60,10 @@ export function readSettings(request: SettingsRequest): AgentSettings {
   };
 }
 
-/** Nobody gets more than the operator gives: who asks for it is refused (`invalid_request` with the field), a default is cut. */
+/**
+ * Nobody gets more than the operator gives: who asks for it is refused (`invalid_request` with the field), a default is
+ * cut.
+ */
 export function fitLimits(limits: LimitsInput, most: Limits): LimitsInput {
   const [defaults, bounds] = [describeLimits(compileLimits(undefined)), describeLimits(most)];
   const fitting: LimitsInput = { ...limits };

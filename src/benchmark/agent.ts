@@ -16,7 +16,10 @@ export const WAIT_SECONDS = 30;
 
 export const nameAgent = (part: string, nodeType: NodeType): string => uniqueName(`bench-${part}-${nodeType}`);
 
-/** Creates the agent and waits until it can take work. Returns the milliseconds of both; `onMade` as of `createAgent`. Throws `timeout` after 15 minutes. */
+/**
+ * Creates the agent and waits until it can take work. Returns the milliseconds of both; `onMade` as of `createAgent`.
+ * Throws `timeout` after 15 minutes.
+ */
 export async function openAgent(
   client: RactorClient,
   name: string,

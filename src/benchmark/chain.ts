@@ -22,8 +22,8 @@ export interface ChainRun {
 }
 
 /**
- * One chain in an agent of its own, so that no run sees another one's files. After a task that failed, the rest is `not_run`. Throws the
- * signal's reason only; the agent is deleted then, too.
+ * One chain in an agent of its own, so that no run sees another one's files. After a task that failed, the rest is
+ * `not_run`. Throws the signal's reason only; the agent is deleted then, too.
  */
 export async function runChain(job: ChainRun): Promise<BenchmarkAgent | undefined> {
   const { chain, run, items, stallMs, signal } = job;

@@ -44,8 +44,8 @@ const NO_WORK: ReadonlySet<string> = new Set("output update_plan publish_agent s
 const MAX_MESSAGE = 300;
 
 /**
- * The sums over the server's own records, where a result without one is a call that was lost; without any record what segments show, and
- * null for what they do not.
+ * The sums over the server's own records, where a result without one is a call that was lost; without any record what
+ * segments show, and null for what they do not.
  */
 export function readFacts(response: Response): CallFacts {
   const results = response.segments.filter(({ type, tool }) => type === "tool_result" && !NO_WORK.has(tool ?? ""));

@@ -28,8 +28,9 @@ export interface OwnServer extends AsyncDisposable {
 }
 
 /**
- * Starts `paddock serve` on a free port of loopback with this process's settings, in a process group of its own: Ctrl-C reaches us
- * alone, so that agents can be deleted before it stops. Its admin token is revoked at the end. It outlives only a kill -9 of this process. Throws `create_failed` with what it said.
+ * Starts `paddock serve` on a free port of loopback with this process's settings, in a process group of its own: Ctrl-C
+ * reaches us alone, so that agents can be deleted before it stops. Its admin token is revoked at the end. It outlives
+ * only a kill -9 of this process. Throws `create_failed` with what it said.
  */
 export async function startOwnServer(entry: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<OwnServer> {
   const args = [entry, "serve", "--host", "127.0.0.1", "--port", "0", "--json", "--new-admin-token"];

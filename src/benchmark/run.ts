@@ -32,8 +32,8 @@ const STALL_MS = 10 * 60_000;
 const TIMES: Partial<ClientTimes> = { pollMaxMs: 250 };
 
 /**
- * Runs every chain `runs` times against the server, `concurrency` chains at a time. A failed task is a result. Throws when the server
- * cannot be used at all, and `cancelled` when `signal` aborts; every agent is deleted first.
+ * Runs every chain `runs` times against the server, `concurrency` chains at a time. A failed task is a result. Throws
+ * when the server cannot be used at all, and `cancelled` when `signal` aborts; every agent is deleted first.
  */
 export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark> {
   const { url, token, chains, runs, concurrency, signal } = options;
@@ -69,7 +69,10 @@ export async function runBenchmark(options: BenchmarkOptions): Promise<Benchmark
   }
 }
 
-/** One agent per node type, outside every timer. A warm-up task that fails is only told: the runs will say so themselves. */
+/**
+ * One agent per node type, outside every timer. A warm-up task that fails is only told: the runs will say so
+ * themselves.
+ */
 async function warmUpAll(client: RactorClient, holdsLooks: boolean, options: BenchmarkOptions): Promise<void> {
   const { signal, onProgress } = options;
   for (const nodeType of new Set(options.chains.map((chain) => chain.nodeType))) {
@@ -93,7 +96,10 @@ interface Measured {
   readonly samples: BenchmarkSample[];
 }
 
-/** Run by run, so that what changes on the machine over time meets all chains alike. Every chain has ended when this returns or throws. */
+/**
+ * Run by run, so that what changes on the machine over time meets all chains alike. Every chain has ended when this
+ * returns or throws.
+ */
 async function runAll(
   options: BenchmarkOptions & { readonly connect: () => RactorClient; readonly items: readonly string[] },
 ): Promise<Measured> {

@@ -23,7 +23,10 @@ const describe = (recipe: string, description: string): Step => ({
   content: () => [{ type: "text", content: description }],
 });
 
-/** The chosen chains in their fixed order; recipes are asked for in words, as any client would. Throws `invalid_request`. */
+/**
+ * The chosen chains in their fixed order; recipes are asked for in words, as any client would. Throws
+ * `invalid_request`.
+ */
 export function makeChains(only: readonly string[], dataUrl: string): readonly Chain[] {
   const url = checkUrl(dataUrl);
   const stray = only.find((name) => !BENCHMARK_CHAINS.some((known) => known === name));

@@ -33,8 +33,8 @@ const NOTING: RemoteBackend = {
 const NEVER: ReadonlySet<string> = new Set(["s3_get", "s3_put"]);
 
 /**
- * Finds out what a call will ask of its sandbox, by letting its tool ask: so all calls can be staged on the server before the first one
- * runs, word for word, and no model has to copy them.
+ * Finds out what a call will ask of its sandbox, by letting its tool ask: so all calls can be staged on the server
+ * before the first one runs, word for word, and no model has to copy them.
  */
 export async function captureStep(scope: CapturedCall): Promise<RemoteStep> {
   if (NEVER.has(scope.tool.name))

@@ -4,8 +4,9 @@ const MAX_LENGTH = 64;
 const SUFFIX_BYTES = 5;
 
 /**
- * An agent name that a Ractor server accepts, from any text: letters, digits and hyphens, a letter first, a letter or digit last, at most
- * 64 characters. `_` becomes `-`. Names are compared without regard to case there, so this one is lower case.
+ * An agent name that a Ractor server accepts, from any text: letters, digits and hyphens, a letter first, a letter or
+ * digit last, at most 64 characters. `_` becomes `-`. Names are compared without regard to case there, so this one is
+ * lower case.
  */
 export function sanitizeName(text: string, maxLength: number = MAX_LENGTH): string {
   const plain = text

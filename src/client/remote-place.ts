@@ -22,7 +22,10 @@ const MAX_AGENT_SECONDS = 604_800;
 
 export type RemoteRunOptions = Pick<RunTaskOptions, "signal" | "watcher">;
 
-/** Runs a task on a Ractor server, with the same input and the same result as a local run (docs/remote.md). Throws only for bad input. */
+/**
+ * Runs a task on a Ractor server, with the same input and the same result as a local run (docs/remote.md). Throws only
+ * for bad input.
+ */
 export async function runRemotely(
   task: TaskInput,
   remote: RemoteOptions,
@@ -35,7 +38,10 @@ export async function runRemotely(
   return await executeTask(planned, { place: makeRemotePlace(client, remote), sink, signal });
 }
 
-/** An agent of the task's own on a Ractor server. Where the server takes no explicit work, its setup code holds the calls. */
+/**
+ * An agent of the task's own on a Ractor server. Where the server takes no explicit work, its setup code holds the
+ * calls.
+ */
 function makeRemotePlace(client: RactorClient, remote: RemoteOptions): Place {
   // Until the agent is ready only the caller ends the task.
   return { facts: { remote: client.url }, openMs: DAY_MS, open: (task) => openAgent(task, client, remote) };

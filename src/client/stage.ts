@@ -33,8 +33,9 @@ export interface Stage {
 }
 
 /**
- * Setup code that puts everything a task needs below `/agent`: our runner, all its calls word for word, its files, and the node type's
- * environment. Runs again on every wake: then it changes nothing that calls have made. Throws `unsupported` when the task is too large.
+ * Setup code that puts everything a task needs below `/agent`: our runner, all its calls word for word, its files, and
+ * the node type's environment. Runs again on every wake: then it changes nothing that calls have made. Throws
+ * `unsupported` when the task is too large.
  */
 export async function renderStage(input: StageInput): Promise<Stage> {
   const outside = Object.keys(input.files).find(

@@ -9,7 +9,10 @@ import { makeTaskId } from "../model/ids.ts";
 
 const REMAINING_MS = 60_000;
 
-/** Milliseconds of one recorded tool call, from the plan to its closed record (workspace diff included). Throws when it fails. */
+/**
+ * Milliseconds of one recorded tool call, from the plan to its closed record (workspace diff included). Throws when it
+ * fails.
+ */
 export async function timeCall(
   lease: Lease,
   tool: string,

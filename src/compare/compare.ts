@@ -21,8 +21,8 @@ export interface CompareOptions {
 }
 
 /**
- * Runs one workload on every tier in turn. A tier that cannot be used stands in the result with the reason. Throws `cancelled`
- * when `signal` aborts; nothing of it is left then.
+ * Runs one workload on every tier in turn. A tier that cannot be used stands in the result with the reason. Throws
+ * `cancelled` when `signal` aborts; nothing of it is left then.
  */
 export async function compareTiers(options: CompareOptions): Promise<Comparison> {
   const begun = performance.now();
@@ -93,7 +93,9 @@ function openPlainEngine(env: NodeJS.ProcessEnv): PlainEngine | undefined {
   return docker === undefined ? makeApiEngine(env) : makeCliEngine(docker, env);
 }
 
-/** Every known tier, usable or not, and what else the engine offers. `io.containerd.*` are other names of its default. */
+/**
+ * Every known tier, usable or not, and what else the engine offers. `io.containerd.*` are other names of its default.
+ */
 async function discoverTiers(engine: PlainEngine | undefined): Promise<readonly Tier[]> {
   const runtimes = await engine?.listRuntimes().catch(() => []);
   const others = (runtimes ?? [])

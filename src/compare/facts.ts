@@ -5,7 +5,9 @@ import type { Samples } from "./samples.ts";
 import type { Subject } from "./subject.ts";
 import { explainKernelBug, type Tier } from "./tier.ts";
 
-/** What a tier is, from the record of its sandbox, its driver's capabilities and a look from inside, with its figures. */
+/**
+ * What a tier is, from the record of its sandbox, its driver's capabilities and a look from inside, with its figures.
+ */
 export function describeTier(subject: Subject, samples: Samples): RanTier {
   const { pause, survivesOwner, memorySnapshot } = subject.app.driver.capabilities;
   const boundary = subject.guestKernel === release() ? "shared" : "own";

@@ -13,8 +13,8 @@ interface HostProcess {
 }
 
 /**
- * Resident memory of a living sandbox in bytes: the sum of PSS over every process of it on this host, with what the engine runs
- * for it (shim, Sentry, gofer). Throws an Error where it cannot be told.
+ * Resident memory of a living sandbox in bytes: the sum of PSS over every process of it on this host, with what the
+ * engine runs for it (shim, Sentry, gofer). Throws an Error where it cannot be told.
  */
 export function measureResidentBytes(owners: string, id: SandboxId): number {
   const processes = findProcesses(listProcesses(), [id, ...findContainerIds(owners, id)]);

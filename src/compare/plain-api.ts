@@ -72,7 +72,10 @@ async function timeMs(work: () => Promise<void>): Promise<number> {
   return performance.now() - begun;
 }
 
-/** One request over the socket; an answer that is no JSON (a stream of output) is undefined. Throws on statuses from 400. */
+/**
+ * One request over the socket; an answer that is no JSON (a stream of output) is undefined. Throws on statuses from
+ * 400.
+ */
 function makeAsk(socketPath: string): Ask {
   return async (method, path, body) => {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();

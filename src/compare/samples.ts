@@ -29,8 +29,9 @@ export class Samples {
   readonly #rows = new Map<string, Row>();
 
   /**
-   * One sample of each sampler per round, so that the noise of a shared machine meets all alike; in another order each round, so
-   * that what one sample leaves running burdens no other one more than the rest. Throws the signal's reason only.
+   * One sample of each sampler per round, so that the noise of a shared machine meets all alike; in another order each
+   * round, so that what one sample leaves running burdens no other one more than the rest. Throws the signal's reason
+   * only.
    */
   async run({ samplers, n, warmUp, signal }: Rounds): Promise<void> {
     for (let round = 0; round < n + warmUp; round++) {

@@ -41,7 +41,8 @@ export async function measureAll(parts: StageParts, engine: PlainEngine | undefi
   const execs = plain.map(([subject, container]) => samplePlainExec(subject, container));
   await runStage(parts, "warm calls", [...warm, ...execs], n, WARM_UP);
   await runStage(parts, "transfers", subjects.map(sampleTransfer), Math.min(n, MAX_TRANSFERS), 1);
-  // Sandboxes of one kind share pages, and PSS divides those by their number: each is measured while no other of ours lives.
+  // Sandboxes of one kind share pages, and PSS divides those by their number: each is measured while no other of ours
+  // lives.
   for (const subject of subjects) await subject.closeNodes();
   const idle = subjects.map((subject) => sampleIdleMemory(subject, signal));
   await runStage(parts, "idle memory", idle, Math.min(n, MAX_IDLE), 0);

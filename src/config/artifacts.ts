@@ -58,7 +58,10 @@ export interface S3Config {
   readonly credentials:
     | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
     | undefined;
-  /** Temporary credentials put their session token into every URL they sign; only with this do such URLs enter a sandbox. */
+  /**
+   * Temporary credentials put their session token into every URL they sign; only with this do such URLs enter a
+   * sandbox.
+   */
   readonly sessionTokenInUrls: boolean;
   readonly attempts: number;
   /** For connecting, and for each silence of the server. */

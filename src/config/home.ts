@@ -2,7 +2,10 @@ import { homedir } from "node:os";
 import { isAbsolute, join, normalize } from "node:path";
 import { PaddockError } from "../errors/error.ts";
 
-/** A unix socket's path has at most 107 bytes (unix(7)); the longest below the root is `/run/<sandbox id>/socket/host.sock`. */
+/**
+ * A unix socket's path has at most 107 bytes (unix(7)); the longest below the root is `/run/<sandbox
+ * id>/socket/host.sock`.
+ */
 const MAX_ROOT_BYTES = 107 - "/run/sbx_00000000000000000000000000/socket/host.sock".length;
 
 /** The data folder and the rooms in it (docs/configuration.md). */
@@ -20,7 +23,10 @@ export interface Home {
   readonly state: string;
 }
 
-/** `PADDOCK_HOME`, else `/var/lib/paddock` as root, else `$XDG_DATA_HOME/paddock` (default `~/.local/share/paddock`). Throws `invalid_config`. */
+/**
+ * `PADDOCK_HOME`, else `/var/lib/paddock` as root, else `$XDG_DATA_HOME/paddock` (default `~/.local/share/paddock`).
+ * Throws `invalid_config`.
+ */
 export function resolveHome(env: NodeJS.ProcessEnv, uid: number): Home {
   const root =
     env["PADDOCK_HOME"] ??

@@ -9,13 +9,16 @@ export type { SandboxEnd, SandboxHost as DriverSandbox, UsageSample } from "../s
 
 /** Where a sandbox's workspace lives on the host. Platform code decides; no field of it comes from a task. */
 export type WorkspaceSource =
-  /** A new fixed-size volume of `limits.workspaceBytes`, in the strongest mode the host offers (image, else polled folder). */
+  /**
+   * A new fixed-size volume of `limits.workspaceBytes`, in the strongest mode the host offers (image, else polled
+   * folder).
+   */
   | { readonly kind: "new" }
   /** A new sized tmpfs; counts as memory. */
   | { readonly kind: "memory" }
   /**
-   * A host folder bound as the workspace, under the given host uid and gid (porters, template builds). Only a porter, which runs no
-   * guest code, may have uid or gid 0.
+   * A host folder bound as the workspace, under the given host uid and gid (porters, template builds). Only a porter,
+   * which runs no guest code, may have uid or gid 0.
    */
   | {
       readonly kind: "folder";
@@ -25,15 +28,22 @@ export type WorkspaceSource =
       readonly readOnly: boolean;
       readonly porter?: boolean;
     }
-  /** The ended workspace of another sandbox of this data folder (porters), under the uid it had. Read-only unless `writable`. */
+  /**
+   * The ended workspace of another sandbox of this data folder (porters), under the uid it had. Read-only unless
+   * `writable`.
+   */
   | { readonly kind: "ended"; readonly sandboxId: SandboxId; readonly writable?: boolean }
   /**
-   * A volume of this data folder (`Driver.volumes`), under the uid it keeps. Writable by one sandbox at a time; `readOnly` ones may share it
-   * with each other. A volume in use refuses with `capacity` after 2 s (`isWorkspaceInUse`).
+   * A volume of this data folder (`Driver.volumes`), under the uid it keeps. Writable by one sandbox at a time;
+   * `readOnly` ones may share it with each other. A volume in use refuses with `capacity` after 2 s
+   * (`isWorkspaceInUse`).
    */
   | { readonly kind: "volume"; readonly volumeId: VolumeId; readonly readOnly: boolean };
 
-/** Step in the context of a `capacity` that says: another sandbox uses the workspace (images/launcher/workspaces/workspace_locks.py). */
+/**
+ * Step in the context of a `capacity` that says: another sandbox uses the workspace
+ * (images/launcher/workspaces/workspace_locks.py).
+ */
 const IN_USE_STEP = "workspace in use";
 
 /** Whether time helps and room does not: the workspace is free when the sandbox that has it is gone. */
@@ -41,7 +51,9 @@ export function isWorkspaceInUse(error: unknown): boolean {
   return error instanceof PaddockError && error.context["step"] === IN_USE_STEP;
 }
 
-/** A host folder shown inside. The source is never writable by a guest on the host side except where `writable` says so. */
+/**
+ * A host folder shown inside. The source is never writable by a guest on the host side except where `writable` says so.
+ */
 export interface Mount {
   readonly source: string;
   readonly target: string;
@@ -60,11 +72,20 @@ export interface SandboxSpec {
   readonly nodeType?: NodeType;
   /** Content hash of the mounted template, for the record. */
   readonly templateHash?: string;
-  /** Immutable id of the node's image (`sha256:...`), from `images`; absent means the base. Only drivers that have `images`. */
+  /**
+   * Immutable id of the node's image (`sha256:...`), from `images`; absent means the base. Only drivers that have
+   * `images`.
+   */
   readonly image?: string;
-  /** Lets another process take the sandbox over when its owner dies. Only drivers that declare `survivesOwner`; others refuse. */
+  /**
+   * Lets another process take the sandbox over when its owner dies. Only drivers that declare `survivesOwner`; others
+   * refuse.
+   */
   readonly adoption?: Adoption;
-  /** Host folder that holds `host.sock`, already listening; the driver mounts it read-only at /run/paddock and gives the socket to the sandbox's uid. */
+  /**
+   * Host folder that holds `host.sock`, already listening; the driver mounts it read-only at /run/paddock and gives the
+   * socket to the sandbox's uid.
+   */
   readonly socketDir: string;
   /** Channel key, 32 hex digits; goes to the supervisor on descriptor 0 and nowhere else. */
   readonly key: string;
@@ -118,7 +139,10 @@ export interface ImageBuild {
 export interface ImageEngine {
   /** Undefined where the engine has no image of that id or reference. */
   inspect(reference: string): Promise<ImageFacts | undefined>;
-  /** Builds and tags `paddock/<name>:latest`. Throws `image_failed` with the last lines of output, `engine_unavailable`, `no_space`. */
+  /**
+   * Builds and tags `paddock/<name>:latest`. Throws `image_failed` with the last lines of output, `engine_unavailable`,
+   * `no_space`.
+   */
   build(build: ImageBuild): Promise<ImageFacts>;
   /** Makes an image of one layer from a root file system as tar. Returns its id. */
   importRoot(tar: NodeJS.ReadableStream, reference: string, signal: AbortSignal): Promise<string>;
@@ -127,14 +151,21 @@ export interface ImageEngine {
   remove(id: string): Promise<void>;
 }
 
-/** Workspaces that outlive their sandboxes, in the data folder's `workspaces/<volume id>`. Nothing but `remove` removes them. */
+/**
+ * Workspaces that outlive their sandboxes, in the data folder's `workspaces/<volume id>`. Nothing but `remove` removes
+ * them.
+ */
 export interface Volumes {
   /**
-   * Makes an empty volume in the strongest mode the host offers, with a uid of its own that nobody else gets while it exists. Idempotent: a
-   * whole volume of this id is left as it is, half of one is made anew. Throws `no_space`, `capacity` (no uid), `create_failed`.
+   * Makes an empty volume in the strongest mode the host offers, with a uid of its own that nobody else gets while it
+   * exists. Idempotent: a whole volume of this id is left as it is, half of one is made anew. Throws `no_space`,
+   * `capacity` (no uid), `create_failed`.
    */
   make(id: VolumeId, bytes: number): Promise<void>;
-  /** Waits up to 2 s for its last sandbox to be gone. A volume that does not exist is fine. Throws `capacity` when it is in use. */
+  /**
+   * Waits up to 2 s for its last sandbox to be gone. A volume that does not exist is fine. Throws `capacity` when it is
+   * in use.
+   */
   remove(id: VolumeId): Promise<void>;
   /** Whole ones and those whose making or removal was cut off: `make` and `remove` finish either. */
   list(): Promise<readonly VolumeId[]>;
@@ -167,18 +198,26 @@ export interface Driver extends AsyncDisposable {
   readonly images?: ImageEngine;
   /** Absent where the host's disk is not the sandboxes' (a remote engine). Usable after `start`. */
   readonly volumes?: Volumes | undefined;
-  /** Probes every mechanism by using it. `failed` findings refuse the driver (fail closed). What it made and cannot remove goes to `owe`. */
+  /**
+   * Probes every mechanism by using it. `failed` findings refuse the driver (fail closed). What it made and cannot
+   * remove goes to `owe`.
+   */
   probe(owe: Owe): Promise<readonly ProbeFinding[]>;
-  /** Makes what every later `create` needs (resident launcher, cgroup parent). Throws `driver_unavailable` with the first failed finding. */
+  /**
+   * Makes what every later `create` needs (resident launcher, cgroup parent). Throws `driver_unavailable` with the
+   * first failed finding.
+   */
   start(): Promise<void>;
   /**
-   * Makes a sandbox whose supervisor is about to dial `socketDir`. Throws `isolation_failed`, `create_failed`, `no_space` or `capacity`,
-   * and leaves nothing behind when it throws or when `signal` aborts: what it cannot remove goes to `owe` before it throws.
+   * Makes a sandbox whose supervisor is about to dial `socketDir`. Throws `isolation_failed`, `create_failed`,
+   * `no_space` or `capacity`, and leaves nothing behind when it throws or when `signal` aborts: what it cannot remove
+   * goes to `owe` before it throws.
    */
   create(spec: SandboxSpec, signal: AbortSignal, owe: Owe): Promise<SandboxHost>;
   /**
-   * Takes over a living sandbox whose owner is dead. Throws `not_found`, `adoption_refused` (its owner lives, or record, generation and
-   * start time disagree; what it took and cannot remove goes to `owe`). Present where `capabilities.survivesOwner`.
+   * Takes over a living sandbox whose owner is dead. Throws `not_found`, `adoption_refused` (its owner lives, or
+   * record, generation and start time disagree; what it took and cannot remove goes to `owe`). Present where
+   * `capabilities.survivesOwner`.
    */
   adopt?(id: SandboxId, signal: AbortSignal, owe: Owe): Promise<AdoptedSandbox>;
   /** Removes what dead owners left: processes, cgroups, mounts, folders, locks. Touches nothing whose owner lives. */

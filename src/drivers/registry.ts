@@ -1,7 +1,10 @@
 import type { Config } from "../config/config.ts";
 import type { Driver } from "./driver.ts";
 
-/** The one place that knows concrete drivers; each is loaded only when chosen. `env` names the container engine where the driver has one. */
+/**
+ * The one place that knows concrete drivers; each is loaded only when chosen. `env` names the container engine where
+ * the driver has one.
+ */
 export async function openDriver(config: Config, env: NodeJS.ProcessEnv): Promise<Driver> {
   switch (config.driver) {
     case "bubblewrap": {

@@ -1,4 +1,6 @@
-/** What a code means to each door: HTTP status, whether a retry can help, CLI exit code and the hint shown to people. */
+/**
+ * What a code means to each door: HTTP status, whether a retry can help, CLI exit code and the hint shown to people.
+ */
 export interface CodeRow {
   readonly httpStatus: number;
   readonly retryable: boolean;

@@ -1,7 +1,10 @@
 import { DEFAULT_LIMITS, type Limits } from "../model/limits.ts";
 import type { LimitsInput, TaskInput } from "../model/task.ts";
 
-/** What is in `/tmp` counts as memory: with a part of its own a full one is `no space left`, not the end of the processes. */
+/**
+ * What is in `/tmp` counts as memory: with a part of its own a full one is `no space left`, not the end of the
+ * processes.
+ */
 const MAX_TMP_OF_MEMORY = 0.5;
 
 /** The limits of a task: defaults with what the task names. */

@@ -60,7 +60,10 @@ export class Executor {
     this.#services = services;
   }
 
-  /** The task's result; throws only for bad input (`invalid_request`, `no_plan`, ...) and when its sink fails at the beginning or the end. */
+  /**
+   * The task's result; throws only for bad input (`invalid_request`, `no_plan`, ...) and when its sink fails at the
+   * beginning or the end.
+   */
   async runTask(task: TaskInput, options: RunTaskOptions = {}): Promise<TaskResult> {
     return await this.runPlanned({ taskId: makeTaskId(), task, plan: planTask(task) }, options);
   }

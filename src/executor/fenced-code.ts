@@ -24,8 +24,8 @@ const LANGUAGES: Readonly<Record<string, CodeLanguage>> = {
 };
 
 /**
- * The fenced blocks of a text that are programs, in order. Blocks in other languages (json, text, console, ...) are not run.
- * A fence that is not closed may have lost its end, so it is an error.
+ * The fenced blocks of a text that are programs, in order. Blocks in other languages (json, text, console, ...) are not
+ * run. A fence that is not closed may have lost its end, so it is an error.
  */
 export function findCodeBlocks(text: string): CodeBlock[] {
   const blocks: CodeBlock[] = [];

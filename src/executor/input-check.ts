@@ -1,7 +1,10 @@
 import type { z } from "zod";
 import { PaddockError } from "../errors/error.ts";
 
-/** Input that fits its schema; else `invalid_request` with whose input it is, the field and the rule it breaks. Default hint: the code's. */
+/**
+ * Input that fits its schema; else `invalid_request` with whose input it is, the field and the rule it breaks. Default
+ * hint: the code's.
+ */
 export function checkInput<Parsed>(schema: z.ZodType<Parsed>, input: unknown, owner: string, hint?: string): Parsed {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;

@@ -41,7 +41,10 @@ export interface Tried extends Evidence {
 
 /** One call at its place. */
 export interface CallSite {
-  /** Tries the tool once. Throws what the platform is to blame for; a guest's failure is an outcome. `number` counts from 1. */
+  /**
+   * Tries the tool once. Throws what the platform is to blame for; a guest's failure is an outcome. `number` counts
+   * from 1.
+   */
   attempt(number: number): Promise<Tried>;
   /** Waits before another try, after `failed` of them. False when there can be none. */
   backOff(failed: number): Promise<boolean>;

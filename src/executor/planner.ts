@@ -21,9 +21,9 @@ export interface TaskPlan {
 }
 
 /**
- * What a task asks for as calls, before anything runs. It names its work once: as tool calls, as code, as recipes, or in its
- * description, where fenced code blocks are run and otherwise the recipes that it mentions. Throws `invalid_request`
- * with the field and its rule, and `no_plan` when nothing applies.
+ * What a task asks for as calls, before anything runs. It names its work once: as tool calls, as code, as recipes, or
+ * in its description, where fenced code blocks are run and otherwise the recipes that it mentions. Throws
+ * `invalid_request` with the field and its rule, and `no_plan` when nothing applies.
  */
 export function planTask(task: TaskInput): TaskPlan {
   const given = (["tool_calls", "code", "recipes"] as const).filter((field) => task[field] !== undefined);

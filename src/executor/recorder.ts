@@ -82,7 +82,10 @@ function usageFields(attempts: readonly Attempt[]): Partial<ToolCallRecord> {
   };
 }
 
-/** The exact total over all attempts, split by the counters of user and system time, or as `wait4` saw it when those stood still. */
+/**
+ * The exact total over all attempts, split by the counters of user and system time, or as `wait4` saw it when those
+ * stood still.
+ */
 function sumCpu(attempts: readonly Attempt[]): Pick<ToolCallRecord, "cpu_user_ms" | "cpu_system_ms"> | undefined {
   if (attempts.some(({ after }) => after.cpuTotalUs === undefined)) return undefined;
   const delta = (field: "cpuTotalUs" | "cpuUserUs" | "cpuSystemUs"): number =>

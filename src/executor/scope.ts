@@ -58,7 +58,10 @@ export interface CallStep {
   readonly call: PlannedCall;
 }
 
-/** One call on its way to its record. It is made once and handed down whole: each part of the executor and the tool read what they need. */
+/**
+ * One call on its way to its record. It is made once and handed down whole: each part of the executor and the tool read
+ * what they need.
+ */
 export interface CallScope extends TaskScope, CallStep, Required<Pick<ToolContext, "mark" | "onOutput">> {
   readonly startTime: string;
   readonly clock: PhaseClock;

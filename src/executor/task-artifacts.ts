@@ -43,7 +43,9 @@ export class TaskArtifactWriter {
     this.#signal = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
   }
 
-  /** Spilled outputs and, with `all`, every regular file that the calls created or modified and did not delete again. */
+  /**
+   * Spilled outputs and, with `all`, every regular file that the calls created or modified and did not delete again.
+   */
   async storeFiles(files: Files, records: readonly ToolCallRecord[]): Promise<void> {
     const items = records.flatMap((record) => this.#outputItems(record));
     if (this.what === "all") {

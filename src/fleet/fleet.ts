@@ -85,7 +85,10 @@ export class Fleet implements AsyncDisposable {
     list: async () => await (await this.#openVolumes()).list(),
   };
 
-  /** Removes a volume that nobody names any more. False when it cannot go now, because a sandbox still uses it, say: then a later sweep removes it. */
+  /**
+   * Removes a volume that nobody names any more. False when it cannot go now, because a sandbox still uses it, say:
+   * then a later sweep removes it.
+   */
   async discardVolume(id: VolumeId): Promise<boolean> {
     await this.#openVolumes();
     return await removeOrOwe(this.#sweeper.owe, id, () => this.volumes.remove(id)).then(
@@ -99,7 +102,9 @@ export class Fleet implements AsyncDisposable {
     return this.#driver.capabilities.survivesOwner && this.#driver.adopt !== undefined;
   }
 
-  /** Starts the driver and removes what dead owners left, now and in an interval. Called by the first lease; idempotent. */
+  /**
+   * Starts the driver and removes what dead owners left, now and in an interval. Called by the first lease; idempotent.
+   */
   async start(): Promise<void> {
     this.#admission.assertDescriptors();
     this.#started ??= this.#driver.start().then(async () => {
@@ -125,7 +130,10 @@ export class Fleet implements AsyncDisposable {
     return [...findings, describeSweep(await this.reap())];
   }
 
-  /** A sandbox of a node type. Throws `capacity`, `invalid_policy`, template and driver errors; leaves nothing behind when it throws. */
+  /**
+   * A sandbox of a node type. Throws `capacity`, `invalid_policy`, template and driver errors; leaves nothing behind
+   * when it throws.
+   */
   async lease(request: LeaseRequest): Promise<Lease> {
     await this.start();
     if (request.survive !== undefined) this.#assertSurvival();
@@ -161,8 +169,9 @@ export class Fleet implements AsyncDisposable {
   }
 
   /**
-   * Takes over a living sandbox whose owner died: its processes, files and policy go on. It counts for admission, which cannot refuse
-   * it. Throws `unsupported`, `not_found`, `adoption_refused`; a sandbox that was free to take but not fit to go on is removed, also when `signal` aborts.
+   * Takes over a living sandbox whose owner died: its processes, files and policy go on. It counts for admission, which
+   * cannot refuse it. Throws `unsupported`, `not_found`, `adoption_refused`; a sandbox that was free to take but not
+   * fit to go on is removed, also when `signal` aborts.
    */
   async adopt(id: SandboxId, signal: AbortSignal): Promise<Lease> {
     await this.start();
@@ -193,7 +202,10 @@ export class Fleet implements AsyncDisposable {
     return await this.#leasePorter({ kind: "folder", path: folder, ...owner, readOnly, porter: true }, signal);
   }
 
-  /** A porter that sees a volume as its workspace. Throws `not_found`, and `capacity` while another sandbox writes to the volume. */
+  /**
+   * A porter that sees a volume as its workspace. Throws `not_found`, and `capacity` while another sandbox writes to
+   * the volume.
+   */
   async openVolumePorter(volumeId: VolumeId, readOnly: boolean, signal: AbortSignal): Promise<Lease> {
     return await this.#leasePorter({ kind: "volume", volumeId, readOnly }, signal);
   }

@@ -13,7 +13,10 @@ import { MAKER_MARK, readDraft } from "./make/create.ts";
 const RUN_GRACE_MS = 60_000;
 export const SWEEP_MS = 60_000;
 
-/** What subscribers of `paddock:sweep` get after each sweep of the interval, and at once when something could not be removed. */
+/**
+ * What subscribers of `paddock:sweep` get after each sweep of the interval, and at once when something could not be
+ * removed.
+ */
 export type SweepEvent = {
   /** The data folder. */
   readonly root: string;
@@ -35,8 +38,8 @@ const describe = (id: string, error: unknown): ReapReport["failed"][number] => (
 });
 
 /**
- * Removes what dead owners left and what this process could not remove, once at the start and then in an interval. Sweeps never overlap. Nothing
- * else tries a removal again.
+ * Removes what dead owners left and what this process could not remove, once at the start and then in an interval.
+ * Sweeps never overlap. Nothing else tries a removal again.
  */
 export class Sweeper implements Disposable {
   readonly #driver: Driver;

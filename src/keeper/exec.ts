@@ -12,7 +12,10 @@ const TERM_MS = 250;
 
 type ExecRequest = Extract<KeeperRequest, { op: "exec" }>;
 
-/** Runs one command for a client: data is its standard input, `end` closes it, controls signal and resize; a client that goes away ends it. */
+/**
+ * Runs one command for a client: data is its standard input, `end` closes it, controls signal and resize; a client that
+ * goes away ends it.
+ */
 export async function runExec(
   connection: Connection,
   request: ExecRequest,

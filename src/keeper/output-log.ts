@@ -5,8 +5,8 @@ const KEPT_BYTES = 1024 * 1024;
 const TRAILER_BYTES = 8;
 
 /**
- * The last MiB of output of a kept sandbox, for `paddock logs`: a ring, so that many small writes cost no more. With a file, the next keeper
- * goes on where this one ended.
+ * The last MiB of output of a kept sandbox, for `paddock logs`: a ring, so that many small writes cost no more. With a
+ * file, the next keeper goes on where this one ended.
  */
 export class OutputLog implements Disposable {
   readonly #ring = Buffer.alloc(KEPT_BYTES);

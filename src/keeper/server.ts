@@ -83,7 +83,10 @@ export class KeeperServer {
     this.#server.close();
   }
 
-  /** Called once the sandbox is gone, or cannot go because of `failure`: gives the last answers and waits a moment for their readers. */
+  /**
+   * Called once the sandbox is gone, or cannot go because of `failure`: gives the last answers and waits a moment for
+   * their readers.
+   */
   async settle(failure: unknown): Promise<void> {
     for (const connection of this.#killers) {
       if (failure === undefined) finish(connection, {});

@@ -10,7 +10,10 @@ import { DRIVER_VARIABLES, type KeeperCard, type KeeperLine, type KeeperStart, t
 /** In the data folder: what keepers say when something breaks. */
 const KEEPERS_LOG = "keepers.log";
 
-/** Starts a detached keeper and waits until its sandbox is ready. Returns the sandbox's id. An abort ends a keeper that is not ready yet. */
+/**
+ * Starts a detached keeper and waits until its sandbox is ready. Returns the sandbox's id. An abort ends a keeper that
+ * is not ready yet.
+ */
 export async function spawnKeeper(
   home: Home,
   entry: string,

@@ -1,6 +1,6 @@
 /**
- * Head and tail of a text within `maxLength` UTF-16 units, with a line that says what is missing. `cutBytes` are missing in its middle already
- * (`shortenText`).
+ * Head and tail of a text within `maxLength` UTF-16 units, with a line that says what is missing. `cutBytes` are
+ * missing in its middle already (`shortenText`).
  */
 export function clipText(
   text: string,

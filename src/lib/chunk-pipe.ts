@@ -1,6 +1,6 @@
 /**
- * Leads chunks from where they are handed over to where they are read, one at a time: `push` resolves when the reader wants
- * more, so that a slow reader slows the source. Once the reader has left, chunks are dropped.
+ * Leads chunks from where they are handed over to where they are read, one at a time: `push` resolves when the reader
+ * wants more, so that a slow reader slows the source. Once the reader has left, chunks are dropped.
  */
 export class ChunkPipe implements AsyncIterable<Buffer> {
   #next: PromiseWithResolvers<Buffer | undefined> = Promise.withResolvers();

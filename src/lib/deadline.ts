@@ -73,7 +73,10 @@ export function isTimeout(reason: unknown): boolean {
   return reason instanceof DOMException && reason.name === "TimeoutError";
 }
 
-/** `promise`, or the signal's reason as soon as it aborts. The promise itself goes on; undo late results where it is made. */
+/**
+ * `promise`, or the signal's reason as soon as it aborts. The promise itself goes on; undo late results where it is
+ * made.
+ */
 export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   // A late failure of what nobody waits for any more must not end the process.
   promise.catch(() => undefined);

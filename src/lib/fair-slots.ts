@@ -2,7 +2,10 @@ import { KeyedCount } from "./keyed-count.ts";
 
 /** A place among the tasks that run at the same time. */
 export interface Slot extends Disposable {
-  /** Gives the place up while `work` runs and waits for another one then. Rejects with what `work` rejects or with the signal's reason; the place is gone then. */
+  /**
+   * Gives the place up while `work` runs and waits for another one then. Rejects with what `work` rejects or with the
+   * signal's reason; the place is gone then.
+   */
   lend(signal: AbortSignal, work: () => Promise<void>): Promise<void>;
 }
 
@@ -11,12 +14,18 @@ interface Waiting {
   readonly signal: AbortSignal;
 }
 
-/** Lets at most `count` run at once, and of one principal at most `most`. Who waits is served in turn by principal, first come first served within one. */
+/**
+ * Lets at most `count` run at once, and of one principal at most `most`. Who waits is served in turn by principal,
+ * first come first served within one.
+ */
 export class FairSlots {
   #free: number;
   readonly #most: number;
   readonly #held = new KeyedCount();
-  /** In the order in which principals are served next. While a slot is free, only principals wait that hold as many as they may. */
+  /**
+   * In the order in which principals are served next. While a slot is free, only principals wait that hold as many as
+   * they may.
+   */
   readonly #queues = new Map<string, Waiting[]>();
 
   constructor(count: number, most: number = count) {

@@ -10,10 +10,11 @@ const POLL_MS = 200;
 /**
  * A lock held by a living process, named by pid and start time; a dead holder's lock is taken over.
  *
- * Whoever takes over from a dead holder makes the file of that holder's successor first, which only one can. The lock is its own if the way from the lock
- * file over dead holders' successors leads to it; then its file takes the lock file's place, by a rename. No two get there: only who holds the lock
- * changes the lock file (makes it where none is, replaces it as the last successor, removes it), and a dead holder never comes back to it. So the way to
- * a successor that was made too late is broken for good, and it goes again.
+ * Whoever takes over from a dead holder makes the file of that holder's successor first, which only one can. The lock
+ * is its own if the way from the lock file over dead holders' successors leads to it; then its file takes the lock
+ * file's place, by a rename. No two get there: only who holds the lock changes the lock file (makes it where none is,
+ * replaces it as the last successor, removes it), and a dead holder never comes back to it. So the way to a successor
+ * that was made too late is broken for good, and it goes again.
  */
 export class LockFile implements Disposable {
   readonly #path: string;

@@ -5,8 +5,8 @@ import { dirname } from "node:path";
 const OPEN = 0o711;
 
 /**
- * Makes a folder and those above it, passable for the uids of sandboxes whatever the umask is (it cuts the mode that `mkdir` is given).
- * Folders that exist keep their mode.
+ * Makes a folder and those above it, passable for the uids of sandboxes whatever the umask is (it cuts the mode that
+ * `mkdir` is given). Folders that exist keep their mode.
  */
 export function makeOpenFolder(path: string): void {
   const first = mkdirSync(path, { recursive: true });

@@ -3,8 +3,8 @@ const STEPS = 10;
 const MOST = 5;
 
 /**
- * A limit on somebody else's time that counts only what they could use and we could notice: not while `isSlow` says that they are held up, and not while
- * our own event loop stood still.
+ * A limit on somebody else's time that counts only what they could use and we could notice: not while `isSlow` says
+ * that they are held up, and not while our own event loop stood still.
  */
 export class PatientTimer implements Disposable {
   readonly #stepMs: number;

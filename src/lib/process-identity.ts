@@ -26,7 +26,10 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return now !== undefined && now.startTicks === identity.startTicks && now.bootId === identity.bootId;
 }
 
-/** Whether a thread of the process waits for a processor or the disk, or works, at this moment (state R or D, proc(5)): it is slow, not stuck. */
+/**
+ * Whether a thread of the process waits for a processor or the disk, or works, at this moment (state R or D, proc(5)):
+ * it is slow, not stuck.
+ */
 export function isHeldUp(pid: number): boolean {
   try {
     return readdirSync(`/proc/${pid}/task`).some((thread) => {

@@ -6,8 +6,9 @@ const ATTEMPTS = 50;
 const RETRY_MS = 10;
 
 /**
- * Removes a folder of ours and returns when it is gone, also while other processes remove it or what is in it: `rmSync` takes an entry that
- * vanishes under it for the end of its work. Links are removed, never followed. Throws what still hinders it after half a second.
+ * Removes a folder of ours and returns when it is gone, also while other processes remove it or what is in it: `rmSync`
+ * takes an entry that vanishes under it for the end of its work. Links are removed, never followed. Throws what still
+ * hinders it after half a second.
  */
 export async function removeFolder(path: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {

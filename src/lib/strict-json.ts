@@ -1,4 +1,6 @@
-/** How deep and how much one document may be: the work of parsing and checking it stays far below a tenth of a second. */
+/**
+ * How deep and how much one document may be: the work of parsing and checking it stays far below a tenth of a second.
+ */
 const MAX_DEPTH = 32;
 const MAX_VALUES = 100_000;
 /** Keys cost far more than values: each is looked up, and large objects become hash tables. */
@@ -10,15 +12,17 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /**
- * Parses JSON from outside. Throws `SyntaxError` for what is no JSON, for more than 32 levels, 100,000 values or 10,000 keys, for an object
- * with the same key twice, and for the keys `__proto__` and `constructor`.
+ * Parses JSON from outside. Throws `SyntaxError` for what is no JSON, for more than 32 levels, 100,000 values or 10,000
+ * keys, for an object with the same key twice, and for the keys `__proto__` and `constructor`.
  */
 export function parseStrictJson(text: string): unknown {
   scan(text);
   return JSON.parse(text);
 }
 
-/** One pass over the text before anything is built from it. What is no JSON may pass here: the parser refuses it then. */
+/**
+ * One pass over the text before anything is built from it. What is no JSON may pass here: the parser refuses it then.
+ */
 function scan(text: string): void {
   /** The keys so far of each open object; null for an array. */
   const open: (Set<string> | null)[] = [];

@@ -5,7 +5,10 @@ import { NODE_TYPES } from "./node-type.ts";
 /** One more with each change that makes figures of two files incomparable. */
 export const BENCHMARK_SCHEMA = 1;
 
-/** What `paddock bench agents` runs, in order: chains of tasks over one workspace. docs/benchmark.md says what each figure is. */
+/**
+ * What `paddock bench agents` runs, in order: chains of tasks over one workspace. docs/benchmark.md says what each
+ * figure is.
+ */
 export const BENCHMARK_CHAINS = ["packages", "gdp", "express", "file", "web"] as const;
 export type ChainName = (typeof BENCHMARK_CHAINS)[number];
 

@@ -1,6 +1,8 @@
 import { DAY_MS, GIB, MIB } from "./units.ts";
 
-/** Limits of one sandbox and of the calls in it. All are fields of the spec; docs/limits.md says how each is enforced. */
+/**
+ * Limits of one sandbox and of the calls in it. All are fields of the spec; docs/limits.md says how each is enforced.
+ */
 export interface Limits {
   readonly memoryBytes: number;
   /** Cores, may be a fraction. */

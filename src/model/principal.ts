@@ -1,4 +1,7 @@
-/** `metrics`: scrape, and nothing else. `read`: look at what the principal may see. `write`: all of that and work with it. `admin`: everything. */
+/**
+ * `metrics`: scrape, and nothing else. `read`: look at what the principal may see. `write`: all of that and work with
+ * it. `admin`: everything.
+ */
 export const SCOPES = ["metrics", "read", "write", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
 

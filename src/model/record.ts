@@ -109,7 +109,10 @@ export interface ToolCallRecord {
   readonly files_deleted: readonly FileChange[];
   /** Changes beyond the listing limit. */
   readonly files_more: number;
-  /** The workspace could not be examined after the call (its sandbox is gone): the lists are empty because nothing is known. */
+  /**
+   * The workspace could not be examined after the call (its sandbox is gone): the lists are empty because nothing is
+   * known.
+   */
   readonly files_unknown?: true;
   readonly dependencies_installed: readonly InstalledDependency[];
   /** `shared` when other processes could have influenced the figures or the output. */

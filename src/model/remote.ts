@@ -24,8 +24,9 @@ export interface RemoteRecord {
   /** The server's ids of the responses that carried the call, one per time it was asked. */
   readonly response_ids: readonly string[];
   /**
-   * Where return code, output and times come from: `runner` (our program on the server wrote them down), `segments` (the server's own
-   * tool result), `files` (the server's file interface), `server` (a server that keeps records itself), `none` (nothing came back).
+   * Where return code, output and times come from: `runner` (our program on the server wrote them down), `segments`
+   * (the server's own tool result), `files` (the server's file interface), `server` (a server that keeps records
+   * itself), `none` (nothing came back).
    */
   readonly source: "runner" | "segments" | "files" | "server" | "none";
   /** Duration of the work itself as the runner reports it; absent when nobody measured it. */

@@ -64,7 +64,10 @@ export const TaskInput = z.strictObject({
   /** Egress policy (docs/network.md). Default: none. */
   network: z.union([textField(64 * KIB), z.array(z.string().max(300)).max(1000)]).optional(),
   limits: LimitsInput.optional(),
-  /** `kill` ends a call whose stdout or stderr exceeds `limits.output_bytes` (verdict `output`); default: keep its head and tail. */
+  /**
+   * `kill` ends a call whose stdout or stderr exceeds `limits.output_bytes` (verdict `output`); default: keep its head
+   * and tail.
+   */
   on_output: z.enum(["keep", "kill"]).optional(),
   /** Start from the bare node instead of the type's template. */
   bare: z.boolean().optional(),

@@ -14,7 +14,10 @@ import { formatBytes, formatMs } from "./format.ts";
 import { renderPage } from "./page.ts";
 import { type BarRow, escapeHtml, stackedBars } from "./svg.ts";
 
-/** The four metrics of a benchmark as a self-contained page, with plots, failures and, where there is one, the comparison. */
+/**
+ * The four metrics of a benchmark as a self-contained page, with plots, failures and, where there is one, the
+ * comparison.
+ */
 export function renderBenchmark(run: Benchmark, comparison: BenchmarkComparison | undefined, made: Date): string {
   const failures = tabulateFailures(run);
   const sections = [

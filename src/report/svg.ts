@@ -6,7 +6,10 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** Text made safe inside HTML and SVG; control characters show as U+FFFD. Every byte that came from a guest goes through here. */
+/**
+ * Text made safe inside HTML and SVG; control characters show as U+FFFD. Every byte that came from a guest goes through
+ * here.
+ */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (char) => ENTITIES[char] ?? char).replace(/(?![\t\n])\p{Cc}/gu, "\ufffd");
 }
@@ -29,7 +32,10 @@ const BAR_WIDTH = 520;
 const NOTE_WIDTH = 190;
 const ROW_HEIGHT = 24;
 
-/** Horizontal stacked bars on one common scale, one row per call. `leastScale` keeps small whole numbers from filling the width. */
+/**
+ * Horizontal stacked bars on one common scale, one row per call. `leastScale` keeps small whole numbers from filling
+ * the width.
+ */
 export function stackedBars(rows: readonly BarRow[], caption: string, leastScale: number = Number.MIN_VALUE): string {
   const longest = Math.max(...rows.map((row) => sumOf(row)), leastScale);
   const height = rows.length * ROW_HEIGHT + 8;

@@ -13,8 +13,8 @@ export interface CallGuardParts {
 }
 
 /**
- * Holds a call to its deadline from outside: asks the supervisor first, kills the sandbox when that did not help. While the sandbox is
- * paused nothing counts as late; afterwards the supervisor has its grace again.
+ * Holds a call to its deadline from outside: asks the supervisor first, kills the sandbox when that did not help. While
+ * the sandbox is paused nothing counts as late; afterwards the supervisor has its grace again.
  */
 export class CallGuard implements Disposable {
   readonly #options: RunOptions;

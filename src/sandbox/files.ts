@@ -154,10 +154,10 @@ export class SandboxFiles {
   }
 
   /**
-   * Unpacks a tar stream below `path`. Entries that escape, are devices or carry setuid bits refuse the archive by name;
-   * so do links that leave the tree, unless `anyLink`. With `withhold` all links, whatever one of the patterns (without regard to
-   * case) finds in its path, and what the tree would execute in a new way are left out instead, but for what lies in a path of
-   * `allow`; `withheld` begins the list of them.
+   * Unpacks a tar stream below `path`. Entries that escape, are devices or carry setuid bits refuse the archive by
+   * name; so do links that leave the tree, unless `anyLink`. With `withhold` all links, whatever one of the patterns
+   * (without regard to case) finds in its path, and what the tree would execute in a new way are left out instead, but
+   * for what lies in a path of `allow`; `withheld` begins the list of them.
    */
   async importTar(
     path: string,
@@ -220,8 +220,8 @@ export class SandboxFiles {
 }
 
 /**
- * Sends content as data frames; a call that failed early ends the sending, its error comes from `done`. When reading the content throws, the call is
- * ended first: it would wait for the rest for ever.
+ * Sends content as data frames; a call that failed early ends the sending, its error comes from `done`. When reading
+ * the content throws, the call is ended first: it would wait for the rest for ever.
  */
 async function feed(
   call: {
@@ -252,7 +252,10 @@ async function feed(
   call.endData();
 }
 
-/** Collects JSON lines of one schema as they come, so that no turn of the event loop parses more than a frame; bounded in bytes. */
+/**
+ * Collects JSON lines of one schema as they come, so that no turn of the event loop parses more than a frame; bounded
+ * in bytes.
+ */
 class JsonLines<Schema extends z.ZodType> {
   readonly #schema: Schema;
   readonly #entries: z.infer<Schema>[] = [];

@@ -26,17 +26,26 @@ export interface SandboxHost {
   usage(): UsageSample;
   /** Sets the memory peak back to the present use, where the kernel can. Returns false where it cannot. */
   resetPeak(): boolean;
-  /** Whether the machine holds the supervisor up at this moment: then it is slow, not silent. Absent where the host cannot see it. */
+  /**
+   * Whether the machine holds the supervisor up at this moment: then it is slow, not silent. Absent where the host
+   * cannot see it.
+   */
   isHeldUp?(): boolean;
   /** Resolves once nothing of the sandbox lives any more (cgroup empty, or its pid namespace gone). Never rejects. */
   readonly ended: Promise<SandboxEnd>;
-  /** The supervisor's standard input and output, where the sandbox cannot dial a socket (docs/protocol.md, over one stream). */
+  /**
+   * The supervisor's standard input and output, where the sandbox cannot dial a socket (docs/protocol.md, over one
+   * stream).
+   */
   readonly stdio?: Duplex;
   /** Stops everything in the sandbox where it is, until `resume`. Present where the driver declares `pause`. */
   pause?(): Promise<void>;
   resume?(): Promise<void>;
   /** Kills everything in the sandbox; resolves with `ended`. Idempotent. */
   kill(detail: string): Promise<void>;
-  /** Kills, then removes everything the driver made but the workspace when `keepWorkspace`. Idempotent; after a failure it may be tried again. */
+  /**
+   * Kills, then removes everything the driver made but the workspace when `keepWorkspace`. Idempotent; after a failure
+   * it may be tried again.
+   */
   destroy(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
 }

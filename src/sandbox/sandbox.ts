@@ -38,7 +38,10 @@ export interface Interpreter {
   readonly warm: boolean;
 }
 
-/** What a sandbox is told about itself after its supervisor dialed. Set by a frame, so that a restored sandbox can get it anew. */
+/**
+ * What a sandbox is told about itself after its supervisor dialed. Set by a frame, so that a restored sandbox can get
+ * it anew.
+ */
 export interface SandboxSettings {
   readonly hostname: string;
   readonly workspacePath: string;
@@ -179,8 +182,9 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Stops everything in the sandbox where it is, until `resume`. Nothing counts as late meanwhile, but time inside goes on: a deadline
-   * that passes ends its call after `resume`. Calls begun meanwhile wait. Throws `unsupported` where the driver cannot. Idempotent.
+   * Stops everything in the sandbox where it is, until `resume`. Nothing counts as late meanwhile, but time inside goes
+   * on: a deadline that passes ends its call after `resume`. Calls begun meanwhile wait. Throws `unsupported` where the
+   * driver cannot. Idempotent.
    */
   async pause(): Promise<void> {
     this.#assertLive();

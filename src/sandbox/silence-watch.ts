@@ -5,7 +5,10 @@ import type { Channel } from "./channel/channel.ts";
 import { DONE } from "./channel/messages.ts";
 import type { SupervisorTimes } from "./times.ts";
 
-/** While calls run the supervisor must answer a ping in time. A sandbox that is paused owes no answer, and one that the machine holds up has more time. */
+/**
+ * While calls run the supervisor must answer a ping in time. A sandbox that is paused owes no answer, and one that the
+ * machine holds up has more time.
+ */
 export class SilenceWatch implements Disposable {
   readonly #channel: Channel;
   readonly #times: SupervisorTimes;

@@ -30,8 +30,9 @@ export interface ClaimOptions {
 }
 
 /**
- * Whether a start may remove workspaces that its database does not know. Throws `invalid_config` when the data folder belongs to another database, or
- * may do so. Returns what makes the folder this database's own, to be called when the start has succeeded.
+ * Whether a start may remove workspaces that its database does not know. Throws `invalid_config` when the data folder
+ * belongs to another database, or may do so. Returns what makes the folder this database's own, to be called when the
+ * start has succeeded.
  */
 export async function checkClaim({ folder, store, fleet, nodeId, accepted }: ClaimOptions): Promise<() => void> {
   const path = join(folder, "database.json");

@@ -11,7 +11,9 @@ export interface Listener extends AsyncDisposable {
   readonly url: string;
 }
 
-/** CloseStack it closes the server. Throws `invalid_config` when it cannot listen there; the server is closed then, too. */
+/**
+ * CloseStack it closes the server. Throws `invalid_config` when it cannot listen there; the server is closed then, too.
+ */
 export async function listen(server: Server, host: string, port: number): Promise<Listener> {
   const silent = trackSilent(server);
   try {

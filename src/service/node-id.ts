@@ -7,7 +7,10 @@ import { ifThere } from "../lib/if-there.ts";
 
 const SHAPE = /^node_[0-9a-f-]{36}$/;
 
-/** Names a data folder for as long as it exists: its agents are found by it, on a shared database, too. Throws `invalid_config` for a broken file. */
+/**
+ * Names a data folder for as long as it exists: its agents are found by it, on a shared database, too. Throws
+ * `invalid_config` for a broken file.
+ */
 export function readNodeId(folder: string): string {
   const path = join(folder, "node-id");
   const read = (): string | undefined => ifThere(() => readFileSync(path, "utf8").trim());

@@ -20,8 +20,9 @@ export interface RenderedImage {
 }
 
 /**
- * A node type's image from its plan. The context holds `setup.sh` and, where the environment was made before, `env.tar` with the
- * content of `$ENV_DIR`: then the build needs no network. Throws `invalid_config` for a variable that a Dockerfile cannot hold.
+ * A node type's image from its plan. The context holds `setup.sh` and, where the environment was made before, `env.tar`
+ * with the content of `$ENV_DIR`: then the build needs no network. Throws `invalid_config` for a variable that a
+ * Dockerfile cannot hold.
  */
 export function renderImage(plan: SetupPlan): RenderedImage {
   const setup = renderSetup(plan, { envDir: ENV_DIR });

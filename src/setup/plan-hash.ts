@@ -22,8 +22,8 @@ export interface TemplateIdentity {
 }
 
 /**
- * JSON with sorted keys and no white space: equal values give equal text. Properties that are undefined are left out; what JSON
- * cannot express exactly (functions, NaN, class instances) is a TypeError.
+ * JSON with sorted keys and no white space: equal values give equal text. Properties that are undefined are left out;
+ * what JSON cannot express exactly (functions, NaN, class instances) is a TypeError.
  */
 export function canonicalJson(value: unknown): string {
   if (value === null || typeof value === "boolean" || typeof value === "string") return JSON.stringify(value);
@@ -47,7 +47,10 @@ export function hashCanonical(value: unknown): string {
   return createHash("sha256").update(canonicalJson(value)).digest("hex");
 }
 
-/** The name of a template: sha256 over its identity and the generator's version. The order of `interpreters` does not count. */
+/**
+ * The name of a template: sha256 over its identity and the generator's version. The order of `interpreters` does not
+ * count.
+ */
 export function hashTemplate(identity: TemplateIdentity): string {
   const interpreters = identity.interpreters.toSorted((a, b) => (a.path < b.path ? -1 : 1));
   return hashCanonical({ ...identity, interpreters, generatorVersion: GENERATOR_VERSION });

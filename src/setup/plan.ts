@@ -69,7 +69,9 @@ const javascript = z.strictObject({
   preload: z.array(nodeModule).max(50).default([]),
 });
 
-/** What an environment holds, as data. Rendered to setup code (`generateSetupCode`); docs/setup.md describes each field. */
+/**
+ * What an environment holds, as data. Rendered to setup code (`generateSetupCode`); docs/setup.md describes each field.
+ */
 export const setupPlanSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "must be lower-case letters, digits and hyphens"),
   description: text(1000),

@@ -4,14 +4,17 @@ const PLAIN_WORD = /^[A-Za-z0-9_/@][A-Za-z0-9_./:,@%+-]*$/;
 /** Means itself between single quotes, and holds nothing that a reader or shellcheck could take for an expansion. */
 const PLAIN_QUOTED = /^[A-Za-z0-9_./:,@%+=~^*?<>()[\]{}|&;#" -]*$/;
 
-/** Characters that stand for themselves inside `$'...'`: printable ASCII without quote, backslash and `!` (history expansion). */
+/**
+ * Characters that stand for themselves inside `$'...'`: printable ASCII without quote, backslash and `!` (history
+ * expansion).
+ */
 const isLiteral = (byte: number): boolean =>
   byte >= 0x20 && byte < 0x7f && byte !== 0x27 && byte !== 0x5c && byte !== 0x21;
 
 /**
- * One quoted bash word that expands to exactly `text`, in any locale. What single quotes cannot show plainly becomes `\ooo` in
- * `$'...'`, so the result is one line of ASCII. Three octal digits are fixed width: a following digit cannot join the escape.
- * NUL and lone surrogates, which no word can hold, are a TypeError.
+ * One quoted bash word that expands to exactly `text`, in any locale. What single quotes cannot show plainly becomes
+ * `\ooo` in `$'...'`, so the result is one line of ASCII. Three octal digits are fixed width: a following digit cannot
+ * join the escape. NUL and lone surrogates, which no word can hold, are a TypeError.
  */
 export function quoteBash(text: string): string {
   if (text.includes("\0")) throw new TypeError("bash text must not contain NUL");

@@ -17,7 +17,10 @@ const readinessSchema = z.strictObject({
 
 export type Readiness = z.infer<typeof readinessSchema>;
 
-/** What setup code wrote to `$ENV_DIR/ready.json`. The file comes from a sandbox: anything unexpected throws `setup_failed`. */
+/**
+ * What setup code wrote to `$ENV_DIR/ready.json`. The file comes from a sandbox: anything unexpected throws
+ * `setup_failed`.
+ */
 export function parseReadiness(text: string): Readiness {
   if (text.length > MAX_READINESS_LENGTH)
     throw new PaddockError("setup_failed", "the readiness file is larger than 1 MiB");

@@ -73,9 +73,9 @@ export interface PresignedRequest {
 }
 
 /**
- * Keeps artifacts by key. A key is 1 to 1,024 bytes of text, in segments parted by `/`: none empty, `.` or `..`, no control
- * characters. All operations throw `artifact_failed` when the store fails, `not_found` for a missing key, `invalid_request`
- * for a bad key and `cancelled` when their signal aborts.
+ * Keeps artifacts by key. A key is 1 to 1,024 bytes of text, in segments parted by `/`: none empty, `.` or `..`, no
+ * control characters. All operations throw `artifact_failed` when the store fails, `not_found` for a missing key,
+ * `invalid_request` for a bad key and `cancelled` when their signal aborts.
  */
 export interface ArtifactStore extends AsyncDisposable {
   readonly kind: "filesystem" | "s3";

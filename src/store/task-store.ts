@@ -47,8 +47,9 @@ export type TaskLine =
   | { readonly line: "lost"; readonly task_id: TaskId; readonly time: string; readonly code: "task_lost" };
 
 /**
- * One `tasks/<id>.jsonl` per task: a synced intent line before the sandbox exists, a line per closed call, one terminal line.
- * A process writes only its own tasks; a torn last line is what a crash left and is ignored. Another start may prune an ended task at any moment.
+ * One `tasks/<id>.jsonl` per task: a synced intent line before the sandbox exists, a line per closed call, one terminal
+ * line. A process writes only its own tasks; a torn last line is what a crash left and is ignored. Another start may
+ * prune an ended task at any moment.
  */
 export class TaskStore {
   readonly #folder: string;
@@ -82,7 +83,10 @@ export class TaskStore {
     return this.list().filter((id) => ifThere(() => this.#closeOne(id as TaskId)));
   }
 
-  /** Removes ended tasks older than `maxAgeMs`, then the oldest until at most `maxBytes` are left. Returns how many went. */
+  /**
+   * Removes ended tasks older than `maxAgeMs`, then the oldest until at most `maxBytes` are left. Returns how many
+   * went.
+   */
   prune(maxAgeMs: number, maxBytes: number): number {
     const oldest = Date.now() - maxAgeMs;
     const files = this.#files(ENDING)
@@ -99,7 +103,10 @@ export class TaskStore {
     return gone.length;
   }
 
-  /** False when it runs or has ended. Its end is looked for once its owner is known to be dead, for until then the owner may write it. */
+  /**
+   * False when it runs or has ended. Its end is looked for once its owner is known to be dead, for until then the owner
+   * may write it.
+   */
   #closeOne(id: TaskId): boolean {
     const file = this.#fileOf(id);
     if (hasEnded(file)) return false;

@@ -34,9 +34,9 @@ export interface TelemetryHandle extends Telemetry, AsyncDisposable {
 }
 
 /**
- * Starts the three adapters (logs, metrics, traces) behind the one seam. Nothing that goes wrong in an adapter reaches the caller.
- * CloseStack hands over what is buffered, within 2 s.
- * Throws `invalid_config` when an endpoint is given and a package for tracing is missing, or the endpoint is no http(s) URL.
+ * Starts the three adapters (logs, metrics, traces) behind the one seam. Nothing that goes wrong in an adapter reaches
+ * the caller. CloseStack hands over what is buffered, within 2 s. Throws `invalid_config` when an endpoint is given and
+ * a package for tracing is missing, or the endpoint is no http(s) URL.
  */
 export async function createTelemetry(options: TelemetryOptions): Promise<TelemetryHandle> {
   const redact = compileRedact(options.secrets);
@@ -98,7 +98,8 @@ function makeHandle({ logs, metrics, tracing, report, loop }: Adapters): Telemet
     try {
       act();
     } catch {
-      // The caller's work has ended well; a defect of an adapter shows as a count, for its own report might fail the same way.
+      // The caller's work has ended well; a defect of an adapter shows as a count, for its own report might fail the
+      // same way.
       metrics.countProblem("telemetry", "internal");
     }
   };

@@ -5,8 +5,8 @@ import type { TelemetryEvent } from "./telemetry.ts";
 import { parseTraceparent, traceRequest } from "./traceparent.ts";
 
 /**
- * One event as the fields of its log line, named one by one: what is not named here is not written. Of a call's record that is
- * never its command, output, paths, hosts or error text, for those are the task's content.
+ * One event as the fields of its log line, named one by one: what is not named here is not written. Of a call's record
+ * that is never its command, output, paths, hosts or error text, for those are the task's content.
  */
 export function describeEvent(event: TelemetryEvent): Fields {
   return {

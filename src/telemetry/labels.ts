@@ -2,8 +2,8 @@
 export const OTHER = "other";
 
 /**
- * Keeps the values of one label few: the first `most` distinct ones stay, later ones become `other`. Labels are chosen so that
- * the bound is never met; it holds when a caller passes what somebody outside chose.
+ * Keeps the values of one label few: the first `most` distinct ones stay, later ones become `other`. Labels are chosen
+ * so that the bound is never met; it holds when a caller passes what somebody outside chose.
  */
 export class LabelValues {
   readonly #most: number;

@@ -17,8 +17,9 @@ export interface LogSink {
 }
 
 /**
- * Standard output. A file is written by a worker thread. A pipe, socket or terminal whose reader stands still would hold such a
- * thread, and with it the end of the process, for ever: those are written without blocking, from a buffer of ours.
+ * Standard output. A file is written by a worker thread. A pipe, socket or terminal whose reader stands still would
+ * hold such a thread, and with it the end of the process, for ever: those are written without blocking, from a buffer
+ * of ours.
  */
 export function openStandardOutput(): LogSink {
   return fstatSync(STDOUT).isFile() ? openFile() : new ReaderSink(openNonBlocking());
@@ -61,9 +62,9 @@ function openFile(): LogSink {
 }
 
 /**
- * A descriptor of standard output that says EAGAIN instead of blocking. Opened anew it is ours alone: the flag of the one we were
- * given is shared with other processes, and starting a child that inherits it clears the flag. A socket cannot be opened anew; making
- * `process.stdout` sets the flag there.
+ * A descriptor of standard output that says EAGAIN instead of blocking. Opened anew it is ours alone: the flag of the
+ * one we were given is shared with other processes, and starting a child that inherits it clears the flag. A socket
+ * cannot be opened anew; making `process.stdout` sets the flag there.
  */
 function openNonBlocking(): number {
   try {
@@ -74,7 +75,10 @@ function openNonBlocking(): number {
   }
 }
 
-/** Lines of one turn of the event loop are one write: each write costs as much as the line. What is left is written when the process ends. */
+/**
+ * Lines of one turn of the event loop are one write: each write costs as much as the line. What is left is written when
+ * the process ends.
+ */
 class ReaderSink implements LogSink {
   readonly #fd: number;
   readonly #drainAtExit = (): void => this.#drain();

@@ -59,7 +59,10 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  /** The exposition text. Readers that come while one is being served get the same text, so that they cost one look at the state. */
+  /**
+   * The exposition text. Readers that come while one is being served get the same text, so that they cost one look at
+   * the state.
+   */
   async text(): Promise<string> {
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
@@ -164,5 +167,8 @@ export class Metrics {
   }
 }
 
-/** A duration that is negative or no number (a clock set back) counts as none: it would spoil a histogram's sum for good. */
+/**
+ * A duration that is negative or no number (a clock set back) counts as none: it would spoil a histogram's sum for
+ * good.
+ */
 const seconds = (ms: number): number => (Number.isFinite(ms) && ms > 0 ? ms / 1000 : 0);

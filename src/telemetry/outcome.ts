@@ -2,7 +2,10 @@ import { ERROR_CODES, isErrorCode } from "../errors/codes.ts";
 import { VERDICTS, type Verdict } from "../model/verdict.ts";
 import type { TelemetryEvent, TelemetrySeverity } from "./telemetry.ts";
 
-/** How a unit of work ended, in one word, and how loud that is. The severity follows from the outcome and from nothing else. */
+/**
+ * How a unit of work ended, in one word, and how loud that is. The severity follows from the outcome and from nothing
+ * else.
+ */
 export interface Outcome {
   readonly outcome: string;
   readonly severity: TelemetrySeverity;
@@ -37,8 +40,8 @@ function judgeRequest(status: number, aborted: boolean): Outcome {
 }
 
 /**
- * A failure by its code, which is a verdict when a call ended the task. Codes that the table answers with 5xx are ours; running out of
- * time is not.
+ * A failure by its code, which is a verdict when a call ended the task. Codes that the table answers with 5xx are ours;
+ * running out of time is not.
  */
 function judgeCode(code: string | undefined): TelemetrySeverity {
   if (code === undefined) return "warn";

@@ -2,8 +2,8 @@ import { readdir } from "node:fs/promises";
 import { Counter, Gauge, type Registry } from "prom-client";
 
 /**
- * The process metrics under the names that dashboards know. Read at scrape; `collectDefaultMetrics` of prom-client would install
- * observers that nothing can take away again.
+ * The process metrics under the names that dashboards know. Read at scrape; `collectDefaultMetrics` of prom-client
+ * would install observers that nothing can take away again.
  */
 export function registerProcessMetrics(registry: Registry, version: string): void {
   const registers = [registry];

@@ -31,16 +31,17 @@ const IN_FREE_TEXT: readonly Rule[] = [
   [/[\w+-]{40,}={0,2}/g, HIDDEN],
 ];
 /**
- * What a terminal, a line reader or a viewer could act on or hide: control and format characters (direction marks), halves of
- * pairs, separators of lines and paragraphs.
+ * What a terminal, a line reader or a viewer could act on or hide: control and format characters (direction marks),
+ * halves of pairs, separators of lines and paragraphs.
  */
 const ACTIVE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 export type Redact = (fields: Fields) => Record<string, FieldValue>;
 
 /**
- * Makes the one function that every log line and span attribute passes before it is formatted: literal secrets and what looks
- * like one are replaced, active characters are written as `\u....`, lengths are bounded, undefined fields are left out.
+ * Makes the one function that every log line and span attribute passes before it is formatted: literal secrets and what
+ * looks like one are replaced, active characters are written as `\u....`, lengths are bounded, undefined fields are
+ * left out.
  *
  * @param secrets values that are never written in any field; shorter than 6 characters are ignored, for they occur by chance
  */
@@ -60,7 +61,8 @@ function redactText(text: string, isFree: boolean, literal: readonly string[]): 
   const longest = isFree ? LONGEST_TEXT : LONGEST_NAME;
   let clean = text.slice(0, LONGEST_READ);
   for (const secret of literal) clean = clean.replaceAll(secret, HIDDEN);
-  // The patterns see four times what is kept: replacing shortens. A word that this cuts in two is dropped, for half a secret has no form.
+  // The patterns see four times what is kept: replacing shortens. A word that this cuts in two is dropped, for half a
+  // secret has no form.
   if (clean.length > longest * 4) clean = dropLastWord(clean.slice(0, longest * 4));
   for (const [pattern, replacement] of isFree ? [...ANYWHERE, ...IN_FREE_TEXT] : ANYWHERE)
     clean = clean.replace(pattern, replacement);

@@ -12,7 +12,9 @@ interface Timed {
   readonly errorCode?: string;
 }
 
-/** One unit of work that has ended: one wide event, one log line, one observation per metric, one span with its phases. */
+/**
+ * One unit of work that has ended: one wide event, one log line, one observation per metric, one span with its phases.
+ */
 export type TelemetryEvent =
   | (Timed & {
       readonly op: "http.request";
@@ -63,7 +65,10 @@ export type TelemetryEvent =
 
 export type TelemetrySeverity = "info" | "warn" | "error";
 
-/** Where ended work is reported. Throws nothing, waits for nobody, and never sees the contents of tasks, environments or tokens. */
+/**
+ * Where ended work is reported. Throws nothing, waits for nobody, and never sees the contents of tasks, environments or
+ * tokens.
+ */
 export interface Telemetry {
   record(event: TelemetryEvent): void;
   /** A failure that no unit of work carries: a timer's, a sweep's. */

@@ -10,8 +10,8 @@ export interface TraceContext {
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
 /**
- * Reads a W3C `traceparent` header of version 00 exactly as the recommendation writes it: 55 characters, lower-case hex, no id
- * of zeros only. Undefined for everything else: a broken header starts a new trace, it is never repaired.
+ * Reads a W3C `traceparent` header of version 00 exactly as the recommendation writes it: 55 characters, lower-case
+ * hex, no id of zeros only. Undefined for everything else: a broken header starts a new trace, it is never repaired.
  */
 export function parseTraceparent(header: string | undefined): TraceContext | undefined {
   const match = header === undefined ? null : TRACEPARENT.exec(header);
@@ -45,8 +45,8 @@ export function continueTrace(header: string | undefined, requestId: string): st
 export const makeSpanId = (): string => makeId(8);
 
 /**
- * Ids that follow from a name. A task and its calls are reported apart and in any order; the calls name the task's span as
- * their parent all the same, because both sides compute it from the response's random id.
+ * Ids that follow from a name. A task and its calls are reported apart and in any order; the calls name the task's span
+ * as their parent all the same, because both sides compute it from the response's random id.
  */
 export const deriveSpanId = (name: string): string => digest("span", name).slice(0, 16);
 export const deriveTraceId = (name: string): string => digest("trace", name).slice(0, 32);

@@ -23,7 +23,10 @@ export interface PortFailure {
 
 const MAX_HEADER_BYTES = 64 * 1024;
 
-/** One HTTP exchange over a stream that `connect` opens. Redirects are answers like any other. Throws what `signal` aborts with. */
+/**
+ * One HTTP exchange over a stream that `connect` opens. Redirects are answers like any other. Throws what `signal`
+ * aborts with.
+ */
 export async function exchangeOverPort(
   connect: () => Promise<Duplex>,
   request: PortRequest,

@@ -1,8 +1,9 @@
 import { z } from "zod";
 
 /*
- * What may be asked of pip and npm: a name with versions from the configured registry, or an https archive. Options, paths,
- * repositories, spaces and shell characters do not fit. A name that ends like an archive would be read as a file by both.
+ * What may be asked of pip and npm: a name with versions from the configured registry, or an https archive. Options,
+ * paths, repositories, spaces and shell characters do not fit. A name that ends like an archive would be read as a file
+ * by both.
  */
 
 const ARCHIVE = /\.(?:whl|zip|tar|tgz|tbz|txz|tar\.(?:gz|bz2|xz|lzma))$/i;

@@ -47,7 +47,10 @@ export async function signObject(
 
 const SERVER_CODE = /<Code>([A-Za-z]{1,64})<\/Code>/;
 
-/** How a failed transfer ends. The client's own words may hold the signed URL, so they are said anew; nothing of the answer's body but its code is kept. */
+/**
+ * How a failed transfer ends. The client's own words may hold the signed URL, so they are said anew; nothing of the
+ * answer's body but its code is kept.
+ */
 export function transferFailure(outcome: ToolOutcome, answer: HttpAnswer): ToolOutcome {
   const { kind = "protocol", message = "" } = answer.failure ?? {};
   const text = answer.encoding === "utf8" ? SERVER_CODE.exec(answer.body ?? "")?.[1] : undefined;

@@ -64,7 +64,10 @@ const Measured = z.union([
   z.strictObject({ failure: z.string().max(1000) }),
 ]);
 
-/** Length and sha256, read inside the sandbox. They bind the upload to this content; nothing else is concluded from them. */
+/**
+ * Length and sha256, read inside the sandbox. They bind the upload to this content; nothing else is concluded from
+ * them.
+ */
 async function measureFile(
   path: string,
   context: ToolContext,

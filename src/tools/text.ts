@@ -3,7 +3,10 @@ export interface EncodedText {
   readonly encoding: "utf8" | "base64";
 }
 
-/** Bytes for JSON: as text, as base64, or as whichever keeps every byte. A character cut in two by `truncated` is left out of text. */
+/**
+ * Bytes for JSON: as text, as base64, or as whichever keeps every byte. A character cut in two by `truncated` is left
+ * out of text.
+ */
 export function decodeText(bytes: Buffer, encoding: "auto" | "utf8" | "base64", truncated: boolean): EncodedText {
   if (encoding === "utf8") return { content: bytes.toString("utf8"), encoding: "utf8" };
   if (encoding === "auto") {

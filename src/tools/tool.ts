@@ -15,11 +15,15 @@ import type { ToolTarget } from "./target.ts";
  */
 export type Idempotency = "idempotent" | "once";
 
-/** Signs a request for one object in the operator's name. What it returns may enter a sandbox; what signed it never does. */
+/**
+ * Signs a request for one object in the operator's name. What it returns may enter a sandbox; what signed it never
+ * does.
+ */
 export interface ObjectAccess {
   /**
-   * For five minutes. `bucket` undefined: the configured store, whose prefix is put before the key. Throws `object_denied` unless
-   * the operator granted it, `unsupported` where no S3 is configured, and `artifact_failed` without credentials.
+   * For five minutes. `bucket` undefined: the configured store, whose prefix is put before the key. Throws
+   * `object_denied` unless the operator granted it, `unsupported` where no S3 is configured, and `artifact_failed`
+   * without credentials.
    */
   sign(
     request: { readonly bucket: string | undefined; readonly key: string } & (
@@ -50,7 +54,10 @@ export interface ToolContext {
   readonly mark: (phase: "transfer_in" | "run" | "transfer_out") => void;
 }
 
-/** How one attempt of a tool ended. A guest's failure is a result; a handler throws only PaddockErrors of the platform or of bad input. */
+/**
+ * How one attempt of a tool ended. A guest's failure is a result; a handler throws only PaddockErrors of the platform
+ * or of bad input.
+ */
 export interface ToolOutcome {
   readonly ended: "exit" | "deadline" | "cancel" | "lost";
   /** Absent when unknown. File tools report 0 when they did what they were asked. */

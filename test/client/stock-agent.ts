@@ -24,7 +24,10 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** The container of one agent: a folder at `/agent`, the machine's programs read-only, everything else absent. Commands really run. */
+/**
+ * The container of one agent: a folder at `/agent`, the machine's programs read-only, everything else absent. Commands
+ * really run.
+ */
 export class StockContainer {
   readonly folder = mkdtempSync(join(tmpdir(), "paddock-stock-"));
 

@@ -47,7 +47,10 @@ export interface Quirks {
   /** Drop the model's faithful copy of the first line. */
   hideMark?: boolean;
   thinkMs?: number;
-  /** Makes it a server that announces explicit work, and does it so; given the row's first item. May set what the row ends as. */
+  /**
+   * Makes it a server that announces explicit work, and does it so; given the row's first item. May set what the row
+   * ends as.
+   */
   takeCalls?: (content: unknown, row: Row) => Promise<readonly Json[]>;
 }
 
@@ -79,7 +82,10 @@ export interface Seen {
 const NAME = /^[A-Za-z][A-Za-z0-9-]{0,62}[A-Za-z0-9]$/;
 const wholeSeconds = (): string => `${new Date().toISOString().slice(0, 19)}+00:00`;
 
-/** A stock server of the agents and responses generation at the wire, with a model that does what it is told. Each task really runs. */
+/**
+ * A stock server of the agents and responses generation at the wire, with a model that does what it is told. Each task
+ * really runs.
+ */
 export class StockServer implements AsyncDisposable {
   readonly quirks: Quirks;
   readonly seen: Seen[] = [];

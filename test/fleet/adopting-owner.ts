@@ -1,5 +1,5 @@
-// An owner to be killed: leases a sandbox that may be adopted, leaves a file and a process in it, prints the id and waits.
-// Arguments: grace in ms, egress policy.
+// An owner to be killed: leases a sandbox that may be adopted, leaves a file and a process in it, prints the id and
+// waits. Arguments: grace in ms, egress policy.
 import { createPaddock } from "../../src/index.ts";
 
 const [graceMs = "60000", network = "none"] = process.argv.slice(2);

@@ -121,7 +121,8 @@ describe.skipIf(lacksEngine())("engine death", () => {
     await expect(app.fleet.reap()).rejects.toMatchObject({ code: "engine_unavailable" });
     await engine.start({ liveRestore: true });
     const { reaped, failed } = await app.fleet.reap();
-    // A sandbox that lived over a restart of the engine leaves an empty volume there (docs/docker.md); its age decides which sweep takes it.
+    // A sandbox that lived over a restart of the engine leaves an empty volume there (docs/docker.md); its age decides
+    // which sweep takes it.
     expect([reaped.filter((id) => !gone.has(id)), failed]).toEqual([[one.sandbox.id], []]);
     await expectGone(one.sandbox.id);
   });

@@ -67,7 +67,10 @@ describe.skipIf(lacks(process.getuid?.() === 0, "root"))("owed by a create that 
     gate[Symbol.dispose]();
   });
 
-  /** While it is owed its share is not given to others and its run folder is gone; a sweep removes it once its device is free. */
+  /**
+   * While it is owed its share is not given to others and its run folder is gone; a sweep removes it once its device is
+   * free.
+   */
   async function expectOwed(id: string, device: Disposable | undefined): Promise<void> {
     const { fleet } = parts;
     expect(device).toBeDefined();

@@ -1,4 +1,5 @@
-// A process that takes a lock when it is told to by a file, and answers by another one (lock-file.test.ts). It ends with the process that forked it.
+// A process that takes a lock when it is told to by a file, and answers by another one (lock-file.test.ts). It ends
+// with the process that forked it.
 
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";

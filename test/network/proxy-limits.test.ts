@@ -95,7 +95,8 @@ test("64 MiB each way arrive whole in flat memory while the reader is slow", asy
   socket.end();
   await once(socket.resume(), "end");
   expect(received).toBe(64 * MIB);
-  // Four sockets read 64 MiB each in this process: unread garbage is part of the figure, queued data would be far above it.
+  // Four sockets read 64 MiB each in this process: unread garbage is part of the figure, queued data would be far above
+  // it.
   expect(peak - before).toBeLessThan(128 * MIB);
   expect(proxy.ledger.close(CALL).egress).toMatchObject([{ tx_bytes: 64 * MIB, rx_bytes: 64 * MIB }]);
 });

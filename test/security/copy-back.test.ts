@@ -37,7 +37,9 @@ describeDrivers((driver) => {
     rmSync(folder, { recursive: true });
   });
 
-  /** Runs shell commands on a copy of `folder`, one call each, and copies the changes back; returns what was withheld. */
+  /**
+   * Runs shell commands on a copy of `folder`, one call each, and copies the changes back; returns what was withheld.
+   */
   const runOn = async (...commands: string[]): Promise<string[]> => await runAsking([], ...commands);
 
   async function runAsking(asked: readonly string[], ...commands: string[]): Promise<string[]> {

@@ -72,7 +72,10 @@ if ctypes.CDLL(None).syscall(clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0:
     expect(text).not.toContain("leftover");
   });
 
-  /** Overwrites a text of the runner in the memory of the spare Node, until all copies it makes while it starts are found. */
+  /**
+   * Overwrites a text of the runner in the memory of the spare Node, until all copies it makes while it starts are
+   * found.
+   */
   const REWRITE_SPARE = `
 import os, time
 OLD, NEW = b"Warning: Detected unsettled top-level await", b"FORGED: Detected unsettled top-level await.."

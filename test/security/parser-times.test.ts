@@ -31,8 +31,9 @@ import { redactSignature } from "../../src/tools/s3-object.ts";
 import { type Growing, MOST_PER_DOUBLING, measureGrowth } from "../support/growth.ts";
 
 /*
- * Every parser of text from outside runs on the one thread that serves everybody. Its work grows with its input and no faster, whatever the
- * input is: each case is the worst one found for its parser, up to the bound that the parser stands behind.
+ * Every parser of text from outside runs on the one thread that serves everybody. Its work grows with its input and no
+ * faster, whatever the input is: each case is the worst one found for its parser, up to the bound that the parser
+ * stands behind.
  */
 
 const KIB = 1024;

@@ -43,7 +43,9 @@ function checkAnswers(answers: readonly Answer[]): string[] {
   return answers.filter((answer) => !isExpected(answer)).map((answer) => `unexpected: ${show(answer)}`);
 }
 
-/** One end, for ever: no two answers tell different ones, and none that was asked for later tells of an earlier state. */
+/**
+ * One end, for ever: no two answers tell different ones, and none that was asked for later tells of an earlier state.
+ */
 function* checkEnds(answers: readonly Answer[], outcome: Outcome): Generator<string> {
   const final = new Map(allRows(outcome).map((row) => [row.id, row] as const));
   const told = new Map<string, { readonly sight: Sight; readonly endMs: number }>();

@@ -52,7 +52,10 @@ async function makeKept(url: string): Promise<void> {
   }
 }
 
-/** `die` tells the sandboxes of then. Every round has a ledger of its own: earlier rounds were checked, and their agents are the same. */
+/**
+ * `die` tells the sandboxes of then. Every round has a ledger of its own: earlier rounds were checked, and their agents
+ * are the same.
+ */
 async function killAndRestart(
   running: Running,
   die: () => Promise<readonly string[]>,

@@ -6,7 +6,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { CLI } from "../support/cli.ts";
 import { makeServiceRoot } from "../support/service.ts";
 
-/** The service's quick start of README.md, against `paddock serve`. Only address and token are filled in, and the agent is bare. */
+/**
+ * The service's quick start of README.md, against `paddock serve`. Only address and token are filled in, and the agent
+ * is bare.
+ */
 
 const root = makeServiceRoot();
 const env = { ...process.env, PADDOCK_HOME: root };

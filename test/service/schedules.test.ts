@@ -8,7 +8,9 @@ import { countRounds } from "../support/soak.ts";
 import { Scheduler } from "./schedules.ts";
 import { schedule } from "./steps.ts";
 
-/** Two clients race on three agents; after each schedule every answer and the database are checked (check-history.ts). */
+/**
+ * Two clients race on three agents; after each schedule every answer and the database are checked (check-history.ts).
+ */
 const COUNT = countRounds("PADDOCK_SCHEDULES", 20, 1000);
 const SEED = Number(process.env["PADDOCK_SCHEDULES_SEED"] ?? Date.now() % 1_000_000);
 const POSTGRES_COUNT = Math.ceil(COUNT / 10);

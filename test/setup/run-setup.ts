@@ -12,7 +12,9 @@ export interface SetupRun {
   readonly durationMs: number;
 }
 
-/** A temporary folder for `ENV_DIR`, removed when the test ends. Its name holds a blank and a quote: paths are data too. */
+/**
+ * A temporary folder for `ENV_DIR`, removed when the test ends. Its name holds a blank and a quote: paths are data too.
+ */
 export async function makeEnvDir(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "setup test's "));
   context.onTestFinished(() => rm(folder, { recursive: true, force: true }));

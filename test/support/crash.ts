@@ -12,7 +12,10 @@ import { TEST_HOME, testHome } from "./home.ts";
 
 const VICTIM = fileURLToPath(new URL("victim.ts", import.meta.url));
 const SLEEPER = "import time\nprint('on', flush=True)\ntime.sleep(60)";
-/** A create that was under way when launcher and owner died is waited for 3 s (docs/ownership.md); shims of an engine go a moment later. */
+/**
+ * A create that was under way when launcher and owner died is waited for 3 s (docs/ownership.md); shims of an engine go
+ * a moment later.
+ */
 const GONE_MS = 20_000;
 
 /** A data folder of its own, so that everything in it and everything that mentions it was left by a victim. */
@@ -76,7 +79,10 @@ export class CrashSite {
       });
   }
 
-  /** What sandboxes have in the data folder. Formatted images that workspaces are copied from stay; drafts of them go after an hour. */
+  /**
+   * What sandboxes have in the data folder. Formatted images that workspaces are copied from stay; drafts of them go
+   * after an hour.
+   */
   listStored(): string[] {
     return [this.home.run, this.home.owners, this.home.workspaces, this.home.uids].flatMap((room) =>
       listNames(room)
@@ -113,7 +119,10 @@ export class CrashSite {
     });
   }
 
-  /** Shims and cgroups bear the id of a container only: those of others are known by their containers, or were there before. */
+  /**
+   * Shims and cgroups bear the id of a container only: those of others are known by their containers, or were there
+   * before.
+   */
   #listAtEngine(): string[] {
     if (!this.#usesEngine) return [];
     const state = listEngineState();

@@ -14,7 +14,9 @@ export interface TestDriver {
   readonly config: Partial<Config>;
   /** The guest has a kernel of its own: what it does with it shows less on the host (docs/drivers.md). */
   readonly ownKernel: boolean;
-  /** Whether checks of what the host does are run on this tier, too: it does the same on each, so the soak has them all. */
+  /**
+   * Whether checks of what the host does are run on this tier, too: it does the same on each, so the soak has them all.
+   */
   readonly isWhole: boolean;
 }
 

@@ -19,8 +19,8 @@ function listRuntimes(socket: string): readonly string[] {
 }
 
 /**
- * Starts the tests' private engine, as root, and points DOCKER_HOST at it for every test and what it starts. One that ran before
- * is used and left running.
+ * Starts the tests' private engine, as root, and points DOCKER_HOST at it for every test and what it starts. One that
+ * ran before is used and left running.
  */
 export default function startEngine(): (() => void) | undefined {
   const ranBefore = runEngine("status").ok;

@@ -14,7 +14,10 @@ interface Container {
   readonly Labels: Readonly<Record<string, string>>;
 }
 
-/** Everything that sandboxes could leave at the tests' engine: containers, volumes, half-built images, shims, cgroups. Empty without engine. */
+/**
+ * Everything that sandboxes could leave at the tests' engine: containers, volumes, half-built images, shims, cgroups.
+ * Empty without engine.
+ */
 export function listEngineState(): string[] {
   const engine = findEngine();
   if (engine === undefined) return [];

@@ -11,7 +11,10 @@ type Name =
   | "renameSync"
   | "rmSync";
 
-/** Runs `before` ahead of each call of these functions of `node:fs`, until it is disposed of; not for calls that `before` makes itself. */
+/**
+ * Runs `before` ahead of each call of these functions of `node:fs`, until it is disposed of; not for calls that
+ * `before` makes itself.
+ */
 export function beforeFileCalls(names: readonly Name[], before: (name: Name, path: string) => void): Disposable {
   let isInside = false;
   const real = names.map((name) => [name, fs[name]] as const);

@@ -2,7 +2,10 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** bubblewrap behind a gate: a sandbox has its workspace, and is not made before the gate opens. Bears its name, which the launcher looks at. */
+/**
+ * bubblewrap behind a gate: a sandbox has its workspace, and is not made before the gate opens. Bears its name, which
+ * the launcher looks at.
+ */
 export class GatedBubblewrap implements Disposable {
   readonly program: string;
   readonly #folder: string;

@@ -19,7 +19,10 @@ const ROUND_MS = 2;
 /** What takes this long needs no second round to be told from noise. */
 const LONG_MS = 200;
 
-/** How much longer each doubling of the input takes. Short inputs come first: one that is far too slow is never given its longest. */
+/**
+ * How much longer each doubling of the input takes. Short inputs come first: one that is far too slow is never given
+ * its longest.
+ */
 export async function measureGrowth({ most, prepare }: Growing): Promise<number> {
   let growth = 0;
   for (let length = most / STEP ** 2; length <= most; length *= STEP) {
@@ -42,7 +45,10 @@ async function compareTimes(prepare: Growing["prepare"], length: number): Promis
   return { growth, isLong: longMs > LONG_MS };
 }
 
-/** The least time of a run among several rounds, in milliseconds. A round is short, so that some pass undisturbed on a busy machine. */
+/**
+ * The least time of a run among several rounds, in milliseconds. A round is short, so that some pass undisturbed on a
+ * busy machine.
+ */
 async function measure(run: () => unknown): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let round = 0; round < ROUNDS; round++) {

@@ -10,8 +10,8 @@ const WORKER = process.env["VITEST_POOL_ID"] ?? "1";
 const parts = ["paddock-test", process.getuid?.() ?? 0, ...(LANE ? [LANE] : []), ...(WORKER === "1" ? [] : [WORKER])];
 
 /**
- * The data folder of the suites of one worker. It is kept between runs, so that templates and the copy of Node are made once,
- * and lies where a sandbox's uid can walk (a clone may lie below a private home).
+ * The data folder of the suites of one worker. It is kept between runs, so that templates and the copy of Node are made
+ * once, and lies where a sandbox's uid can walk (a clone may lie below a private home).
  */
 export const TEST_HOME = `/var/tmp/${parts.join("-")}`;
 

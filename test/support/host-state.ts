@@ -14,8 +14,8 @@ const LAST_UID = 265_535;
 const OUR_FOLDERS = `${testHome.root}/`;
 
 /**
- * Everything a sandbox could leave on the host: processes of the uid pool, mounts, loop devices, cgroups, folders, locks, and what is
- * ours at the tests' engine.
+ * Everything a sandbox could leave on the host: processes of the uid pool, mounts, loop devices, cgroups, folders,
+ * locks, and what is ours at the tests' engine.
  */
 export function listLeftovers(): string[] {
   const before = listForeign();
@@ -31,7 +31,10 @@ export function listLeftovers(): string[] {
   return found.filter((item) => !foreign.some((id) => item.includes(id)));
 }
 
-/** Sandboxes of other data folders, for another suite may run beside this one. An owner's record is the first thing made and the last removed. */
+/**
+ * Sandboxes of other data folders, for another suite may run beside this one. An owner's record is the first thing made
+ * and the last removed.
+ */
 function listForeign(): string[] {
   const folders = ["/var/tmp", tmpdir()].flatMap((folder) =>
     listNames(folder)

@@ -1,6 +1,6 @@
 /**
- * For `skipIf`: true where what a test needs is missing. It says why, and under CI it fails the run instead: a check is never
- * left out in silence.
+ * For `skipIf`: true where what a test needs is missing. It says why, and under CI it fails the run instead: a check is
+ * never left out in silence.
  */
 export function lacks(present: boolean, what: string): boolean {
   if (present) return false;

@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
 
 /**
- * What a program of ours prints as JSON when an ordinary user runs it, with no other environment than a PATH. A clone in a folder of root's, such as
- * /root, is closed to other users: they get it at `folder`, an empty one that they can reach, in a mount namespace of its own.
+ * What a program of ours prints as JSON when an ordinary user runs it, with no other environment than a PATH. A clone
+ * in a folder of root's, such as /root, is closed to other users: they get it at `folder`, an empty one that they can
+ * reach, in a mount namespace of its own.
  */
 export function runAsUser(uid: number, folder: string, program: string, ...args: readonly string[]): unknown {
   const move = (path: string): string =>

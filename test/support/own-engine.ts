@@ -7,7 +7,9 @@ import { testEngine } from "./engine.ts";
 
 const START_MS = 40_000;
 
-/** An engine of one test alone, which that test may kill. Its data is kept between runs, so that images are loaded once. */
+/**
+ * An engine of one test alone, which that test may kill. Its data is kept between runs, so that images are loaded once.
+ */
 export class OwnEngine implements AsyncDisposable {
   readonly host: string;
   readonly #folder: string;
@@ -78,7 +80,8 @@ export class OwnEngine implements AsyncDisposable {
     this.#dockerd?.kill("SIGTERM");
     await exited;
     await this.#awaitContainerd();
-    // The first engine mounted its data on itself; one that was killed leaves that, and the next one takes it for the machine's.
+    // The first engine mounted its data on itself; one that was killed leaves that, and the next one takes it for the
+    // machine's.
     spawnSync("umount", [join(this.#folder, "data")]);
   }
 

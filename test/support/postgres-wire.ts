@@ -12,7 +12,10 @@ interface Loss {
   readonly lost: () => void;
 }
 
-/** A way to a server over TCP on which answers can be lost: the server has done what it was told, and the connection breaks before it says so. */
+/**
+ * A way to a server over TCP on which answers can be lost: the server has done what it was told, and the connection
+ * breaks before it says so.
+ */
 export class PostgresWire implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

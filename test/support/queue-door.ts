@@ -17,7 +17,10 @@ export type Answer =
   | { readonly type: "done"; readonly id: string; readonly status: TaskStatus; readonly error?: RecordedError }
   | { readonly type: "refused"; readonly id: string; readonly code: string };
 
-/** A door as small as one can be: takes tasks as messages, one at a time, and answers with messages. Nothing else keeps them. */
+/**
+ * A door as small as one can be: takes tasks as messages, one at a time, and answers with messages. Nothing else keeps
+ * them.
+ */
 export class QueueDoor {
   readonly answers: Answer[] = [];
   readonly #executor: Executor;

@@ -42,7 +42,10 @@ export class RawConnection implements Disposable {
   }
 }
 
-/** Sends one request, byte by byte as given, and reads until the server closes; `Connection: close` is the caller's to send. */
+/**
+ * Sends one request, byte by byte as given, and reads until the server closes; `Connection: close` is the caller's to
+ * send.
+ */
 export async function sendRaw(url: string, text: string): Promise<RawAnswer> {
   using connection = await RawConnection.open(url);
   connection.send(text);

@@ -19,7 +19,9 @@ export interface TestS3 {
   readonly secretAccessKey: string;
 }
 
-/** The real server of this test run: started by the first who asks, stopped with the run (test/support/s3-teardown.ts). */
+/**
+ * The real server of this test run: started by the first who asks, stopped with the run (test/support/s3-teardown.ts).
+ */
 export function startS3(): TestS3 {
   const folder = process.env["PADDOCK_TEST_S3"];
   const owner = process.env["PADDOCK_TEST_S3_OWNER"];

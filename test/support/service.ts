@@ -38,7 +38,10 @@ function makeHome(root: string): Home {
   return { ...home, bin: testHome.bin, templates: testHome.templates };
 }
 
-/** A service on a free port of this machine, in this process, over bubblewrap. CloseStack it removes its data folder unless `root` was given. */
+/**
+ * A service on a free port of this machine, in this process, over bubblewrap. CloseStack it removes its data folder
+ * unless `root` was given.
+ */
 export async function startService(options: TestServiceOptions = {}): Promise<TestService> {
   const root = options.root ?? makeServiceRoot();
   const service = {

@@ -41,14 +41,20 @@ export function leaseFile(fleet: Fleet, changes: Partial<LeaseRequest> = {}): Pr
   });
 }
 
-/** Sweeps until a debt of the fleet is paid. What hindered it is over, but a kernel may take longer to let go than one removal is tried. */
+/**
+ * Sweeps until a debt of the fleet is paid. What hindered it is over, but a kernel may take longer to let go than one
+ * removal is tried.
+ */
 export async function sweepAway(fleet: Fleet, id: string): Promise<void> {
   const end = performance.now() + SIGNAL_MS;
   while (!(await fleet.reap()).reaped.includes(id))
     if (performance.now() > end) throw new Error(`no sweep has removed ${id}`);
 }
 
-/** Keeps the loop device of a sandbox's workspace from being freed, as a process does that looks at all disks. Undefined while there is none. */
+/**
+ * Keeps the loop device of a sandbox's workspace from being freed, as a process does that looks at all disks. Undefined
+ * while there is none.
+ */
 export function holdDevice(id: string): Disposable | undefined {
   const device = readdirSync("/sys/block").find((name) => readBackingFile(name).includes(id));
   if (device === undefined) return undefined;

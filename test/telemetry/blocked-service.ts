@@ -1,6 +1,6 @@
 /**
- * A service with telemetry on its standard output, for log-sink.test.ts. The parent is told the port over IPC. `GET /metrics` answers with the
- * metrics, `POST /stop` closes and ends the process by itself, everything else is an event.
+ * A service with telemetry on its standard output, for log-sink.test.ts. The parent is told the port over IPC. `GET
+ * /metrics` answers with the metrics, `POST /stop` closes and ends the process by itself, everything else is an event.
  */
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

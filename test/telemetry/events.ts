@@ -105,7 +105,10 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-/** Telemetry whose log goes into memory. `lines()` is what stands there now; `next(op)` waits for a line that is yet to come. */
+/**
+ * Telemetry whose log goes into memory. `lines()` is what stands there now; `next(op)` waits for a line that is yet to
+ * come.
+ */
 export interface Observed extends AsyncDisposable {
   readonly telemetry: TelemetryHandle;
   text(): string;

@@ -9,7 +9,10 @@ const TYPES = new Set(["counter", "gauge", "histogram", "summary", "untyped"]);
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\\n]|\\[\\"n])*)"(?:,|$)/y;
 
-/** Parses the text format 0.0.4 strictly: throws on a line that is none, a sample without its type, and a sample told twice. */
+/**
+ * Parses the text format 0.0.4 strictly: throws on a line that is none, a sample without its type, and a sample told
+ * twice.
+ */
 export function parseExposition(text: string): readonly Sample[] {
   if (!text.endsWith("\n")) throw new Error("the last line has no end");
   const types = new Map<string, string>();

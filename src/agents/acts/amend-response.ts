@@ -69,7 +69,10 @@ async function endRow(core: AgentServices, roster: LiveAgents, agent: AgentRow, 
   return ended !== undefined;
 }
 
-/** Kills what a response runs whose row has ended, and waits until it is dead. The agent is idle then when nothing else waits. */
+/**
+ * Kills what a response runs whose row has ended, and waits until it is dead. The agent is idle then when nothing else
+ * waits.
+ */
 async function stopRun(core: AgentServices, roster: LiveAgents, agent: AgentRow, responseId: string): Promise<void> {
   const live = roster.find(agent.id);
   const run = await live?.current();

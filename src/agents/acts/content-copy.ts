@@ -16,8 +16,9 @@ const AT_ONCE = 4;
 const ODD_PATH = /[\p{Cc}\\]/u;
 
 /**
- * Stores the regular files of `content/` under `prefix`, as they are read now, and returns them by their paths below it. Links, odd entries and
- * names with control characters are left out. Throws `too_large` with the limit, and what the store throws; nothing of it is left stored then.
+ * Stores the regular files of `content/` under `prefix`, as they are read now, and returns them by their paths below
+ * it. Links, odd entries and names with control characters are left out. Throws `too_large` with the limit, and what
+ * the store throws; nothing of it is left stored then.
  */
 export async function takeSnapshot(
   files: SandboxFiles,

@@ -13,7 +13,10 @@ import { MAX_STRANGER_COPIES } from "../core/stranger-copies.ts";
 
 type NewAgentRow = Omit<AgentRow, "version">;
 
-/** The row first: whatever happens then, the agent can be seen, and its volume has an owner. Throws `name_taken`, `idempotency_conflict`. */
+/**
+ * The row first: whatever happens then, the agent can be seen, and its volume has an owner. Throws `name_taken`,
+ * `idempotency_conflict`.
+ */
 export async function createAgent(
   core: AgentServices,
   roster: LiveAgents,

@@ -4,8 +4,8 @@ import type { AgentServices } from "../core/agent-services.ts";
 const MOST_DRIFT_MS = 60_000;
 
 /**
- * Removes ended responses past their time, at the start and then in an interval. Ages are of the wall clock: a round after somebody
- * has set it removes nothing, for a clock that was set wrong is often set again.
+ * Removes ended responses past their time, at the start and then in an interval. Ages are of the wall clock: a round
+ * after somebody has set it removes nothing, for a clock that was set wrong is often set again.
  */
 export class Pruning implements Disposable {
   readonly #core: AgentServices;

@@ -14,8 +14,8 @@ const SNAPSHOT_MS = 120_000;
 const ALL: PublishPermissions = { code: true, env: true, content: true };
 
 /**
- * Takes a snapshot of `content/` in the place of the one before. Throws `too_large`, `not_found`, and `superseded` when the agent was published or
- * unpublished meanwhile: which of them was meant to last is not known here.
+ * Takes a snapshot of `content/` in the place of the one before. Throws `too_large`, `not_found`, and `superseded` when
+ * the agent was published or unpublished meanwhile: which of them was meant to last is not known here.
  */
 export async function publish(
   core: AgentServices,

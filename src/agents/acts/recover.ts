@@ -69,7 +69,10 @@ async function markAsleep({ store }: AgentServices, agent: AgentSummary): Promis
   await writeMarker(store, agent, makeSlept({ reason: "server_restart", by: SYSTEM, delaySeconds: 0, runtimeMs }));
 }
 
-/** A volume is made after its agent's row and removed before it. The rows were read after these were listed: they belong to nobody. */
+/**
+ * A volume is made after its agent's row and removed before it. The rows were read after these were listed: they belong
+ * to nobody.
+ */
 async function removeVolumes({ fleet, telemetry }: AgentServices, ids: readonly VolumeId[]): Promise<number> {
   let removed = 0;
   for (const id of ids) {

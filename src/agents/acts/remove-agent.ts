@@ -5,8 +5,9 @@ import { type AgentServices, recordChange } from "../core/agent-services.ts";
 import { withdraw } from "./publish.ts";
 
 /**
- * Ends what an agent does, then removes its sandbox, its workspace and at last its rows: as long as anything of it is there, its row says so. Posts are
- * refused from the beginning, also when a step fails: it may be removed again. A workspace that cannot be removed now goes with a later sweep.
+ * Ends what an agent does, then removes its sandbox, its workspace and at last its rows: as long as anything of it is
+ * there, its row says so. Posts are refused from the beginning, also when a step fails: it may be removed again. A
+ * workspace that cannot be removed now goes with a later sweep.
  */
 export async function removeAgent(core: AgentServices, roster: LiveAgents, agent: AgentRow): Promise<void> {
   const { store, fleet } = core;

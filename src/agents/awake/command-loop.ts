@@ -5,7 +5,10 @@ import type { AgentServices } from "../core/agent-services.ts";
 const RETRY_MS = 1000;
 const INTERRUPTED = new Error("a command goes first");
 
-/** One piece of work; false when there is none. May reject with the signal's reason when it aborts: a command goes first then. */
+/**
+ * One piece of work; false when there is none. May reject with the signal's reason when it aborts: a command goes first
+ * then.
+ */
 export type Work = (interrupted: AbortSignal) => Promise<boolean>;
 
 /** Runs commands and pieces of work one after another, commands first, as long as there are any. */

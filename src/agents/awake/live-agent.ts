@@ -32,8 +32,8 @@ export interface LiveAgentOptions {
 }
 
 /**
- * One agent in this process, which alone has its sandbox: works its queue off, one response after another. Everything that makes or ends its sandbox
- * goes through one command loop; commands go before the next response.
+ * One agent in this process, which alone has its sandbox: works its queue off, one response after another. Everything
+ * that makes or ends its sandbox goes through one command loop; commands go before the next response.
  */
 export class LiveAgent implements AgentHandle {
   readonly core: AgentServices;
@@ -109,14 +109,20 @@ export class LiveAgent implements AgentHandle {
     return await this.#commands.command(command);
   }
 
-  /** Undefined when it was asleep, in none of `states`, or is gone. What runs and waits is cancelled first if the order says so. */
+  /**
+   * Undefined when it was asleep, in none of `states`, or is gone. What runs and waits is cancelled first if the order
+   * says so.
+   */
   async sleep(order: SleepOrder): Promise<AgentRow | undefined> {
     const asleep = this.command(() => putToSleep(this, order));
     const [row] = await Promise.all([asleep, order.cancels ? this.#preempt(order.reason) : undefined]);
     return row;
   }
 
-  /** `post` queues the work that it wakes for, before its sandbox is made: so it is made as the work needs it. Throws `not_found`, and what `post` throws. */
+  /**
+   * `post` queues the work that it wakes for, before its sandbox is made: so it is made as the work needs it. Throws
+   * `not_found`, and what `post` throws.
+   */
   async wake<T>(reason: WakeReason, by: string, post: (hasWoken: boolean) => Promise<T>): Promise<T> {
     return await this.command(async () => await post(await wakeUp(this, reason, by)));
   }
@@ -173,7 +179,10 @@ export class LiveAgent implements AgentHandle {
     this.#changed.raise();
   }
 
-  /** One piece of work; false when there was none. `interrupted` aborts when a command comes: it ends what can be begun anew. */
+  /**
+   * One piece of work; false when there was none. `interrupted` aborts when a command comes: it ends what can be begun
+   * anew.
+   */
   async #work(interrupted: AbortSignal): Promise<boolean> {
     const { core } = this;
     if (core.isDraining || this.isGone) return false;
@@ -267,7 +276,10 @@ export class LiveAgent implements AgentHandle {
     });
   }
 
-  /** Something that preempting ends, and `interrupted` if it is given. Whoever fails in it has told so. False when it was ended. */
+  /**
+   * Something that preempting ends, and `interrupted` if it is given. Whoever fails in it has told so. False when it
+   * was ended.
+   */
   async attempt(work: (signal: AbortSignal) => Promise<void>, interrupted?: AbortSignal): Promise<boolean> {
     const controller = new AbortController();
     const signal = interrupted === undefined ? controller.signal : AbortSignal.any([controller.signal, interrupted]);

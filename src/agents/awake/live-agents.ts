@@ -16,8 +16,8 @@ export class LiveAgents implements AgentRegistry, Iterable<LiveAgent> {
   }
 
   /**
-   * An agent whose row is written next: known here before anybody can see the row, so that whoever removes it finds this object and no second one. It
-   * begins with the first `poke`; without a row it is to be forgotten.
+   * An agent whose row is written next: known here before anybody can see the row, so that whoever removes it finds
+   * this object and no second one. It begins with the first `poke`; without a row it is to be forgotten.
    */
   expect(agent: AgentRow): LiveAgent {
     return this.#add(agent, true);
@@ -41,8 +41,9 @@ export class LiveAgents implements AgentRegistry, Iterable<LiveAgent> {
   }
 
   /**
-   * Puts an agent to sleep for room that one of `owner` needs: the one of the owner's own that has been idle longest, else the one that has been
-   * among those of principals who have more sandboxes than the owner. False when there is none.
+   * Puts an agent to sleep for room that one of `owner` needs: the one of the owner's own that has been idle longest,
+   * else the one that has been among those of principals who have more sandboxes than the owner. False when there is
+   * none.
    */
   async evict(owner: string): Promise<boolean> {
     const isOwn = ({ agent }: LiveAgent): boolean => agent.createdBy === owner;

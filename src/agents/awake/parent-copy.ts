@@ -14,9 +14,9 @@ export const owesCopy = ({ missingCopy }: Pick<AgentRow, "missingCopy">): boolea
   missingCopy !== null && missingCopy.failure === undefined;
 
 /**
- * Fills the workspace of a remix from its parent's, if that is owed. Call it inside the agent's command loop, be it awake or not. The row says that it is owed
- * until it is there or has failed, which is told; what interrupts it, a kill too, leaves it to the next waking or start. False when it is owed still.
- * Throws when the store fails.
+ * Fills the workspace of a remix from its parent's, if that is owed. Call it inside the agent's command loop, be it
+ * awake or not. The row says that it is owed until it is there or has failed, which is told; what interrupts it, a kill
+ * too, leaves it to the next waking or start. False when it is owed still. Throws when the store fails.
  */
 export async function completeWorkspace(
   core: AgentServices,

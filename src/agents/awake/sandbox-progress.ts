@@ -13,8 +13,8 @@ interface Phase {
 const MAX_KEPT = 50;
 
 /**
- * What happens while an agent's sandbox is made for no task in particular. The task that waits longest is told in its live events, also what
- * happened before it was posted.
+ * What happens while an agent's sandbox is made for no task in particular. The task that waits longest is told in its
+ * live events, also what happened before it was posted.
  */
 export class SandboxProgress implements AsyncDisposable {
   readonly #core: AgentServices;

@@ -22,8 +22,8 @@ const AWAKE: readonly AgentState[] = ["init", "idle", "busy"];
 const PAGE = 1000;
 
 /**
- * Takes an agent's sandbox and leaves its workspace. Responses that come after this has begun are not cancelled: they wake it again. Undefined when it
- * was asleep, in none of the states, or is gone; nothing is changed then.
+ * Takes an agent's sandbox and leaves its workspace. Responses that come after this has begun are not cancelled: they
+ * wake it again. Undefined when it was asleep, in none of the states, or is gone; nothing is changed then.
  */
 export async function putToSleep(live: AgentHandle, order: SleepOrder): Promise<AgentRow | undefined> {
   const { core } = live;
@@ -59,8 +59,8 @@ export async function putToSleep(live: AgentHandle, order: SleepOrder): Promise<
 }
 
 /**
- * The sandbox goes with the row's word. So when the answer is lost the row is asked until it says what it is: asleep with an object that is awake is
- * what this has written.
+ * The sandbox goes with the row's word. So when the answer is lost the row is asked until it says what it is: asleep
+ * with an object that is awake is what this has written.
  */
 async function markAsleep(
   live: AgentHandle,

@@ -4,8 +4,9 @@ const TIMES = ["idleFrom", "busyFrom", "wokeAt"] as const;
 export type StateTime = (typeof TIMES)[number];
 
 /**
- * Since when an agent is idle, busy or awake, on the monotonic clock of this process. The times of its row are of the wall clock, for people and for
- * the next process: somebody may set that at any moment, and no agent is to sleep early or late for it.
+ * Since when an agent is idle, busy or awake, on the monotonic clock of this process. The times of its row are of the
+ * wall clock, for people and for the next process: somebody may set that at any moment, and no agent is to sleep early
+ * or late for it.
  */
 export class StateTimes {
   readonly #seen = new Map<StateTime, { readonly written: number; readonly at: number }>();

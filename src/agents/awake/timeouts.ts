@@ -52,8 +52,8 @@ export class Timeouts implements Disposable {
 }
 
 /**
- * When an agent is to sleep if nothing changes, on the monotonic clock. What waits for its turn does not count as busy: the time runs from the start of the present task, or
- * from when a client called the agent busy.
+ * When an agent is to sleep if nothing changes, on the monotonic clock. What waits for its turn does not count as busy:
+ * the time runs from the start of the present task, or from when a client called the agent busy.
  */
 function findDue(
   agent: AgentRow,

@@ -19,8 +19,8 @@ const LOST: ReadonlySet<string> = new Set(["sandbox_closed", "sandbox_lost", "su
 const NO_SLOT: Slot = { lend: async (_signal, work) => await work(), [Symbol.dispose]: () => undefined };
 
 /**
- * Reads an agent's workspace, awake or asleep: through its sandbox, or through a porter while nothing else touches the volume. `use` may run more than
- * once, from its beginning.
+ * Reads an agent's workspace, awake or asleep: through its sandbox, or through a porter while nothing else touches the
+ * volume. `use` may run more than once, from its beginning.
  */
 export async function readWorkspace<T>(
   core: AgentServices,

@@ -11,8 +11,9 @@ export const mayHaveWritten = (error: unknown): boolean =>
   error instanceof PaddockError && error.code === "state_failed";
 
 /**
- * A write that must happen, for work has been done: tried again while the database fails or its disk is full. Rejects with what the store threw last
- * once the process is done with its agents or `signal` aborts; the next start tells the end then.
+ * A write that must happen, for work has been done: tried again while the database fails or its disk is full. Rejects
+ * with what the store threw last once the process is done with its agents or `signal` aborts; the next start tells the
+ * end then.
  */
 export async function retryWrite<T>(
   core: Pick<AgentServices, "closing" | "telemetry">,

@@ -10,8 +10,9 @@ export type FollowStore = Pick<ResponseReads, "findResponse" | "getResponse" | "
 const PAGE = 8;
 
 /**
- * The events of a response after `lastEventId`: segments from the store, in between what the log holds. The row is read before the segments, so
- * once it has ended they are all there. `pollMs`: how often to look for what another process did.
+ * The events of a response after `lastEventId`: segments from the store, in between what the log holds. The row is read
+ * before the segments, so once it has ended they are all there. `pollMs`: how often to look for what another process
+ * did.
  */
 export async function* followLog(
   store: FollowStore,

@@ -1,8 +1,9 @@
 import type { ResponseStatus, Segment } from "../../model/response.ts";
 
 /**
- * What happens to a response, in order. `id` is `<segments so far>.<events since the last of them>`: segments are stored, so a reader can go on
- * after any id, also after a restart of the server; output between segments is held in memory up to 1 MiB and only while the response runs.
+ * What happens to a response, in order. `id` is `<segments so far>.<events since the last of them>`: segments are
+ * stored, so a reader can go on after any id, also after a restart of the server; output between segments is held in
+ * memory up to 1 MiB and only while the response runs.
  */
 export type LiveEvent = { readonly id: string } & (
   | { readonly type: "status"; readonly status: ResponseStatus; readonly at: string }

@@ -20,8 +20,8 @@ interface Entry {
 }
 
 /**
- * The live events of every response that runs here or is followed here. The store is the truth about rows and segments: whoever writes there
- * says so with `changed` or the log's `stored`, and readers look.
+ * The live events of every response that runs here or is followed here. The store is the truth about rows and segments:
+ * whoever writes there says so with `changed` or the log's `stored`, and readers look.
  */
 export class LiveLogs implements Disposable {
   readonly #store: FollowStore;
@@ -35,7 +35,10 @@ export class LiveLogs implements Disposable {
     this.#keepMs = options.keepMs ?? 10_000;
   }
 
-  /** The response runs here from now on; `segments` are stored of it already. Until `close`, every change of it has to be told. */
+  /**
+   * The response runs here from now on; `segments` are stored of it already. Until `close`, every change of it has to
+   * be told.
+   */
   open(responseId: string, segments = 0): ResponseLog {
     const { log } = this.#enter(responseId);
     log.isOpen = true;

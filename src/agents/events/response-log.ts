@@ -30,8 +30,8 @@ export interface Position {
 }
 
 /**
- * What happens to one response between its segments, while it runs here. Segments themselves are read from the store; this only says that there
- * may be new ones. Holds the newest MiB: nobody who writes waits for readers.
+ * What happens to one response between its segments, while it runs here. Segments themselves are read from the store;
+ * this only says that there may be new ones. Holds the newest MiB: nobody who writes waits for readers.
  */
 export class ResponseLog {
   #held: (Held | undefined)[] = [];
@@ -90,7 +90,10 @@ export class ResponseLog {
     this.#wake();
   }
 
-  /** Where a reader stands that has seen everything up to `cursor`. When output after it is gone, it counts from the segment before. */
+  /**
+   * Where a reader stands that has seen everything up to `cursor`. When output after it is gone, it counts from the
+   * segment before.
+   */
   seek(cursor: Cursor): Position {
     const index = this.#findAfter(cursor);
     const last = index > this.#gone ? this.#held[index - 1] : undefined;
@@ -100,7 +103,10 @@ export class ResponseLog {
     return { cursor, bytes };
   }
 
-  /** The next event after `position` that happened before segment `segments + 1`; first a gap when output of before it is gone. */
+  /**
+   * The next event after `position` that happened before segment `segments + 1`; first a gap when output of before it
+   * is gone.
+   */
   take(position: Position, segments: number): LiveEvent | undefined {
     const held = this.#held[this.#findAfter(position.cursor)];
     if (held === undefined || held.cursor.segments > segments) return undefined;

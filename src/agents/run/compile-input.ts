@@ -27,8 +27,9 @@ const refuse = (code: "invalid_request" | "no_plan", message: string, cause?: Pa
   });
 
 /**
- * Reads `input` as it was posted (docs/responses.md): explicit items in their order, else the text items as one description. `timeoutMs` is the
- * response's own time limit. Throws `invalid_request` with the field, and `no_plan` when there is nothing that can be run.
+ * Reads `input` as it was posted (docs/responses.md): explicit items in their order, else the text items as one
+ * description. `timeoutMs` is the response's own time limit. Throws `invalid_request` with the field, and `no_plan`
+ * when there is nothing that can be run.
  */
 export function readWork(input: unknown, settings: AgentSettings, timeoutMs?: number): Work {
   const { items, notes } = readItems(input);
@@ -46,7 +47,10 @@ export function readWork(input: unknown, settings: AgentSettings, timeoutMs?: nu
   return { task, plan, notes };
 }
 
-/** The sandbox that the work asks for: the agent's own network policy and bareness, where it has them, stand over the plan's needs. */
+/**
+ * The sandbox that the work asks for: the agent's own network policy and bareness, where it has them, stand over the
+ * plan's needs.
+ */
 export function chooseShape(agent: Pick<AgentRow, "settings">, { task, plan }: Pick<Work, "task" | "plan">): Shape {
   const { network, bare, nodeType } = agent.settings;
   return {

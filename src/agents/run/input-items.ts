@@ -80,7 +80,10 @@ export function readNotes(input: unknown): readonly string[] {
   return bound(unused);
 }
 
-/** The work of `input.content`, or of the older `{"text": ...}` and of a bare string. Throws `invalid_request` with the field. */
+/**
+ * The work of `input.content`, or of the older `{"text": ...}` and of a bare string. Throws `invalid_request` with the
+ * field.
+ */
 export function readItems(input: unknown): ReadItems {
   const content = listContent(input);
   check(z.array(z.unknown()).max(MAX_ITEMS), content, "input.content");

@@ -50,7 +50,10 @@ export class AgentSandbox {
     return this.#lease?.sandbox.end === undefined ? this.#lease : undefined;
   }
 
-  /** The sandbox of this shape, with setup run in it: the present one, or a new one in its place, which ends every process of the old. */
+  /**
+   * The sandbox of this shape, with setup run in it: the present one, or a new one in its place, which ends every
+   * process of the old.
+   */
   async open(shape: Shape, options: OpenOptions): Promise<Lease> {
     const present = this.lease;
     if (present !== undefined && this.#shape !== undefined && sameShape(this.#shape, shape)) return present;

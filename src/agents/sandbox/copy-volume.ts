@@ -17,8 +17,9 @@ const PARTS: readonly { readonly path: string; readonly type: "dir" | "file"; re
 ];
 
 /**
- * Copies what a remix takes over from one workspace into another, an empty one: `code/` and `.env` if chosen, `content/`, `data/` and `README.md` if they
- * are there. Links go as they are, for they lead nowhere but inside a sandbox; sockets, devices and special bits are left out.
+ * Copies what a remix takes over from one workspace into another, an empty one: `code/` and `.env` if chosen,
+ * `content/`, `data/` and `README.md` if they are there. Links go as they are, for they lead nowhere but inside a
+ * sandbox; sockets, devices and special bits are left out.
  */
 export async function copyWorkspace(
   from: SandboxFiles,

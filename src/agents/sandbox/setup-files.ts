@@ -8,8 +8,9 @@ export const SETUP_FILE = "code/setup.sh";
 const FOLDERS = ["code", "content", "logs"];
 
 /**
- * Puts the agent's folders and files into its workspace. What is there already stays as it is: tasks may change all of it, and a wake does not undo
- * that. Throws what the workspace refuses (`path_refused`, `file_error`), for a task may have put other things in their place.
+ * Puts the agent's folders and files into its workspace. What is there already stays as it is: tasks may change all of
+ * it, and a wake does not undo that. Throws what the workspace refuses (`path_refused`, `file_error`), for a task may
+ * have put other things in their place.
  */
 export async function putFiles(files: SandboxFiles, settings: AgentSettings): Promise<void> {
   for (const folder of FOLDERS) await files.makeFolder(folder);

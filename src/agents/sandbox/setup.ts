@@ -24,9 +24,9 @@ const GUEST_FAULTS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Makes the agent's folders and files and runs `code/setup.sh`, as it stands in the workspace, to its end; what it leaves running is killed with it.
- * Null when there is none. A setup that fails is a report; a sandbox that it takes with it has ended afterwards. Throws when `signal` aborts (its
- * reason) and for what is the platform's fault.
+ * Makes the agent's folders and files and runs `code/setup.sh`, as it stands in the workspace, to its end; what it
+ * leaves running is killed with it. Null when there is none. A setup that fails is a report; a sandbox that it takes
+ * with it has ended afterwards. Throws when `signal` aborts (its reason) and for what is the platform's fault.
  */
 export async function runSetup(
   lease: Lease,

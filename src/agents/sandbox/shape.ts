@@ -20,7 +20,10 @@ export function baseShape({ settings }: Pick<AgentRow, "settings">, limits: Shap
   };
 }
 
-/** Whether work for one can run in a sandbox made for the other. Time limits belong to tasks and calls, not to the sandbox. */
+/**
+ * Whether work for one can run in a sandbox made for the other. Time limits belong to tasks and calls, not to the
+ * sandbox.
+ */
 export function sameShape(one: Shape, other: Shape): boolean {
   return describeShape(one) === describeShape(other);
 }

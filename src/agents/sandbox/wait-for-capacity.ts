@@ -16,8 +16,8 @@ export interface RoomRequest {
 }
 
 /**
- * Tries until there is room for a sandbox: first at the cost of an idle agent, else later. A workspace that is in use is waited for, as no
- * room frees it. The slot is others' meanwhile. Throws `capacity` when the time for it is over.
+ * Tries until there is room for a sandbox: first at the cost of an idle agent, else later. A workspace that is in use
+ * is waited for, as no room frees it. The slot is others' meanwhile. Throws `capacity` when the time for it is over.
  */
 export async function waitForCapacity<T>(request: RoomRequest, attempt: () => Promise<T>): Promise<T> {
   const { core, slot, signal, evict } = request;

@@ -10,7 +10,9 @@ export const makeNote = (level: "info" | "warning", text: string): Segment => ({
   at: formatTime(),
 });
 
-/** What each task is told of a workspace that lacks something and of a setup that did not succeed; it runs all the same. */
+/**
+ * What each task is told of a workspace that lacks something and of a setup that did not succeed; it runs all the same.
+ */
 export function describePlace({
   setup,
   lacks,

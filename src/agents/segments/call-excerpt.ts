@@ -12,13 +12,19 @@ export interface EndedCall extends CallEnd {
 export const MAX_SHOWN_TEXT = 16 * 1024;
 export const STDERR_LENGTH = 4096;
 
-/** Without the streams' texts, the lists of files and the values: a task of many calls holds none of these until its end. */
+/**
+ * Without the streams' texts, the lists of files and the values: a task of many calls holds none of these until its
+ * end.
+ */
 export function forgetOutput({ record, value }: CallEnd): CallEnd {
   const { tool_call_id, title } = value;
   return { record: replaceTexts(record, "", ""), value: { tool_call_id, title } };
 }
 
-/** What the last text can show of a call: both ends of its output, or of its value when it printed nothing, and the end of its stderr. */
+/**
+ * What the last text can show of a call: both ends of its output, or of its value when it printed nothing, and the end
+ * of its stderr.
+ */
 export function excerptCall({ record, value }: CallEnd): EndedCall {
   const { tool_call_id, title } = value;
   const stderr = shortenEnd(record.stderr.text.trimEnd(), STDERR_LENGTH);

@@ -33,8 +33,8 @@ export function makeCallSegment({ callId, tool, title, input }: StartedCall): Se
 }
 
 /**
- * The record, as far as the response's budget goes; `value`, `rich` and `guest_error` within it and only up to 4 MiB each, else `left_out`
- * names them.
+ * The record, as far as the response's budget goes; `value`, `rich` and `guest_error` within it and only up to 4 MiB
+ * each, else `left_out` names them.
  */
 export function makeResultSegment(written: ToolCallRecord, value: CallValue, budget: ResponseSizeBudget): Segment {
   const record = tellRecord(written);

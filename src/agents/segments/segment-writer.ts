@@ -30,8 +30,8 @@ export interface WrittenEnd {
 const PIECE_BYTES = 32 * 1024;
 
 /**
- * Turns what a task does into segments, stored one after another while it runs, and into live events. Storing a call's start holds nobody up; a call's
- * end waits until it is stored.
+ * Turns what a task does into segments, stored one after another while it runs, and into live events. Storing a call's
+ * start holds nobody up; a call's end waits until it is stored.
  */
 export class SegmentWriter implements TaskSink {
   readonly #append: SegmentWriterOptions["append"];
@@ -65,7 +65,9 @@ export class SegmentWriter implements TaskSink {
     this.#decode(callId, stream, chunk);
   }
 
-  /** Rejects with what the store threw, and with `fenced` when the claim is over: the task has nobody to work for then. */
+  /**
+   * Rejects with what the store threw, and with `fenced` when the claim is over: the task has nobody to work for then.
+   */
   async call(call: CallEnd): Promise<void> {
     await this.#starting;
     this.#flush();

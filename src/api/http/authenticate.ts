@@ -6,8 +6,8 @@ import type { Admission } from "./request-limits.ts";
 import type { Server, ServerParts } from "./server-services.ts";
 
 /**
- * Every route says who may call it, or the server does not start. Whoever calls is known before a byte of the body is read; the answer for
- * a path that no route has is the same with and without a token.
+ * Every route says who may call it, or the server does not start. Whoever calls is known before a byte of the body is
+ * read; the answer for a path that no route has is the same with and without a token.
  */
 export function authenticateRequests(
   server: Server,

@@ -7,9 +7,10 @@ import type { Server } from "./server-services.ts";
 type HostConfig = Pick<ServiceConfig, "host" | "publicUrl" | "allowedHosts" | "allowedOrigins">;
 
 /**
- * Keeps web pages away. A page that had its name resolve to us (DNS rebinding) sends that name as `Host`: only names that we know are
- * served; an address cannot be rebound. A page of another origin says so in `Origin`.
- * `allowsAnyOrigin`: there is nothing but public content, whose pages have no origin and say `null` when they load their own modules and fonts.
+ * Keeps web pages away. A page that had its name resolve to us (DNS rebinding) sends that name as `Host`: only names
+ * that we know are served; an address cannot be rebound. A page of another origin says so in `Origin`.
+ * `allowsAnyOrigin`: there is nothing but public content, whose pages have no origin and say `null` when they load
+ * their own modules and fonts.
  */
 export function checkHosts(server: Server, config: HostConfig, allowsAnyOrigin: boolean): void {
   const names = new Set([
@@ -45,7 +46,10 @@ function readHost(request: FastifyRequest): string | undefined {
 const readName = (host: string): string | undefined =>
   /^(\[[0-9a-f:.]+\]|[^:@/\s]+)(?::\d{1,5})?$/i.exec(host)?.[1]?.toLowerCase().replace(/\.$/, "");
 
-/** What a request names as its target besides a path, as to a proxy: that counts before `Host`, so both have to be served. */
+/**
+ * What a request names as its target besides a path, as to a proxy: that counts before `Host`, so both have to be
+ * served.
+ */
 function readAuthority(target: string): string | undefined {
   if (target.startsWith("/") || target === "*") return undefined;
   return ABSOLUTE.exec(target)?.[1] ?? "";

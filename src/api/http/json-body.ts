@@ -6,7 +6,9 @@ import type { Server } from "./server-services.ts";
 const JSON_TYPE = /^application\/(?:[\w.-]{1,64}\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Bodies are strict JSON (`src/lib/strict-json.ts`); any other type is refused with 415, and so is a compressed body. */
+/**
+ * Bodies are strict JSON (`src/lib/strict-json.ts`); any other type is refused with 415, and so is a compressed body.
+ */
 export function readJsonBodies(server: Server): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser(JSON_TYPE, { parseAs: "buffer" }, ({ headers }, body, done) => {

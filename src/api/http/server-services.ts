@@ -97,8 +97,8 @@ declare module "fastify" {
     /** What a token of another scope is told. Default: `Insufficient permissions`. */
     readonly denied?: string;
     /**
-     * The handler looks at `principal.agents` itself. Without it a token that is limited to agents reaches only routes whose path names one of
-     * them (`RouteGroup.findAgent`).
+     * The handler looks at `principal.agents` itself. Without it a token that is limited to agents reaches only routes
+     * whose path names one of them (`RouteGroup.findAgent`).
      */
     readonly checksAgents?: boolean;
   }

@@ -8,8 +8,8 @@ interface StreamReply {
 }
 
 /**
- * Answers with a stream that is already in the form of the route's schema, so it is not validated again. The return value stands for
- * the body that the route declares.
+ * Answers with a stream that is already in the form of the route's schema, so it is not validated again. The return
+ * value stands for the body that the route declares.
  */
 export function sendStream(reply: StreamReply, stream: Readable): never {
   if (!reply.hasHeader("content-type")) reply.type("application/json; charset=utf-8");

@@ -13,8 +13,8 @@ const tags = ["content"];
 const config = { access: "public", requestMs: REQUEST_MS } as const;
 
 /**
- * Nobody has read what agents publish. It is shown in a sandbox of the browser, without an origin: it can reach neither the API nor what other
- * agents published. Its scripts run only where the port is its own.
+ * Nobody has read what agents publish. It is shown in a sandbox of the browser, without an origin: it can reach neither
+ * the API nor what other agents published. Its scripts run only where the port is its own.
  */
 const POLICIES = {
   shared:
@@ -60,11 +60,15 @@ function setPolicy(reply: FastifyReply, port: keyof typeof POLICIES): void {
     .header("cross-origin-opener-policy", "same-origin")
     .header("x-frame-options", "DENY")
     .header("cache-control", "no-cache");
-  // A page without an origin may load its own fonts, modules and data only where anybody may; there is nothing but public content here.
+  // A page without an origin may load its own fonts, modules and data only where anybody may; there is nothing but
+  // public content here.
   if (port === "own") reply.header("access-control-allow-origin", "*");
 }
 
-/** Undefined when there is no such file. What a newer publication has removed since it was found is looked for once more. */
+/**
+ * Undefined when there is no such file. What a newer publication has removed since it was found is looked for once
+ * more.
+ */
 async function sendFile(
   parts: ServerParts,
   request: FastifyRequest,

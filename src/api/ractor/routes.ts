@@ -11,7 +11,10 @@ import { registerEvents } from "./responses/events.ts";
 import { registerResponseReads } from "./responses/response-reads.ts";
 import { registerResponses } from "./responses/responses.ts";
 
-/** Agents, responses, files and context of the contract, with their whole paths; docs/ractor.md lists what differs and what is added. */
+/**
+ * Agents, responses, files and context of the contract, with their whole paths; docs/ractor.md lists what differs and
+ * what is added.
+ */
 export function registerRactor(server: Server, parts: ServerParts): void {
   const published = new PublishedList(parts.store);
   // Before the routes: whoever changes something sees it in the list at once.

@@ -74,7 +74,10 @@ function windowSize(): { rows: number; cols: number } {
   return { rows: process.stdout.rows || 24, cols: process.stdout.columns || 80 };
 }
 
-/** Node leaves newline translation on, which the terminal inside has already done. `setRawMode(false)` puts all of it back. */
+/**
+ * Node leaves newline translation on, which the terminal inside has already done. `setRawMode(false)` puts all of it
+ * back.
+ */
 function makeRaw(stdin: NodeJS.ReadStream): void {
   stdin.setRawMode(true);
   spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });

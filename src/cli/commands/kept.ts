@@ -106,7 +106,10 @@ export function killCommand(): Command {
     });
 }
 
-/** An orphan gets a keeper that ends it. One that is not fit for that is removed on the way, which is what was asked for. */
+/**
+ * An orphan gets a keeper that ends it. One that is not fit for that is removed on the way, which is what was asked
+ * for.
+ */
 async function kill(folders: Home, name: string): Promise<string> {
   const isThere = (id: string): boolean => existsSync(join(folders.owners, id));
   const orphan = listOrphans(folders).find((card) => card.sandbox_id.includes(name))?.sandbox_id;

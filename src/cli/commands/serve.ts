@@ -68,7 +68,10 @@ async function serve(options: ServeOptions): Promise<void> {
   }
 }
 
-/** When the machine is out of memory the kernel takes a sandbox first (500) and us late; what we start inherits it or sets its own. */
+/**
+ * When the machine is out of memory the kernel takes a sandbox first (500) and us late; what we start inherits it or
+ * sets its own.
+ */
 function outliveSandboxes(): void {
   try {
     writeFileSync("/proc/self/oom_score_adj", SERVER_OOM_SCORE);

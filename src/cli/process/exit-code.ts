@@ -15,8 +15,8 @@ export function artifactsExitCode({ artifacts }: TaskResult): number {
 }
 
 /**
- * The guest's exit code where there is one; else 124 for a time-out, 137 for memory, 130 for a cancel, 128 + n for a program
- * that signal n ended, or the error's own.
+ * The guest's exit code where there is one; else 124 for a time-out, 137 for memory, 130 for a cancel, 128 + n for a
+ * program that signal n ended, or the error's own.
  */
 export function exitCodeOf(result: TaskResult): number {
   if (result.status === "completed") return result.exit_code ?? 0;

@@ -12,7 +12,9 @@ import {
 import { printable } from "./escape.ts";
 import { renderTable } from "./table.ts";
 
-/** The benchmark for a terminal: the four metrics per recipe, what they were measured on, failures, and the comparison. */
+/**
+ * The benchmark for a terminal: the four metrics per recipe, what they were measured on, failures, and the comparison.
+ */
 export function renderBenchmarkText(run: Benchmark, comparison: BenchmarkComparison | undefined): string {
   const parts = [
     tabulateCalls(run),

@@ -1,4 +1,7 @@
-/** What a terminal obeys or hides, or a reader takes for something else: control and format characters (direction marks), halves of pairs, separators. */
+/**
+ * What a terminal obeys or hides, or a reader takes for something else: control and format characters (direction
+ * marks), halves of pairs, separators.
+ */
 const ACTIVE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const ACTIVE_IN_TEXT = /(?![\t\n])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const STYLED_OR_ACTIVE = /\p{Cc}\[[\d;]{0,32}m|[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;

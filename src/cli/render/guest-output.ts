@@ -7,7 +7,10 @@ const CONTROLS = /(?![\t\n\r])\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu;
 const ESCAPE = "\u001b";
 const COLOUR = /^\[[\d;]{0,32}m/;
 
-/** A guest's output on its way to a person: colours pass, everything else that could command a terminal is shown. Pipes and files get the bytes. */
+/**
+ * A guest's output on its way to a person: colours pass, everything else that could command a terminal is shown. Pipes
+ * and files get the bytes.
+ */
 export class GuestOutput {
   readonly #decoders = new Map<NodeJS.WriteStream, StringDecoder>();
 

@@ -16,7 +16,10 @@ export interface ViewOptions {
   readonly quiet?: boolean;
 }
 
-/** What a person sees while a task runs. With --json nothing but the result is printed, and on stderr that changes are lost. */
+/**
+ * What a person sees while a task runs. With --json nothing but the result is printed, and on stderr that changes are
+ * lost.
+ */
 export class RunView implements TaskSink {
   readonly #options: ViewOptions;
   readonly #progress = new ProgressLine();

@@ -22,7 +22,10 @@ export function addRemoteOptions(command: Command): Command {
     .option("--setup-timeout <duration>", "for the setup code on the remote server (default 15m)");
 }
 
-/** Undefined without `--remote`. Throws `invalid_request` and, for options that a remote server has nothing for, `unsupported`. */
+/**
+ * Undefined without `--remote`. Throws `invalid_request` and, for options that a remote server has nothing for,
+ * `unsupported`.
+ */
 export async function readRemote(
   flags: RemoteFlags & Readonly<Partial<Record<(typeof LOCAL_ONLY)[number], unknown>>>,
   source: string | undefined,

@@ -17,7 +17,10 @@ export interface TaskOptions extends SourceOptions {
   readonly killOnOutput?: boolean;
 }
 
-/** The task that `paddock run` is asked for: a file, `-c`, standard input, a task JSON or a description, with the options over it. */
+/**
+ * The task that `paddock run` is asked for: a file, `-c`, standard input, a task JSON or a description, with the
+ * options over it.
+ */
 export async function readTask(
   source: string | undefined,
   options: TaskOptions,

@@ -11,8 +11,8 @@ import { readRecord, readValues } from "./server-record.ts";
 import { type TaskAgent, tellOutput } from "./task-agent.ts";
 
 /**
- * An agent on a server that takes explicit work (it announces `tool_calls` in `/version`): one response carries all calls, each
- * `tool_result` segment carries the server's own record. The wire is still measured here.
+ * An agent on a server that takes explicit work (it announces `tool_calls` in `/version`): one response carries all
+ * calls, each `tool_result` segment carries the server's own record. The wire is still measured here.
  */
 export function makePaddockPlace(agent: TaskAgent): OpenPlace {
   let segments: readonly Segment[] | undefined;

@@ -16,10 +16,10 @@ export interface SendOptions extends PostOptions {
 }
 
 /**
- * Posts a task and returns its row, however that had to be found out. 409 "busy" is waited out with back-off and jitter until the signal
- * aborts; "Context is full" is told apart. After a failure that leaves open whether the server took the task it is never posted again:
- * the newest rows are searched for its content, which therefore must be unlike that of any other task of the agent.
- * Throws `remote_failed` when it is not found within the grace period.
+ * Posts a task and returns its row, however that had to be found out. 409 "busy" is waited out with back-off and jitter
+ * until the signal aborts; "Context is full" is told apart. After a failure that leaves open whether the server took
+ * the task it is never posted again: the newest rows are searched for its content, which therefore must be unlike that
+ * of any other task of the agent. Throws `remote_failed` when it is not found within the grace period.
  */
 export async function sendTask(
   client: RactorClient,

@@ -68,8 +68,9 @@ type Signal = AbortSignal | undefined;
 const SAFE_ATTEMPTS = 4;
 
 /**
- * The endpoints of a Ractor server, one method each. What is safe to repeat (GET, DELETE, cancel) is repeated after gateway and transport
- * failures; a POST that creates something never is. Rules over several requests are in `posting.ts` and `waiting.ts`.
+ * The endpoints of a Ractor server, one method each. What is safe to repeat (GET, DELETE, cancel) is repeated after
+ * gateway and transport failures; a POST that creates something never is. Rules over several requests are in
+ * `posting.ts` and `waiting.ts`.
  */
 export class RactorClient implements AsyncDisposable {
   readonly times: ClientTimes;
@@ -107,7 +108,10 @@ export class RactorClient implements AsyncDisposable {
     if (!isSuccess(reply) && reply.status !== 404) throw refusal(reply, `revoke token ${id}`);
   }
 
-  /** Item types of explicit work that the server announces; empty on a stock server, whose `/version` says nothing of use. */
+  /**
+   * Item types of explicit work that the server announces; empty on a stock server, whose `/version` says nothing of
+   * use.
+   */
   async readItems(signal?: AbortSignal): Promise<readonly string[]> {
     return (await this.readVersion(signal)).items;
   }
@@ -158,7 +162,10 @@ export class RactorClient implements AsyncDisposable {
     return this.#read(Response, reply, `post to ${name}`);
   }
 
-  /** `waitSeconds`: a server of ours answers when the response has ended, or as it is after so long. A stock server answers at once. */
+  /**
+   * `waitSeconds`: a server of ours answers when the response has ended, or as it is after so long. A stock server
+   * answers at once.
+   */
   async readResponse(name: string, id: string, signal?: AbortSignal, waitSeconds = 0): Promise<Response> {
     const query = waitSeconds > 0 ? `?wait=${waitSeconds}` : "";
     const timeoutMs = this.times.requestMs + waitSeconds * 1000;
@@ -203,7 +210,10 @@ export class RactorClient implements AsyncDisposable {
     return this.#read(FileListing, reply, `list ${path}`);
   }
 
-  /** Waits before try `attempt` (1 is the first repetition), with jitter. Returns the milliseconds; rejects with the signal's reason. */
+  /**
+   * Waits before try `attempt` (1 is the first repetition), with jitter. Returns the milliseconds; rejects with the
+   * signal's reason.
+   */
   async backOff(attempt: number, signal: Signal): Promise<number> {
     const { retryBaseMs: baseMs, retryCapMs: capMs } = this.times;
     const delayMs = backoffMs(attempt, { baseMs, capMs, random: this.random });

@@ -53,7 +53,10 @@ export function kindOf(error: unknown): string | undefined {
   return typeof kind === "string" ? kind : undefined;
 }
 
-/** Nobody knows whether the server acted: no whole answer came, a gateway spoke in its place, or it was none of the contract's. */
+/**
+ * Nobody knows whether the server acted: no whole answer came, a gateway spoke in its place, or it was none of the
+ * contract's.
+ */
 export function isUncertain(error: unknown): boolean {
   if (!(error instanceof PaddockError)) return false;
   return error.code === "remote_unavailable" || error.code === "timeout";

@@ -23,7 +23,9 @@ export interface OpenAgent {
   readonly onProgress: (message: string) => void;
 }
 
-/** A request to a model for exactly one command. `key` makes it unlike all others, so that its row can be found again. */
+/**
+ * A request to a model for exactly one command. `key` makes it unlike all others, so that its row can be found again.
+ */
 export function askForCommand(command: string, key: string): readonly unknown[] {
   const text = [
     'Call the tool run_bash exactly once, with exec_dir "/agent" and with this line as commands, unchanged:',
@@ -38,8 +40,9 @@ export function askForCommand(command: string, key: string): readonly unknown[] 
 }
 
 /**
- * Creates the agent. After a failure that leaves open whether it exists, it is looked up: metadata that is ours means it is ours.
- * The caller deletes it whatever happens here, unless it was refused: `onMade` is called as soon as there may be one.
+ * Creates the agent. After a failure that leaves open whether it exists, it is looked up: metadata that is ours means
+ * it is ours. The caller deletes it whatever happens here, unless it was refused: `onMade` is called as soon as there
+ * may be one.
  */
 export async function createAgent(
   client: RactorClient,
@@ -80,8 +83,9 @@ async function isOurs(client: RactorClient, request: AgentRequest, signal: Abort
 const markOf = (metadata: unknown): unknown => (metadata as { paddock?: unknown } | null | undefined)?.paddock;
 
 /**
- * Waits until the setup code has written its readiness file: the agent's state says only that setup ended, not how. Wakes an agent that
- * fell asleep, and runs setup code by request where the server skipped it. Throws `setup_failed` with the step, and `timeout`.
+ * Waits until the setup code has written its readiness file: the agent's state says only that setup ended, not how.
+ * Wakes an agent that fell asleep, and runs setup code by request where the server skipped it. Throws `setup_failed`
+ * with the step, and `timeout`.
  */
 export async function awaitReady(client: RactorClient, agent: OpenAgent): Promise<void> {
   using deadline = Deadline.after(agent.setupMs, agent.signal);

@@ -9,7 +9,10 @@ export interface RemoteOptions {
   readonly operator?: { readonly name: string; readonly password: string };
   /** For the setup code, before the task's own time begins. Default 15 min. */
   readonly setupTimeoutMs?: number;
-  /** What the server and its model may take per call, beside the call's own time, before nothing moving counts as stuck. Default 5 min. */
+  /**
+   * What the server and its model may take per call, beside the call's own time, before nothing moving counts as stuck.
+   * Default 5 min.
+   */
   readonly overheadMs?: number;
   readonly times?: Partial<ClientTimes>;
 }

@@ -4,8 +4,8 @@ import { tryJson } from "../../lib/json.ts";
 import type { WireReply } from "./wire.ts";
 
 /**
- * What servers of this generation answer. They differ: unknown keys are dropped, absent ones have defaults, and only what the client
- * needs must be right. Every value comes from a foreign server.
+ * What servers of this generation answer. They differ: unknown keys are dropped, absent ones have defaults, and only
+ * what the client needs must be right. Every value comes from a foreign server.
  */
 
 const name = z.string().max(256);
@@ -81,7 +81,9 @@ export const FileListing = z.object({
 });
 export type FileListing = z.infer<typeof FileListing>;
 
-/** `paddock` is ours: a server that takes explicit work says so. The rest of the answer is the same on every version. */
+/**
+ * `paddock` is ours: a server that takes explicit work says so. The rest of the answer is the same on every version.
+ */
 export const Version = z.object({
   paddock: z
     .object({ items: z.array(z.string().max(64)).max(64), version: z.string().max(64).optional().catch(undefined) })
@@ -94,7 +96,10 @@ const ErrorBody = z.object({ message: z.string() });
 
 const MAX_SHOWN = 500;
 
-/** The words of a failed reply: `message` of JSON, else plain text, else the title of an HTML page. One line without control characters. */
+/**
+ * The words of a failed reply: `message` of JSON, else plain text, else the title of an HTML page. One line without
+ * control characters.
+ */
 export function describeBody(reply: WireReply): string {
   const body = reply.bytes.subarray(0, 64 * 1024).toString("utf8");
   const parsed = ErrorBody.safeParse(tryJson(body));
@@ -114,8 +119,8 @@ function readHtml(body: string): string {
 }
 
 /**
- * A successful reply in its shape. What is no JSON, or JSON of another shape, is `remote_unavailable` with kind `shape`: a gateway
- * answered in the server's place, or the answer was damaged.
+ * A successful reply in its shape. What is no JSON, or JSON of another shape, is `remote_unavailable` with kind
+ * `shape`: a gateway answered in the server's place, or the answer was damaged.
  */
 export function parseReply<Schema extends z.ZodType>(schema: Schema, reply: WireReply, what: string): z.infer<Schema> {
   const parsed = schema.safeParse(tryJson(reply.bytes.toString("utf8")));

@@ -20,9 +20,9 @@ const CANCEL_TRIES = 4;
 const HELD_SHARE = 0.5;
 
 /**
- * Polls a response until it has ended: 404 within the grace period means "not yet", gateway and transport failures are waited out, and the
- * interval grows while nothing changes. A row that stands still for `stallMs` is cancelled (`timeout`); so is one whose caller left (the
- * signal's reason). Throws `remote_failed` when the row never appeared.
+ * Polls a response until it has ended: 404 within the grace period means "not yet", gateway and transport failures are
+ * waited out, and the interval grows while nothing changes. A row that stands still for `stallMs` is cancelled
+ * (`timeout`); so is one whose caller left (the signal's reason). Throws `remote_failed` when the row never appeared.
  */
 export async function awaitResponse(
   client: RactorClient,
@@ -109,8 +109,8 @@ const stalled = (id: string, stallMs: number): PaddockError =>
   });
 
 /**
- * POST /cancel, then a look: an agent in the middle of a tool call may put the row back to `processing`. Has a deadline of its own, for the
- * caller's is often over. Never throws; returns whether the row has ended.
+ * POST /cancel, then a look: an agent in the middle of a tool call may put the row back to `processing`. Has a deadline
+ * of its own, for the caller's is often over. Never throws; returns whether the row has ended.
  */
 export async function cancelResponse(client: RactorClient, agent: string, id: string): Promise<boolean> {
   using deadline = Deadline.after(client.times.cleanupMs);

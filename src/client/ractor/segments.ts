@@ -25,8 +25,8 @@ export interface SegmentResult {
 const SHELLS: ReadonlySet<string> = new Set(["run_bash", "bash", "shell"]);
 
 /**
- * The tool result that our runner's first line (`paddock: call NAME exit N`) marks as the call's own. Results carry no id: without the
- * line nothing shows that the model ran what it was asked.
+ * The tool result that our runner's first line (`paddock: call NAME exit N`) marks as the call's own. Results carry no
+ * id: without the line nothing shows that the model ran what it was asked.
  */
 export function findSegmentResult(response: Response, callName: string): SegmentResult | undefined {
   for (const segment of response.segments.toReversed()) {

@@ -52,7 +52,10 @@ export function readValues(segment: Segment): Pick<CallValue, "value" | "rich" |
   };
 }
 
-/** The record that a server of ours puts on a `tool_result` segment; what is not checked is shown and never computed with. */
+/**
+ * The record that a server of ours puts on a `tool_result` segment; what is not checked is shown and never computed
+ * with.
+ */
 export function readRecord(segment: Segment): ToolCallRecord | z.ZodError {
   const { data, error } = ServerRecord.safeParse(segment["record"]);
   return error ?? (data as unknown as ToolCallRecord);

@@ -25,7 +25,9 @@ export interface WireReply {
   readonly bytes: Buffer;
 }
 
-/** One server: its address, its connections and the account of every request. Holds the token and shows it to nobody. */
+/**
+ * One server: its address, its connections and the account of every request. Holds the token and shows it to nobody.
+ */
 export class Wire implements AsyncDisposable {
   readonly base: string;
   readonly #agent: Agent;
@@ -33,7 +35,10 @@ export class Wire implements AsyncDisposable {
   #connectMs = 0;
   readonly #observers = new Set<(request: WireRequest) => void>();
 
-  /** `url` with or without `/api/v0`. Throws `invalid_request` for what is no http or https URL, or one that holds credentials. */
+  /**
+   * `url` with or without `/api/v0`. Throws `invalid_request` for what is no http or https URL, or one that holds
+   * credentials.
+   */
   constructor(url: string, token?: string) {
     this.base = parseBase(url);
     this.#token = token === undefined ? undefined : checkToken(token);
@@ -63,8 +68,8 @@ export class Wire implements AsyncDisposable {
   }
 
   /**
-   * One request, never repeated here. Any status is a reply; throws `remote_unavailable` when no whole reply came (then nobody knows whether
-   * the server acted), `timeout`, and the signal's reason.
+   * One request, never repeated here. Any status is a reply; throws `remote_unavailable` when no whole reply came (then
+   * nobody knows whether the server acted), `timeout`, and the signal's reason.
    */
   async send(method: "GET" | "POST" | "PUT" | "DELETE", path: string, options: WireOptions = {}): Promise<WireReply> {
     options.signal?.throwIfAborted();

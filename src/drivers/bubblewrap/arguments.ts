@@ -107,7 +107,9 @@ function showMount({ source, target, writable }: Mount): string[] {
   return [writable ? "--bind" : "--ro-bind", source, target];
 }
 
-/** Read-only mounts come before writable ones, so that nothing is ever created below what a guest could have prepared. */
+/**
+ * Read-only mounts come before writable ones, so that nothing is ever created below what a guest could have prepared.
+ */
 function showPlatform({ supervisor, node, mounts, socketDir }: BubblewrapPlan): string[] {
   return [
     ...(supervisor === undefined ? [] : ["--ro-bind", supervisor, SUPERVISOR_DIR]),
@@ -134,8 +136,8 @@ function showEnvironment(workspacePath: string): string[] {
 }
 
 /**
- * The options of one bubblewrap, in the only order that holds: the workspace is the last thing mounted and no option names a path below it.
- * They are handed over by descriptor (`--args`), so that no host path shows in a command line.
+ * The options of one bubblewrap, in the only order that holds: the workspace is the last thing mounted and no option
+ * names a path below it. They are handed over by descriptor (`--args`), so that no host path shows in a command line.
  */
 export function makeBubblewrapArguments(plan: BubblewrapPlan): string[] {
   assertTargets(plan.mounts, plan.workspace.path);

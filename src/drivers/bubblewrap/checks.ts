@@ -97,8 +97,8 @@ export async function checkPython(path: string): Promise<ProbeFinding> {
 }
 
 /**
- * Root runs programs and mounts images from the data folder, so nobody else may own or write it. Sandboxes resolve paths as their own uid, so one
- * folder without `x` for others on the way hides everything below it.
+ * Root runs programs and mounts images from the data folder, so nobody else may own or write it. Sandboxes resolve
+ * paths as their own uid, so one folder without `x` for others on the way hides everything below it.
  */
 export async function checkDataFolder(root: string, isRoot: boolean): Promise<ProbeFinding> {
   const name = "data folder";
@@ -126,7 +126,9 @@ interface TrialResult {
   readonly code: number | null;
 }
 
-/** Runs a small sandbox with the filter, as a sandbox's uid, and returns what the kernel says about the process in it. */
+/**
+ * Runs a small sandbox with the filter, as a sandbox's uid, and returns what the kernel says about the process in it.
+ */
 async function tryBubblewrap(path: string, filter: Buffer, identity: Identity | null): Promise<TrialResult> {
   const namespaces = ["--unshare-user", "--unshare-all", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent"];
   const mounts = ["--ro-bind", "/", "/", "--proc", "/proc", "--clearenv", "--seccomp", "3"];
@@ -193,7 +195,10 @@ export async function checkSandboxing(path: string, filter: Buffer, isRoot: bool
 
 const CLOSE_ON_EXEC = 0o2000000;
 
-/** Descriptors that this process inherited would reach whatever it starts. The launcher closes them; other programs might not. */
+/**
+ * Descriptors that this process inherited would reach whatever it starts. The launcher closes them; other programs
+ * might not.
+ */
 export async function checkDescriptors(): Promise<ProbeFinding> {
   const name = "descriptors";
   const open: string[] = [];

@@ -81,7 +81,9 @@ export class BubblewrapDriver implements Driver {
     throw makeAbortError(spec.id, signal.reason);
   }
 
-  /** Pid of its first process. A caller that leaves is not waited for: what is being made is removed at once, or owed. */
+  /**
+   * Pid of its first process. A caller that leaves is not waited for: what is being made is removed at once, or owed.
+   */
   async #launch(launcher: LauncherProcess, plan: LaunchPlan, signal: AbortSignal, owe: Owe): Promise<number> {
     const remove = (): Promise<void> => this.#remove(plan.id, false);
     const { promise: abandoned, reject } = Promise.withResolvers<never>();

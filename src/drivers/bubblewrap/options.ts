@@ -6,7 +6,10 @@ import type { SeccompArch } from "../seccomp/syscalls.ts";
 /** The first four are the operator's; the others have defaults that only tests and unusual hosts change. */
 export interface BubblewrapOptions {
   readonly home: Home;
-  /** `rlimit` gives up memory, pids and cpu limits by cgroup. Root must ask for it; a user without a delegated cgroup gets it unasked. */
+  /**
+   * `rlimit` gives up memory, pids and cpu limits by cgroup. Root must ask for it; a user without a delegated cgroup
+   * gets it unasked.
+   */
   readonly limits?: "auto" | "rlimit";
   /** The operator's CA bundle, shown at /etc/paddock/ca.pem. */
   readonly caBundle?: string | undefined;

@@ -16,7 +16,10 @@ import type { Setup } from "./setup.ts";
 /** Processes of bubblewrap itself that a limit per user counts. */
 const BUBBLEWRAP_TASKS = 2;
 
-/** RLIMIT_DATA counts what a process reserves, touched or not, and V8 reserves 512 MiB for code alone: below this Node does not start. */
+/**
+ * RLIMIT_DATA counts what a process reserves, touched or not, and V8 reserves 512 MiB for code alone: below this Node
+ * does not start.
+ */
 const MIN_DATA_BYTES = 1024 * MIB;
 
 function makeRlimits(limits: Limits, setup: Setup): Record<string, number> {

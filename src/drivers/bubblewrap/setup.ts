@@ -115,7 +115,9 @@ async function completeSetup(
   };
 }
 
-/** Probes each mechanism by using it; when none has failed, returns what sandboxes are made with and a running launcher. */
+/**
+ * Probes each mechanism by using it; when none has failed, returns what sandboxes are made with and a running launcher.
+ */
 export async function inspectHost(options: BubblewrapOptions, onEnded: OnEnded): Promise<Inspection> {
   const path = options.bubblewrap ?? DEFAULT_BUBBLEWRAP;
   const python = options.python ?? PYTHON;

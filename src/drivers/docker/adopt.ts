@@ -34,7 +34,10 @@ function readPayload(id: SandboxId, payload: unknown): AdoptionPayload {
   throw new PaddockError("adoption_refused", `the record of sandbox ${id} holds no key`);
 }
 
-/** Takes a living container over whose owner died. Where record and engine disagree it is removed, and nothing is adopted. */
+/**
+ * Takes a living container over whose owner died. Where record and engine disagree it is removed, and nothing is
+ * adopted.
+ */
 export async function adoptSandbox(
   setup: Setup,
   id: SandboxId,

@@ -22,7 +22,10 @@ import { DockerSandbox, removeWholly } from "./sandbox.ts";
 import { type ResolvedImage, resolveImage, type Setup } from "./setup.ts";
 
 const COMMAND = [PYTHON, "-I", "-S", "-B", `${SUPERVISOR_DIR}/__main__.py`];
-/** Requests to the engine are never cut off: what it makes after we left would be nobody's. Between them the caller's signal is looked at. */
+/**
+ * Requests to the engine are never cut off: what it makes after we left would be nobody's. Between them the caller's
+ * signal is looked at.
+ */
 const UNCUT = new AbortController().signal;
 
 export const nameContainer = (id: string): string => `paddock-${id}`;
@@ -228,7 +231,10 @@ async function removeNamed({ engine, fleet }: Setup, id: string): Promise<void> 
   await removeWholly(engine, found.id);
 }
 
-/** Leaves nothing of a sandbox that is not to be. Where its engine does not remove the container, the launcher asks the engine itself. */
+/**
+ * Leaves nothing of a sandbox that is not to be. Where its engine does not remove the container, the launcher asks the
+ * engine itself.
+ */
 export async function removeHeld({ holder }: Setup, id: SandboxId, removing: Promise<void>): Promise<void> {
   const containerRemoved = await removing.then(
     () => true,

@@ -23,8 +23,8 @@ const readText = (path: string): string | undefined => {
 };
 
 /**
- * The container's first process and its groups as this machine sees them. Undefined for an engine elsewhere, where that pid is nobody's or
- * another's: the process must be in a group that is named after the container.
+ * The container's first process and its groups as this machine sees them. Undefined for an engine elsewhere, where that
+ * pid is nobody's or another's: the process must be in a group that is named after the container.
  */
 export function findLocalEvidence({ pid, id }: ContainerFacts): LocalEvidence | undefined {
   if (pid === null) return undefined;
@@ -43,7 +43,9 @@ export function findLocalEvidence({ pid, id }: ContainerFacts): LocalEvidence | 
   return { process, usage, cgroups };
 }
 
-/** Kills the container's first process, and with it its pid namespace, without the engine. False where it does not live. */
+/**
+ * Kills the container's first process, and with it its pid namespace, without the engine. False where it does not live.
+ */
 export function killLocally({ process: identity }: LocalEvidence): boolean {
   if (!isAlive(identity)) return false;
   try {
@@ -100,9 +102,10 @@ function describeBreach(status: string, uid: number): string | undefined {
 }
 
 /**
- * What the kernel says of a container's first process, once its program runs: no capabilities, no new privileges, the filter, its own uid.
- * Throws `isolation_failed`. The runtime sets the filter last, after the engine calls the container started: as long as the process is still the
- * runtime's own, which on a busy machine may take its time, nothing is missing. Returns early when the caller has left or the process is gone.
+ * What the kernel says of a container's first process, once its program runs: no capabilities, no new privileges, the
+ * filter, its own uid. Throws `isolation_failed`. The runtime sets the filter last, after the engine calls the
+ * container started: as long as the process is still the runtime's own, which on a busy machine may take its time,
+ * nothing is missing. Returns early when the caller has left or the process is gone.
  */
 export async function assertConfined(
   { process: identity }: LocalEvidence,

@@ -16,8 +16,8 @@ async function writeDraft(path: string): Promise<void> {
 }
 
 /**
- * The id of a data folder, made once: it labels what we make in engines that others use too, and a path would not tell two machines apart.
- * A copied folder gets an id of its own, or it would remove the original's containers.
+ * The id of a data folder, made once: it labels what we make in engines that others use too, and a path would not tell
+ * two machines apart. A copied folder gets an id of its own, or it would remove the original's containers.
  */
 export async function readFleetId(root: string): Promise<string> {
   const path = join(root, "fleet-id");

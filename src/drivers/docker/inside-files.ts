@@ -6,9 +6,9 @@ const OPEN_FOLDER = 0o755;
 const OPEN_FILE = 0o644;
 
 /**
- * The users that a container of this uid sees, as files of this machine: bound read-only, they need nobody's hand inside. They lie in the
- * sandbox's run folder, beside the socket's folder that the guest sees, and go with it. Over the paths in
- * `hidden` lies an empty file. Returns the files by their path inside.
+ * The users that a container of this uid sees, as files of this machine: bound read-only, they need nobody's hand
+ * inside. They lie in the sandbox's run folder, beside the socket's folder that the guest sees, and go with it. Over
+ * the paths in `hidden` lies an empty file. Returns the files by their path inside.
  */
 export async function installUserFiles(
   runDir: string,

@@ -27,8 +27,9 @@ async function seesFile(engine: Engine, path: string): Promise<boolean> {
 }
 
 /**
- * Whether the engine sees this machine's files: asked to mount one that we just made under a random name, it finds it, and it does not find one
- * that we did not make. A unix socket alone is no proof: it may lead into a virtual machine or through a tunnel.
+ * Whether the engine sees this machine's files: asked to mount one that we just made under a random name, it finds it,
+ * and it does not find one that we did not make. A unix socket alone is no proof: it may lead into a virtual machine or
+ * through a tunnel.
  */
 export async function seesOurFiles(engine: Engine, folder: string): Promise<boolean> {
   if (engine.endpoint.address.kind !== "unix") return false;

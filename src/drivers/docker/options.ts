@@ -14,7 +14,10 @@ import {
 import { LABEL, type Labels } from "./engine/labels.ts";
 import { ETC } from "./remote-etc.ts";
 
-/** What a runtime needs on top of a sandbox's own limits: gVisor's kernel runs inside the container's cgroup and is counted there. */
+/**
+ * What a runtime needs on top of a sandbox's own limits: gVisor's kernel runs inside the container's cgroup and is
+ * counted there.
+ */
 export interface RuntimeOverhead {
   readonly memoryBytes: number;
   readonly pids: number;
@@ -48,12 +51,18 @@ export interface ContainerPlan {
   readonly command: readonly string[];
 }
 
-/** dockerode's types lack the cgroup namespace and type mounts loosely; the test holds the whole object against a snapshot. */
+/**
+ * dockerode's types lack the cgroup namespace and type mounts loosely; the test holds the whole object against a
+ * snapshot.
+ */
 export type ContainerBody = Docker.ContainerCreateOptions & {
   readonly HostConfig: Docker.HostConfig & { readonly CgroupnsMode: "private" };
 };
 
-/** gVisor shows them to every guest and masks no path of `/dev`; a file over the one and a file system over the other hide them. */
+/**
+ * gVisor shows them to every guest and masks no path of `/dev`; a file over the one and a file system over the other
+ * hide them.
+ */
 export const HIDDEN_DEVICE = "/dev/fuse";
 const HIDDEN_DEVICE_FOLDER = "/dev/net";
 const CPU_PERIOD_US = 100_000;
@@ -84,8 +93,8 @@ export function makeLabels({ spec, held, fleet }: Pick<ContainerPlan, "spec" | "
 }
 
 /**
- * The engine mounts a loop device itself, as a volume without a name: it goes with the container. Such a volume must not be `ReadOnly`; the
- * mount's own option says it.
+ * The engine mounts a loop device itself, as a volume without a name: it goes with the container. Such a volume must
+ * not be `ReadOnly`; the mount's own option says it.
  */
 function mountWorkspace(plan: ContainerPlan): Docker.MountSettings[] {
   const { held, spec } = plan;
@@ -105,8 +114,9 @@ function mountWorkspace(plan: ContainerPlan): Docker.MountSettings[] {
 }
 
 /**
- * Where nothing of this machine can be shown, /etc is a volume that starts as a copy of the image's, so that files can be put into it before the
- * container starts: the engine refuses that for a read-only root. All of it is root's, and the guest is not root.
+ * Where nothing of this machine can be shown, /etc is a volume that starts as a copy of the image's, so that files can
+ * be put into it before the container starts: the engine refuses that for a read-only root. All of it is root's, and
+ * the guest is not root.
  */
 function mountEtc(plan: ContainerPlan): Docker.MountSettings[] {
   if (plan.isLocal) return [];
@@ -148,8 +158,8 @@ function listTmpfs({ spec, held, user, overhead }: ContainerPlan): Record<string
 }
 
 /**
- * A runtime with a kernel of its own (one that is counted in the container's cgroup) counts the guest's processes by itself, and only
- * against this limit; elsewhere `nproc` would count a uid of the host.
+ * A runtime with a kernel of its own (one that is counted in the container's cgroup) counts the guest's processes by
+ * itself, and only against this limit; elsewhere `nproc` would count a uid of the host.
  */
 function makeUlimits({ spec, overhead }: ContainerPlan): { Name: string; Soft: number; Hard: number }[] {
   const limits = { ...makeProcessLimits(spec.limits), ...(overhead.pids > 0 ? { NPROC: spec.limits.pids } : {}) };
@@ -201,7 +211,10 @@ function confine(plan: ContainerPlan): ContainerBody["HostConfig"] {
   };
 }
 
-/** The whole request that makes a sandbox's container. Throws `create_failed` for mounts that would cover the base or each other. */
+/**
+ * The whole request that makes a sandbox's container. Throws `create_failed` for mounts that would cover the base or
+ * each other.
+ */
 export function makeContainerBody(plan: ContainerPlan): ContainerBody {
   assertTargets(plan.spec.mounts, plan.spec.workspacePath);
   return {

@@ -10,7 +10,9 @@ import type { ContainerBody } from "./options.ts";
 
 // Where Podman's form of Docker's API means something else (tried with 4.3).
 
-/** Podman's API drops the runtime of a request without a word: another than its default would be believed and not used. */
+/**
+ * Podman's API drops the runtime of a request without a word: another than its default would be believed and not used.
+ */
 export function assertRuntimeIsDefault(facts: EngineFacts, name: string): void {
   if (facts.name !== "Podman" || name === facts.defaultRuntime) return;
   throw new PaddockError(
@@ -27,13 +29,17 @@ const chooseProcesses = (pids: number): number => 2 * pids + 64;
 
 const OWN_TMPFS = /,uid=\d+,gid=\d+,mode=0700/;
 
-/** Podman refuses `nr_inodes` (files count as memory of the sandbox all the same) and owners by number; `U` is the guest. */
+/**
+ * Podman refuses `nr_inodes` (files count as memory of the sandbox all the same) and owners by number; `U` is the
+ * guest.
+ */
 const adaptTmpfs = (options: string): string =>
   options.replace(/,nr_inodes=\d+/, "").replace(OWN_TMPFS, ",U,notmpcopyup");
 
 /**
- * The request in Podman's words. Its own default for `nproc` is above the hard limit of some machines, and then nothing starts; the number counts a
- * uid of the host, which under a rootless engine is ours. It takes hidden paths as a security option only.
+ * The request in Podman's words. Its own default for `nproc` is above the hard limit of some machines, and then nothing
+ * starts; the number counts a uid of the host, which under a rootless engine is ours. It takes hidden paths as a
+ * security option only.
  */
 export function adaptBody(body: ContainerBody, { rootless }: EngineFacts): ContainerBody {
   const { HostConfig } = body;
@@ -50,7 +56,10 @@ export function adaptBody(body: ContainerBody, { rootless }: EngineFacts): Conta
   return { ...body, StopSignal: "SIGKILL", HostConfig: adapted };
 }
 
-/** Podman reads a profile from a path of its own machine, where Docker takes the text. Returns the path; the file is made once per content. */
+/**
+ * Podman reads a profile from a path of its own machine, where Docker takes the text. Returns the path; the file is
+ * made once per content.
+ */
 export async function installProfile(bin: string, profile: string): Promise<string> {
   const hash = createHash("sha256").update(profile).digest("hex").slice(0, 16);
   const folder = join(bin, `seccomp-${hash}`);
@@ -65,8 +74,8 @@ export function assertTakesProfile(facts: EngineFacts, isLocal: boolean): void {
 }
 
 /**
- * Whether Podman finds a folder. It looks for images before mounts, and makes the sources of mounts that are not there, so it is asked for
- * a container that has the folder as its root, which is never started.
+ * Whether Podman finds a folder. It looks for images before mounts, and makes the sources of mounts that are not there,
+ * so it is asked for a container that has the folder as its root, which is never started.
  */
 async function seesFolder(engine: Engine, path: string): Promise<boolean> {
   try {

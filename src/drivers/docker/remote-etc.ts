@@ -11,7 +11,8 @@ const EPOCH = new Date(0);
 export const ETC = "/etc";
 
 /**
- * Refuses what only an engine on this machine can do: the source of a mount would be a path of the engine's machine. Throws `unsupported`.
+ * Refuses what only an engine on this machine can do: the source of a mount would be a path of the engine's machine.
+ * Throws `unsupported`.
  */
 export function assertNeedsNoHostFolder({ workspace, mounts }: SandboxSpec): void {
   const what = workspace.kind === "folder" ? workspace.path : mounts[0]?.source;

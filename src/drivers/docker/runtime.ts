@@ -10,8 +10,9 @@ const run = promisify(execFile);
 
 const NO_OVERHEAD: RuntimeOverhead = { memoryBytes: 0, pids: 0, threadsPerTask: 1 };
 /**
- * gVisor's kernel lives in the container's cgroup: 23 MiB and 35 threads at rest, two threads and more per task of the guest. It counts the guest's
- * tasks itself (`nproc`), so this limit only has to be one that it never meets: refused a thread, it gives up (docs/docker.md).
+ * gVisor's kernel lives in the container's cgroup: 23 MiB and 35 threads at rest, two threads and more per task of the
+ * guest. It counts the guest's tasks itself (`nproc`), so this limit only has to be one that it never meets: refused a
+ * thread, it gives up (docs/docker.md).
  */
 const GVISOR_OVERHEAD: RuntimeOverhead = { memoryBytes: 64 * MIB, pids: 64, threadsPerTask: 4 };
 
@@ -37,7 +38,9 @@ export function readFlag(list: readonly string[], name: string): string | undefi
 
 const isGvisor = ({ name, path }: EngineRuntime): boolean => basename(path ?? name).startsWith("runsc");
 
-/** Throws `driver_unavailable` where the engine does not know the runtime, or it is set up to reach the host's network. */
+/**
+ * Throws `driver_unavailable` where the engine does not know the runtime, or it is set up to reach the host's network.
+ */
 export function chooseRuntime(facts: EngineFacts, wanted: string | undefined): ChosenRuntime {
   const name = wanted ?? facts.defaultRuntime;
   const found = facts.runtimes.find((runtime) => runtime.name === name);

@@ -31,7 +31,9 @@ export interface SandboxParts {
   readonly stdio: ContainerStdio | undefined;
   /** The channel goes over `stdio`. */
   readonly usesStdio: boolean;
-  /** Removes what the driver keeps beside the container. Called after the container is gone, as far as anybody can tell. */
+  /**
+   * Removes what the driver keeps beside the container. Called after the container is gone, as far as anybody can tell.
+   */
   readonly release: (options: { readonly keepWorkspace: boolean; readonly containerRemoved: boolean }) => Promise<void>;
 }
 
@@ -123,7 +125,9 @@ export class DockerSandbox implements DriverSandbox {
     this.#end(detail);
   }
 
-  /** Asks the engine; an engine that does not answer, or not in time, is not waited for where we can kill by ourselves. */
+  /**
+   * Asks the engine; an engine that does not answer, or not in time, is not waited for where we can kill by ourselves.
+   */
   async #kill(): Promise<void> {
     const { engine, container, evidence } = this.#parts;
     const asked = this.#resumeToEnd()
@@ -139,7 +143,9 @@ export class DockerSandbox implements DriverSandbox {
     else killLocally(evidence);
   }
 
-  /** Its supervisor ends when its standard input does; what an unreachable engine keeps is the next start's to sweep. */
+  /**
+   * Its supervisor ends when its standard input does; what an unreachable engine keeps is the next start's to sweep.
+   */
   #giveUp(): void {
     this.#parts.stdio?.destroy();
     this.finish("the engine does not answer");
@@ -228,7 +234,10 @@ function describeStatus(status: number | undefined, isGvisor: boolean): string {
 
 const REMOVAL_MS = 15_000;
 
-/** Removes a container and waits until the engine does not know it any more: two requests at a time make one of them fail. */
+/**
+ * Removes a container and waits until the engine does not know it any more: two requests at a time make one of them
+ * fail.
+ */
 export async function removeWholly(engine: Engine, idOrName: string): Promise<void> {
   const end = performance.now() + REMOVAL_MS;
   while (!(await engine.removeContainer(idOrName))) {

@@ -73,7 +73,10 @@ async function describeVersion({ facts }: Engine, runtime: ChosenRuntime, isLoca
   return `${engine}, runsc ${version === undefined || version === "VERSION_MISSING" ? "built from source" : version}`;
 }
 
-/** Podman gives a volume on a device to the owner of the image's folder, so its workspaces are folders, looked at every second. */
+/**
+ * Podman gives a volume on a device to the owner of the image's folder, so its workspaces are folders, looked at every
+ * second.
+ */
 function chooseStorage({ name, rootless }: EngineFacts, isLocal: boolean): WorkspaceStorage {
   if (!isLocal) return "memory";
   return process.getuid?.() === 0 && !rootless && name !== "Podman" ? "loop" : "folder";
@@ -144,8 +147,8 @@ async function lookUpImage(setup: Setup, reference: string): Promise<ResolvedIma
 }
 
 /**
- * The image of a sandbox: the base when none is named. Node images carry supervisor and Node; any other image is shown ours. Throws
- * `image_missing`. An immutable id is looked up once.
+ * The image of a sandbox: the base when none is named. Node images carry supervisor and Node; any other image is shown
+ * ours. Throws `image_missing`. An immutable id is looked up once.
  */
 export async function resolveImage(setup: Setup, reference: string | undefined): Promise<ResolvedImage> {
   if (reference === undefined) return lookUpImage(setup, BASE_IMAGE);

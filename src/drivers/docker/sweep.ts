@@ -30,8 +30,9 @@ async function removeListed(
 }
 
 /**
- * Removes containers and volumes that carry this data folder's label and belong to no owner record. A record is written before its container
- * is asked for and removed after it is gone, so what lacks one is nobody's. Owners are read after the lists, for the same reason.
+ * Removes containers and volumes that carry this data folder's label and belong to no owner record. A record is written
+ * before its container is asked for and removed after it is gone, so what lacks one is nobody's. Owners are read after
+ * the lists, for the same reason.
  */
 export async function sweepByLabel({ engine, holder, fleet, graceMs }: Sweep): Promise<ReapReport> {
   const label = { [LABEL.fleet]: fleet };

@@ -30,7 +30,10 @@ interface CgroupMount {
 
 const CONTAINER = "paddock";
 const CPU_PERIOD_US = 100_000;
-/** Version 1 counts what sockets hold apart from the memory, and only under a limit of its own (launcher/groups.py has the same). */
+/**
+ * Version 1 counts what sockets hold apart from the memory, and only under a limit of its own (launcher/groups.py has
+ * the same).
+ */
 const MEMORY_PER_SOCKETS = 4;
 
 const unescapeOctal = (text: string): string =>
@@ -126,8 +129,8 @@ function listVersion2(
 }
 
 /**
- * The places where groups could go, best first; each must still be proven by making one. Root: the top of the v2 hierarchy, else v1 below our own
- * groups. A user: the nearest ancestor, which is what a service manager delegates.
+ * The places where groups could go, best first; each must still be proven by making one. Root: the top of the v2
+ * hierarchy, else v1 below our own groups. A user: the nearest ancestor, which is what a service manager delegates.
  */
 export function listLayouts(texts: CgroupTexts, isRoot: boolean): GroupLayout[] {
   const mounts = parseMounts(texts.mountinfo);

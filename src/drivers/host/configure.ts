@@ -9,7 +9,10 @@ import type { LauncherProcess } from "./launcher-process.ts";
 /** Disk that creates leave free: 256 MiB for the host and 16 MiB for the metadata of volumes. */
 const MIN_FREE_BYTES = 272 * 1024 * 1024;
 
-/** How long a removal is tried before it has failed: longer than the kernel takes to let go of what a killed process held. */
+/**
+ * How long a removal is tried before it has failed: longer than the kernel takes to let go of what a killed process
+ * held.
+ */
 const REMOVAL_MS = 10_000;
 
 export function chooseRetention(options: {

@@ -4,8 +4,9 @@ import type { Limits } from "../../model/limits.ts";
 import type { WorkspaceSource } from "../driver.ts";
 
 /**
- * Where an engine can keep a workspace of kind `new`. `loop`: it mounts block devices of this machine (a local engine run by root). `folder`: it
- * sees this machine's files. `memory`: neither (remote). The holder falls back from `loop` to `folder` where we are not root or lack loop devices.
+ * Where an engine can keep a workspace of kind `new`. `loop`: it mounts block devices of this machine (a local engine
+ * run by root). `folder`: it sees this machine's files. `memory`: neither (remote). The holder falls back from `loop`
+ * to `folder` where we are not root or lack loop devices.
  */
 export type WorkspaceStorage = "loop" | "folder" | "memory";
 
@@ -13,7 +14,10 @@ export type WorkspaceStorage = "loop" | "folder" | "memory";
 export interface ContainerName {
   /** `paddock-<sandbox id>`; nothing else is accepted. */
   readonly name: string;
-  /** Absolute path of the engine's unix socket; null where it is not on a local socket, and then nobody but the driver removes containers. */
+  /**
+   * Absolute path of the engine's unix socket; null where it is not on a local socket, and then nobody but the driver
+   * removes containers.
+   */
   readonly socket: string | null;
 }
 
@@ -21,7 +25,10 @@ export interface ContainerName {
 export interface HoldAdoption {
   /** How long the sandbox waits without an owner before any reaper removes it. */
   readonly graceMs: number;
-  /** Without an owner it is removed this long after it was held, whatever is left of its grace. Null: only grace decides. */
+  /**
+   * Without an owner it is removed this long after it was held, whatever is left of its grace. Null: only grace
+   * decides.
+   */
   readonly lifetimeMs?: number | null;
   /** Opaque JSON, at most 256 KiB (channel key, fleet state). */
   readonly payload: unknown;
@@ -29,7 +36,10 @@ export interface HoldAdoption {
 
 export interface HoldRequest {
   readonly id: SandboxId;
-  /** `run/<id>` or `run/<id>/socket` of the data folder. Its `host.sock`, if it exists by now, is given to the sandbox's uid. */
+  /**
+   * `run/<id>` or `run/<id>/socket` of the data folder. Its `host.sock`, if it exists by now, is given to the sandbox's
+   * uid.
+   */
   readonly socketDir: string;
   readonly workspace: WorkspaceSource;
   readonly limits: Limits;
@@ -39,7 +49,10 @@ export interface HoldRequest {
   readonly adoption: HoldAdoption | null;
 }
 
-/** `device` is the loop device to mount as ext4 (`ro` when `readOnly`), `path` the folder to bind; a `memory` workspace the driver makes itself. */
+/**
+ * `device` is the loop device to mount as ext4 (`ro` when `readOnly`), `path` the folder to bind; a `memory` workspace
+ * the driver makes itself.
+ */
 export type HeldWorkspace =
   | { readonly kind: "loop"; readonly device: string; readonly mode: "image"; readonly readOnly: boolean }
   | { readonly kind: "folder"; readonly path: string; readonly mode: "polled"; readonly readOnly: boolean }
@@ -63,7 +76,10 @@ export interface HeldFacts {
   readonly startedAt: string;
   /** The container's first process as this machine sees it; null where it cannot (remote, in a virtual machine). */
   readonly pid: number | null;
-  /** Cgroup folders of the container on this machine, for looking and killing. Their paths hold the container's id, else they are refused. */
+  /**
+   * Cgroup folders of the container on this machine, for looking and killing. Their paths hold the container's id, else
+   * they are refused.
+   */
   readonly cgroups: readonly string[];
 }
 
@@ -79,8 +95,9 @@ export interface RemoveOptions {
   /** Keeps a `new` workspace as an ended one. */
   readonly keepWorkspace: boolean;
   /**
-   * The engine has confirmed that the container is gone, or was never asked for one. False: the launcher asks the engine itself, before
-   * `started` for 3 s because a create may be under way, and kills what it can when the engine is silent.
+   * The engine has confirmed that the container is gone, or was never asked for one. False: the launcher asks the
+   * engine itself, before `started` for 3 s because a create may be under way, and kills what it can when the engine is
+   * silent.
    */
   readonly containerRemoved: boolean;
 }

@@ -25,8 +25,8 @@ export type * from "./holder-types.ts";
 const MAX_PAYLOAD_BYTES = 256 * 1024;
 
 /**
- * The host's side of sandboxes that a container engine makes: owner record and lock, uid, workspace, removal, reaping and adoption. One
- * launcher process per holder; our death removes every sandbox that is held without `adoption`.
+ * The host's side of sandboxes that a container engine makes: owner record and lock, uid, workspace, removal, reaping
+ * and adoption. One launcher process per holder; our death removes every sandbox that is held without `adoption`.
  */
 export class Holder implements AsyncDisposable {
   /** What was found on the way; none of them has failed. */
@@ -51,7 +51,10 @@ export class Holder implements AsyncDisposable {
     this.#watch(launcher);
   }
 
-  /** Prepares the data folder and starts the launcher. Throws what a missing Python or a data folder that is not ours to write throws. */
+  /**
+   * Prepares the data folder and starts the launcher. Throws what a missing Python or a data folder that is not ours to
+   * write throws.
+   */
   static async open(options: HolderOptions): Promise<Holder> {
     await prepareHome(options.home);
     const launcher = await startLauncher(options);
@@ -67,9 +70,9 @@ export class Holder implements AsyncDisposable {
   }
 
   /**
-   * Writes the record under its lock, then takes uid and workspace and gives them the socket. The order of a create is `hold`, engine
-   * create and start, `started`. Throws `create_failed`, `no_space`, `capacity`, `unsupported`, `not_found`, and leaves nothing then. An
-   * abandoned create ends with `remove`.
+   * Writes the record under its lock, then takes uid and workspace and gives them the socket. The order of a create is
+   * `hold`, engine create and start, `started`. Throws `create_failed`, `no_space`, `capacity`, `unsupported`,
+   * `not_found`, and leaves nothing then. An abandoned create ends with `remove`.
    */
   async hold(request: HoldRequest): Promise<Held> {
     const { id, limits, workspace: source, storage, socketDir: runDir, container, adoption } = request;
@@ -89,9 +92,9 @@ export class Holder implements AsyncDisposable {
   }
 
   /**
-   * The container runs. The launcher lets go of the loop device, which from now on lives as long as its mount, and puts the facts into the
-   * record. A pid that the kernel does not place in the container's cgroup is left out. Throws `isolation_failed` for facts that cannot be
-   * this container's, `sandbox_closed` when it was removed meanwhile.
+   * The container runs. The launcher lets go of the loop device, which from now on lives as long as its mount, and puts
+   * the facts into the record. A pid that the kernel does not place in the container's cgroup is left out. Throws
+   * `isolation_failed` for facts that cannot be this container's, `sandbox_closed` when it was removed meanwhile.
    */
   async started(id: SandboxId, facts: HeldFacts): Promise<void> {
     const reply = await this.#request("started", { id, facts });
@@ -99,9 +102,10 @@ export class Holder implements AsyncDisposable {
   }
 
   /**
-   * Waits until the container's processes and its loop device are gone, then removes workspace, uid and record; the socket's folder stays
-   * its listener's. Idempotent. Throws `engine_unavailable` (only with `containerRemoved: false`; everything that ran has been killed) or
-   * `internal`; the record then stays, and a later call or a reaper tries again.
+   * Waits until the container's processes and its loop device are gone, then removes workspace, uid and record; the
+   * socket's folder stays its listener's. Idempotent. Throws `engine_unavailable` (only with `containerRemoved: false`;
+   * everything that ran has been killed) or `internal`; the record then stays, and a later call or a reaper tries
+   * again.
    */
   async remove(id: SandboxId, options: RemoveOptions): Promise<void> {
     if (this.#closed !== undefined) return this.#closed;
@@ -111,8 +115,9 @@ export class Holder implements AsyncDisposable {
   }
 
   /**
-   * Takes a dead owner's lock and with it the sandbox. The driver then compares container id, labels, generation and start time with the engine,
-   * and calls `remove` where they disagree. Throws `not_found`, or `adoption_refused` where an owner lives or the container cannot be adopted.
+   * Takes a dead owner's lock and with it the sandbox. The driver then compares container id, labels, generation and
+   * start time with the engine, and calls `remove` where they disagree. Throws `not_found`, or `adoption_refused` where
+   * an owner lives or the container cannot be adopted.
    */
   async adopt(id: SandboxId): Promise<AdoptedHold> {
     const reply = await this.#request("adopt", { id });
@@ -120,7 +125,10 @@ export class Holder implements AsyncDisposable {
     return { ...(reply as unknown as AdoptedHold), held: readHeld(reply["held"] as Reply) };
   }
 
-  /** Removes what dead owners of any driver left in this data folder. Adoptable containers that run go when their grace is over. */
+  /**
+   * Removes what dead owners of any driver left in this data folder. Adoptable containers that run go when their grace
+   * is over.
+   */
   async reap(): Promise<ReapReport> {
     await keepCopies(this.#options.home.bin);
     return this.#insist(reapWith);
@@ -172,7 +180,9 @@ export class Holder implements AsyncDisposable {
     });
   }
 
-  /** A launcher that died gave its locks back: what may be adopted is adopted, the rest is removed as a dead owner's. */
+  /**
+   * A launcher that died gave its locks back: what may be adopted is adopted, the rest is removed as a dead owner's.
+   */
   async #restart(): Promise<LauncherProcess> {
     const launcher = await startLauncher(this.#options);
     await configure(launcher, this.#options);

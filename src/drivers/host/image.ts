@@ -41,7 +41,10 @@ async function format(path: string, workspaceBytes: number): Promise<void> {
   await run("debugfs", ["-w", "-R", "rmdir lost+found", path], { env });
 }
 
-/** Formatted empty images, one file per size, made once per data folder. Several processes may make the same one: the last rename wins. */
+/**
+ * Formatted empty images, one file per size, made once per data folder. Several processes may make the same one: the
+ * last rename wins.
+ */
 export class BlankImageStore {
   readonly #folder: string;
   readonly #made = new Map<number, Promise<string>>();

@@ -36,7 +36,10 @@ const RESERVED = [
 
 const isWithin = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
 
-/** Nothing may be mounted over the base, nor below anything a guest can write to (CVE-2026-87766). Throws `create_failed`. */
+/**
+ * Nothing may be mounted over the base, nor below anything a guest can write to (CVE-2026-87766). Throws
+ * `create_failed`.
+ */
 export function assertTargets(mounts: readonly Mount[], workspacePath: string): void {
   const targets = [...mounts.map(({ target }) => target), workspacePath];
   for (const target of targets) {

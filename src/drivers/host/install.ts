@@ -24,12 +24,18 @@ import { removeFolder } from "../../lib/remove-folder.ts";
 
 const run = promisify(execFile);
 
-/** Sandboxes resolve paths as their own uid, so what leads to a mount can be passed but not listed; the rest is ours alone. */
+/**
+ * Sandboxes resolve paths as their own uid, so what leads to a mount can be passed but not listed; the rest is ours
+ * alone.
+ */
 const OPEN_ROOM = 0o711;
 const CLOSED_ROOM = 0o700;
 const UNUSED_MS = 30 * 24 * 60 * 60 * 1000;
 
-/** Makes the rooms of the data folder with the rights that sandboxes need. An existing data folder keeps its own rights (doctor checks them). */
+/**
+ * Makes the rooms of the data folder with the rights that sandboxes need. An existing data folder keeps its own rights
+ * (doctor checks them).
+ */
 export async function prepareHome(home: Home): Promise<void> {
   makeOpenFolder(home.root);
   const makeRoom = async (path: string, mode: number): Promise<void> => {
@@ -94,14 +100,17 @@ async function markUsed(target: string): Promise<boolean> {
   );
 }
 
-/** Says that what this process has chosen in `bin` is in use still. Each sweep does, so that a start of another version lets it be. */
+/**
+ * Says that what this process has chosen in `bin` is in use still. Each sweep does, so that a start of another version
+ * lets it be.
+ */
 export async function keepCopies(bin: string): Promise<void> {
   await Promise.all([...chosen].filter((target) => dirname(target) === bin).map(markUsed));
 }
 
 /**
- * Removes copies that nobody has used for a month: older versions of ours, and drafts that a kill left. A `users-` folder goes at any age:
- * nothing starts from one, and a container that has its files mounted keeps them.
+ * Removes copies that nobody has used for a month: older versions of ours, and drafts that a kill left. A `users-`
+ * folder goes at any age: nothing starts from one, and a container that has its files mounted keeps them.
  */
 export async function sweepOldCopies(bin: string): Promise<void> {
   for (const name of await readdir(bin)) {
@@ -135,8 +144,8 @@ async function openToAll(folder: string): Promise<void> {
 }
 
 /**
- * A copy of a Python program in `bin`, named after its content, with its modules compiled: the sandbox's uid must be able to read it, and a root
- * launcher must not run files that another user can change.
+ * A copy of a Python program in `bin`, named after its content, with its modules compiled: the sandbox's uid must be
+ * able to read it, and a root launcher must not run files that another user can change.
  */
 export async function installProgram(bin: string, name: string, source: string, python: string): Promise<string> {
   const files = await readTree(source);

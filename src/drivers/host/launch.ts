@@ -31,7 +31,10 @@ export interface WorkspacePlan {
   /** Folder that bubblewrap binds; null for a tmpfs. */
   readonly source: string | null;
   readonly readOnly: boolean;
-  /** File of an ended workspace or a volume that is locked while the sandbox lives: by itself, or with others that only read. */
+  /**
+   * File of an ended workspace or a volume that is locked while the sandbox lives: by itself, or with others that only
+   * read.
+   */
   readonly lock: string | null;
   /** Id of the volume that it is. */
   readonly volume: string | null;

@@ -7,7 +7,9 @@ const allow = (group: string, names: string, reason: string): SeccompRule => ({
   reason,
 });
 
-/** Calls that ordinary programs need, whatever their arguments. A call is added here only with a program that needs it. */
+/**
+ * Calls that ordinary programs need, whatever their arguments. A call is added here only with a program that needs it.
+ */
 export const ALLOWED_RULES: readonly SeccompRule[] = [
   allow(
     "descriptors",

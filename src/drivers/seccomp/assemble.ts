@@ -55,7 +55,9 @@ function layOut(program: readonly Instruction[], long: ReadonlyMap<number, Branc
   return { positions, labels, long };
 }
 
-/** Instructions skipped by a jump at `from`. BPF cannot jump backwards, so a target behind is a defect of the caller. */
+/**
+ * Instructions skipped by a jump at `from`. BPF cannot jump backwards, so a target behind is a defect of the caller.
+ */
 function measureJump(layout: Layout, from: number, to: string): number {
   const target = layout.labels.get(to);
   if (target === undefined || target <= from) {
@@ -71,7 +73,10 @@ function findFar(layout: Layout, from: number, to: string | undefined): boolean 
   return to !== undefined && measureJump(layout, from, to) > MAX_CONDITIONAL_JUMP;
 }
 
-/** Lengthening one jump can push another out of reach, so lay out again until nothing changes. Jumps only ever grow: it ends. */
+/**
+ * Lengthening one jump can push another out of reach, so lay out again until nothing changes. Jumps only ever grow: it
+ * ends.
+ */
 function settleLayout(program: readonly Instruction[]): Layout {
   let layout = layOut(program, new Map());
   for (;;) {

@@ -8,8 +8,9 @@ const refuse = (group: string, action: SeccompAction, names: string, reason: str
 });
 
 /**
- * Calls refused whatever their arguments. Being absent from the allow-list would refuse them too, with ENOSYS; they are named
- * because a program must hear "not permitted" rather than "unknown", and because a test holds this floor against the allow-list.
+ * Calls refused whatever their arguments. Being absent from the allow-list would refuse them too, with ENOSYS; they are
+ * named because a program must hear "not permitted" rather than "unknown", and because a test holds this floor against
+ * the allow-list.
  */
 export const REFUSED_RULES: readonly SeccompRule[] = [
   refuse(

@@ -2,8 +2,9 @@
 export type SeccompAction = "allow" | "kill" | "EPERM" | "ENOSYS" | "EAFNOSUPPORT" | "EPROTONOSUPPORT";
 
 /**
- * True when `(argument & mask)` is one of `oneOf`. Only the low 32 bits of an argument exist here, because the kernel takes
- * every argument we test as a 32-bit value: comparing all 64 would let a caller slip by with garbage in the upper half.
+ * True when `(argument & mask)` is one of `oneOf`. Only the low 32 bits of an argument exist here, because the kernel
+ * takes every argument we test as a 32-bit value: comparing all 64 would let a caller slip by with garbage in the upper
+ * half.
  */
 export interface ArgumentTest {
   readonly argument: 0 | 1 | 2 | 3 | 4 | 5;

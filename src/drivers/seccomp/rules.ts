@@ -7,8 +7,9 @@ import type { SeccompAction, SeccompRule } from "./rule.ts";
 export const SECCOMP_RULES: readonly SeccompRule[] = [...REFUSED_RULES, ...GUARDED_RULES, ...ALLOWED_RULES];
 
 /**
- * What no rule names. A call unknown to us is most likely newer than this list: ENOSYS makes programs fall back as on an older
- * kernel, where EPERM would make them give up. A foreign architecture has another numbering, so its calls cannot be judged.
+ * What no rule names. A call unknown to us is most likely newer than this list: ENOSYS makes programs fall back as on
+ * an older kernel, where EPERM would make them give up. A foreign architecture has another numbering, so its calls
+ * cannot be judged.
  */
 export const SECCOMP_DEFAULTS: Readonly<Record<"unlisted" | "x32" | "foreignArch", SeccompAction>> = {
   unlisted: "ENOSYS",

@@ -1,7 +1,8 @@
 export type SeccompArch = "x64" | "arm64";
 
-// Names in number order, ten to a row after the first, so that a row starts at a multiple of ten: compare with the kernel's
-// arch/x86/entry/syscalls/syscall_64.tbl (x64) and scripts/syscall.tbl (arm64). From 424 on all architectures share one numbering.
+// Names in number order, ten to a row after the first, so that a row starts at a multiple of ten: compare with the
+// kernel's arch/x86/entry/syscalls/syscall_64.tbl (x64) and scripts/syscall.tbl (arm64). From 424 on all architectures
+// share one numbering.
 
 const X64_FROM_0 = `
   read write open close stat fstat lstat poll lseek mmap

@@ -1,4 +1,6 @@
-/** Python that loads a table of text and finds the columns a caller means. `PARAMETERS` names them or leaves them open. */
+/**
+ * Python that loads a table of text and finds the columns a caller means. `PARAMETERS` names them or leaves them open.
+ */
 export const LOAD_TABLE = `import os
 import re
 import sys

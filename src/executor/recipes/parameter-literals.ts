@@ -1,6 +1,6 @@
 /*
- * Parameters reach a program as one string literal of printable ASCII that holds JSON. In it only `"` and `\` are escaped,
- * which Python and JavaScript read the same way, so no parameter can end the literal.
+ * Parameters reach a program as one string literal of printable ASCII that holds JSON. In it only `"` and `\` are
+ * escaped, which Python and JavaScript read the same way, so no parameter can end the literal.
  */
 
 export function embedPython(parameters: object, program: string): string {

@@ -11,8 +11,8 @@ export interface RecipeMatch {
 }
 
 /**
- * A reviewed program with parameters. A description chooses it and may give parameters, which reach the program as data;
- * no text of a description becomes code. The last steps prove the result, so that success means something.
+ * A reviewed program with parameters. A description chooses it and may give parameters, which reach the program as
+ * data; no text of a description becomes code. The last steps prove the result, so that success means something.
  */
 export interface Recipe<Parameters = unknown> {
   readonly name: string;

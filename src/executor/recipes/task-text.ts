@@ -1,4 +1,7 @@
-/** A sentence or list item of a description: lower case, web addresses blanked out, `at` is its place in the description. */
+/**
+ * A sentence or list item of a description: lower case, web addresses blanked out, `at` is its place in the
+ * description.
+ */
 export interface Sentence {
   readonly at: number;
   readonly text: string;
@@ -70,7 +73,10 @@ export function findRequest(text: TaskText, verbs: string, ...others: readonly s
   return undefined;
 }
 
-/** The first sentence that wants a figure over a table: the figure's word, a word that says per what, and an action or the figure first. */
+/**
+ * The first sentence that wants a figure over a table: the figure's word, a word that says per what, and an action or
+ * the figure first.
+ */
 export function findTableRequest(text: TaskText, figures: string, markers: string): TaskRequest | undefined {
   if (!TABLE.test(text.lower)) return undefined;
   for (const { at, text: sentence } of text.sentences) {

@@ -2,7 +2,10 @@ import type { TaskId } from "../../model/ids.ts";
 import type { TaskResult } from "../../model/result.ts";
 import type { CallEnd, OutputEvent, ProgressEvent, TaskEvent } from "./task-event.ts";
 
-/** Takes what becomes of a task: keeps it, shows it or sends it on. A sink that throws or rejects ends the task with that error. */
+/**
+ * Takes what becomes of a task: keeps it, shows it or sends it on. A sink that throws or rejects ends the task with
+ * that error.
+ */
 export interface TaskSink {
   /** The intent, before anything is done. An error refuses the task. */
   begin?(taskId: TaskId, intent: object): void | Promise<void>;

@@ -39,7 +39,10 @@ export interface BootstrapRequest {
   readonly onProgress: (line: string) => void;
 }
 
-/** What apt on this host installs from. Throws `image_failed` where the host is not Debian or Ubuntu, or mmdebstrap is missing. */
+/**
+ * What apt on this host installs from. Throws `image_failed` where the host is not Debian or Ubuntu, or mmdebstrap is
+ * missing.
+ */
 export async function readHostDistribution(): Promise<HostDistribution> {
   const suite = /^VERSION_CODENAME=([a-z]+)$/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1];
   const targets = await run("apt-get", ["indextargets", "--format", TARGETS]).catch(refuse);
@@ -76,7 +79,10 @@ function listPublicSources(suite: string): string[] {
   return ["", "-updates", "-security"].map((pocket) => `deb ${ubuntu} ${suite}${pocket} main universe`);
 }
 
-/** Makes a root file system from Debian packages and imports it. Returns the image's id. Throws `image_failed` with mmdebstrap's last lines. */
+/**
+ * Makes a root file system from Debian packages and imports it. Returns the image's id. Throws `image_failed` with
+ * mmdebstrap's last lines.
+ */
 export async function bootstrapImage(engine: ImageEngine, request: BootstrapRequest): Promise<string> {
   await removeFolder(request.folder);
   makeOpenFolder(request.folder);
@@ -103,8 +109,8 @@ export async function bootstrapImage(engine: ImageEngine, request: BootstrapRequ
 }
 
 /**
- * Killed with this process and whatever it started and mounted: as root in a mount and a pid namespace of its own, otherwise in
- * those that mmdebstrap makes.
+ * Killed with this process and whatever it started and mounted: as root in a mount and a pid namespace of its own,
+ * otherwise in those that mmdebstrap makes.
  */
 async function startMmdebstrap(request: BootstrapRequest): Promise<ChildProcessByStdio<Writable, Readable, Readable>> {
   const fence =

@@ -87,7 +87,9 @@ export async function buildBase(
   return { ...describeEntry("base", image, identity, begun), base: below ?? null };
 }
 
-/** Builds a node type's image on our base: first its environment in a sandbox on that base, then the image around it. */
+/**
+ * Builds a node type's image on our base: first its environment in a sandbox on that base, then the image around it.
+ */
 export async function buildNode(
   parts: ImageParts,
   plan: SetupPlan,

@@ -32,7 +32,10 @@ export interface BuildOptions extends ImageOptions {
   readonly bootstrap?: boolean;
 }
 
-/** `current`: what a node starts from now. `stale`: plan, supervisor, Node or base have changed. `missing`: the engine lacks it. */
+/**
+ * `current`: what a node starts from now. `stale`: plan, supervisor, Node or base have changed. `missing`: the engine
+ * lacks it.
+ */
 export type ImageState = "current" | "stale" | "missing";
 
 export interface ListedImage {
@@ -65,7 +68,10 @@ export class ImageStore implements Environments {
     this.#ready.clear();
   }
 
-  /** Builds images that are not current, and with `noCache` all of them. Throws `image_failed`, `registry_unreachable`, `setup_failed`. */
+  /**
+   * Builds images that are not current, and with `noCache` all of them. Throws `image_failed`, `registry_unreachable`,
+   * `setup_failed`.
+   */
   async build(name: ImageName, options: BuildOptions): Promise<ImageEntry> {
     this.forget();
     using _lock = await this.#hold(options);
@@ -90,8 +96,8 @@ export class ImageStore implements Environments {
   }
 
   /**
-   * Removes images of this data folder that are not current. With `all` every one, and what killed builds of any data folder left
-   * in the engine: a build that runs at that time fails, and works when it is tried again.
+   * Removes images of this data folder that are not current. With `all` every one, and what killed builds of any data
+   * folder left in the engine: a build that runs at that time fails, and works when it is tried again.
    */
   async prune(options: { readonly all: boolean; readonly signal: AbortSignal }): Promise<PruneReport> {
     this.forget();

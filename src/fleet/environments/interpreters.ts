@@ -15,7 +15,10 @@ interface Cached extends Interpreter {
   readonly stamp: string;
 }
 
-/** Path, version and sha256 of the system's Python and of our Node; remembered by inode, size and time in the data folder. */
+/**
+ * Path, version and sha256 of the system's Python and of our Node; remembered by inode, size and time in the data
+ * folder.
+ */
 export async function describeInterpreters(home: Home): Promise<readonly Interpreter[]> {
   const file = join(home.bin, "interpreters.json");
   const known = readKnown(file);

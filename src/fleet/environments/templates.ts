@@ -35,7 +35,10 @@ export type TemplateManifest = z.infer<typeof Manifest>;
 
 /** What building and checking needs of the fleet. */
 export interface TemplateBuilder {
-  /** Runs setup code with `folder` as ENV_DIR and a kept download cache. Throws `setup_failed` or `registry_unreachable`. */
+  /**
+   * Runs setup code with `folder` as ENV_DIR and a kept download cache. Throws `setup_failed` or
+   * `registry_unreachable`.
+   */
   build(request: BuildRequest): Promise<void>;
   /** Hashes a frozen tree in a porter. */
   hashTree(folder: string, signal: AbortSignal): Promise<TreeHash>;
@@ -113,7 +116,10 @@ export class TemplateStore implements Environments {
     });
   }
 
-  /** Removes templates that no shipped plan names (or all), unfinished builds and download caches; what a live sandbox uses stays. */
+  /**
+   * Removes templates that no shipped plan names (or all), unfinished builds and download caches; what a live sandbox
+   * uses stays.
+   */
   async prune(options: { readonly all: boolean }): Promise<{ removed: readonly string[]; inUse: readonly string[] }> {
     const current = await this.#currentHashes();
     const removed: string[] = [];
@@ -145,8 +151,9 @@ export class TemplateStore implements Environments {
   }
 
   /**
-   * Who marks a template looks for its manifest after that, and builds it again where there is none. So the manifest goes first and the marks are read
-   * again: nobody's mark is overlooked, and under a sandbox that has found the manifest the tree stays in its place.
+   * Who marks a template looks for its manifest after that, and builds it again where there is none. So the manifest
+   * goes first and the marks are read again: nobody's mark is overlooked, and under a sandbox that has found the
+   * manifest the tree stays in its place.
    */
   #withdraw(hash: string): boolean {
     const folder = join(this.#folder, hash);

@@ -11,7 +11,10 @@ export interface AdmissionOptions {
   readonly memoryBytes?: number;
   /** Processes the machine offers to sandboxes. */
   readonly pids?: number;
-  /** Processes and threads that the limits of all sandboxes may add up to; default: three quarters of what the kernel can number. */
+  /**
+   * Processes and threads that the limits of all sandboxes may add up to; default: three quarters of what the kernel
+   * can number.
+   */
   readonly tasks?: number;
   /** Descriptors this process may open; default: its limit (`ulimit -n`). */
   readonly descriptors?: number;
@@ -45,7 +48,10 @@ export class Admission {
     this.#descriptors = (options.descriptors ?? descriptorLimit()) - OWN_DESCRIPTORS;
   }
 
-  /** Whether the descriptors of this process are enough for a sandbox at all; admission would refuse each one, and callers wait in vain. */
+  /**
+   * Whether the descriptors of this process are enough for a sandbox at all; admission would refuse each one, and
+   * callers wait in vain.
+   */
   describeDescriptors(): ProbeFinding {
     const name = "open files";
     const sandboxes = Math.floor(this.#descriptors / DESCRIPTORS_PER_SANDBOX);
@@ -67,7 +73,10 @@ export class Admission {
       );
   }
 
-  /** Admits one sandbox or throws `capacity` (context `isHopeless` when it would not fit an empty machine either); the returned function gives its share back (once). */
+  /**
+   * Admits one sandbox or throws `capacity` (context `isHopeless` when it would not fit an empty machine either); the
+   * returned function gives its share back (once).
+   */
   admit(requests: Requests, limits: Limits): () => void {
     const memory = this.#requestedMemory + requests.memoryBytes;
     const pids = this.#requestedPids + requests.pids;

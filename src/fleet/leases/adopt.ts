@@ -98,7 +98,9 @@ export interface Resumption {
   readonly signal: AbortSignal;
 }
 
-/** Listens again where the sandbox dials, and sends its settings anew. The caller removes the sandbox when this throws. */
+/**
+ * Listens again where the sandbox dials, and sends its settings anew. The caller removes the sandbox when this throws.
+ */
 export async function resumeSandbox(resumption: Resumption): Promise<Sandbox> {
   const { id, adopted, templateName, proxy, settings, afterGone, signal } = resumption;
   const { host, socketDir, socketOwner, key } = adopted;

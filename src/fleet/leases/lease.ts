@@ -13,7 +13,9 @@ export { isWorkspaceInUse } from "../../drivers/driver.ts";
 export interface Survival {
   /** How long the sandbox waits without an owner before it is removed. */
   readonly graceMs: number;
-  /** Without an owner it is removed this long after it was made, whatever is left of its grace. Default: no such limit. */
+  /**
+   * Without an owner it is removed this long after it was made, whatever is left of its grace. Default: no such limit.
+   */
   readonly lifetimeMs?: number;
 }
 
@@ -44,8 +46,9 @@ export interface Lease extends AsyncDisposable {
   readonly limits: Limits;
   readonly template: Template | undefined;
   /**
-   * Ends the sandbox and returns when nothing of it is left. Throws why it cannot be removed now; the fleet's sweeps try again. Disposing
-   * (`await using`) does the same but never throws, so that a result in hand is not lost: what failed stands in the report of the sweeps.
+   * Ends the sandbox and returns when nothing of it is left. Throws why it cannot be removed now; the fleet's sweeps
+   * try again. Disposing (`await using`) does the same but never throws, so that a result in hand is not lost: what
+   * failed stands in the report of the sweeps.
    */
   close(options?: { readonly keepWorkspace?: boolean }): Promise<void>;
 }

@@ -4,8 +4,9 @@ import type { Sandbox } from "../../sandbox/sandbox.ts";
 const CHECK_EVERY_MS = 1000;
 
 /**
- * Where the workspace's size is only polled (an unprivileged user, a folder), the supervisor adds it up every second and the sandbox
- * is killed above the limit. A burst may overshoot by what can be written in that second; one file is bounded by RLIMIT_FSIZE.
+ * Where the workspace's size is only polled (an unprivileged user, a folder), the supervisor adds it up every second
+ * and the sandbox is killed above the limit. A burst may overshoot by what can be written in that second; one file is
+ * bounded by RLIMIT_FSIZE.
  */
 export function watchWorkspaceSize(sandbox: Sandbox, limitBytes: number): () => void {
   if (sandbox.host.isolation.limits.workspace !== "polled") return () => undefined;

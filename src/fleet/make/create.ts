@@ -71,8 +71,9 @@ export function markRunFolder(runDir: string, templateName: string | undefined):
 }
 
 /**
- * Makes a sandbox and waits for its supervisor. Throws `template_missing` when its template was pruned since it was chosen. Leaves nothing behind when it
- * throws; a sandbox that comes up after the caller left is destroyed. What cannot be removed then is owed, and the error stays that of the create.
+ * Makes a sandbox and waits for its supervisor. Throws `template_missing` when its template was pruned since it was
+ * chosen. Leaves nothing behind when it throws; a sandbox that comes up after the caller left is destroyed. What cannot
+ * be removed then is owed, and the error stays that of the create.
  */
 export async function createSandbox(parts: CreateParts, request: CreateRequest): Promise<Sandbox> {
   const making = new Making(parts, request);

@@ -27,7 +27,9 @@ export class EgressPolicies {
     return compilePolicy(source, { trusted: this.#trusted, presets });
   }
 
-  /** Throws `registry_unreachable` when a registry that the policy's presets name takes no connection from this host. */
+  /**
+   * Throws `registry_unreachable` when a registry that the policy's presets name takes no connection from this host.
+   */
   async assertReachable(raw: string | readonly string[]): Promise<void> {
     const presets = await loadPresets(parsePolicy(raw), await this.#discover()).catch((cause: unknown) => {
       throw new PaddockError("registry_unreachable", `a registry could not be asked where its files lie`, { cause });

@@ -4,7 +4,9 @@ import { Channel } from "../../sandbox/channel/channel.ts";
 import type { SandboxHost } from "../../sandbox/host.ts";
 import type { Sandbox } from "../../sandbox/sandbox.ts";
 
-/** One sandbox's channel while the sandbox comes up: relays go to its proxy, and a breach kills whatever exists by then. */
+/**
+ * One sandbox's channel while the sandbox comes up: relays go to its proxy, and a breach kills whatever exists by then.
+ */
 export class Wiring {
   readonly channel: Channel;
   host: SandboxHost | undefined;

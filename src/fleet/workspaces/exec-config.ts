@@ -1,4 +1,7 @@
-/** Matches whole names, regular expressions between spaces. Some file systems take `Makefile.` and `Makefile ` for `Makefile`. */
+/**
+ * Matches whole names, regular expressions between spaces. Some file systems take `Makefile.` and `Makefile ` for
+ * `Makefile`.
+ */
 function named(names: string): RegExp {
   return new RegExp(String.raw`(^|\/)(${names.trim().replaceAll(/\s+/g, "|")})[. ]*(\/|$)`, "iu");
 }
@@ -27,8 +30,9 @@ const OBEYED = named(String.raw`
 `);
 
 /**
- * What tools on the host execute or obey unasked, by its path; a guest must not change it behind the user's back. Dotfiles are
- * all of them. Case does not matter, nor do short names (`GIT~1`) and invisible characters: some file systems ignore them.
+ * What tools on the host execute or obey unasked, by its path; a guest must not change it behind the user's back.
+ * Dotfiles are all of them. Case does not matter, nor do short names (`GIT~1`) and invisible characters: some file
+ * systems ignore them.
  */
 export const EXEC_CONFIG: readonly RegExp[] = [
   /(^|\/)\.[^/]/u,

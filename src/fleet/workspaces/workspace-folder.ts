@@ -36,8 +36,8 @@ export class WorkspaceFolder {
   }
 
   /**
-   * Brings back what the records of the task list as changed. What tools execute unasked (docs/workspace.md) comes only where
-   * `asked` names it or a folder above it; `.` names all. Links that leave the folder never come.
+   * Brings back what the records of the task list as changed. What tools execute unasked (docs/workspace.md) comes only
+   * where `asked` names it or a folder above it; `.` names all. Links that leave the folder never come.
    */
   async copyBack(
     lease: Lease,

@@ -9,7 +9,9 @@ const HEAD_START_MS = 250;
 
 export const dialAddress: Dial = ({ host, port }) => connect({ host, port, allowHalfOpen: true, noDelay: true });
 
-/** Dials the literals in order, each with a head start over the next; the first to connect wins, the others are closed. */
+/**
+ * Dials the literals in order, each with a head start over the next; the first to connect wins, the others are closed.
+ */
 export async function dialFirst(
   addresses: readonly string[],
   port: number,

@@ -24,7 +24,10 @@ export interface UpstreamTarget {
 const MAX_ANSWERS = 64;
 const MAX_DIALLED = 8;
 
-/** Resolves once, vets every answer, and dials the vetted literals. Throws a Refusal, or the signal's reason if that is one. */
+/**
+ * Resolves once, vets every answer, and dials the vetted literals. Throws a Refusal, or the signal's reason if that is
+ * one.
+ */
 export async function openUpstream(target: UpstreamTarget, edges: UpstreamEdges, signal: AbortSignal): Promise<Socket> {
   const addresses = await listAddresses(target, edges, signal);
   if (!target.trusted) assertPublic(target, addresses);

@@ -32,8 +32,8 @@ export class ByteReader {
   }
 
   /**
-   * What has come, as one chunk, for a sender of single bytes costs no step for each of them; null once the stream ended, broke or was
-   * released. One caller at a time.
+   * What has come, as one chunk, for a sender of single bytes costs no step for each of them; null once the stream
+   * ended, broke or was released. One caller at a time.
    */
   async next(): Promise<Buffer | null> {
     while (this.#queue.length === 0) {

@@ -82,7 +82,10 @@ export const encodeData = (framing: Framing, data: Buffer): Buffer =>
 export const encodeEnd = (framing: Framing): Buffer | undefined =>
   framing.kind === "chunked" ? LAST_CHUNK : undefined;
 
-/** Head, body and last chunk that are at hand together leave together: apart, Nagle's algorithm delays the second by 40 ms. */
+/**
+ * Head, body and last chunk that are at hand together leave together: apart, Nagle's algorithm delays the second by 40
+ * ms.
+ */
 function joinWrites(stream: Writable): void {
   if (stream.writableCorked > 0) return;
   stream.cork();

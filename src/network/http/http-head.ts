@@ -32,8 +32,8 @@ const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: ([^\r\n]*))?$/;
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /**
- * Finds where a head ends while its bytes come, looking at each byte once. Line ends are CR LF and nothing else: a bare LF is where two
- * parsers start to disagree.
+ * Finds where a head ends while its bytes come, looking at each byte once. Line ends are CR LF and nothing else: a bare
+ * LF is where two parsers start to disagree.
  */
 export class HeadScan {
   readonly #limitBytes: number;
@@ -47,7 +47,10 @@ export class HeadScan {
     this.#limitBytes = limitBytes;
   }
 
-  /** Index in `chunk` after the head's empty line, `undefined` while bytes are missing, or the reason it can never be a head. */
+  /**
+   * Index in `chunk` after the head's empty line, `undefined` while bytes are missing, or the reason it can never be a
+   * head.
+   */
   push(chunk: Buffer): number | string | undefined {
     let lineStart = -this.#lineBytes;
     const limit = this.#limitBytes - this.#bytes;

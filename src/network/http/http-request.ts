@@ -3,7 +3,9 @@ import { badRequest, Refusal } from "../refusal.ts";
 import { type Framing, frameRequest, keepEndToEnd, renderFraming, renderHead } from "./http-framing.ts";
 import { listMembers, listValues, type RequestHead } from "./http-head.ts";
 
-/** What a guest asks of the proxy. The authority may still be invalid: that is a denial with a record, not bad syntax. */
+/**
+ * What a guest asks of the proxy. The authority may still be invalid: that is a denial with a record, not bad syntax.
+ */
 export type ProxyRequest = ConnectRequest | PlainRequest;
 
 export interface ConnectRequest {
@@ -69,7 +71,9 @@ function describeTarget(target: string): string {
   return /^https:/i.test(target) ? "https needs a CONNECT tunnel" : "this is a proxy: the request names no http:// URL";
 }
 
-/** The request as the upstream sees it: origin form, one Host taken from the URL, nothing about the guest or the proxy. */
+/**
+ * The request as the upstream sees it: origin form, one Host taken from the URL, nothing about the guest or the proxy.
+ */
 export function renderRequest(request: PlainRequest, { host, port }: Authority): Buffer {
   const hostValue = port === HTTP_PORT ? formatHost(host) : `${formatHost(host)}:${port}`;
   return renderHead(`${request.method} ${request.path} HTTP/1.1`, [

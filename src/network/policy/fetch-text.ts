@@ -14,7 +14,10 @@ export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A small GET for registry pages: bounded in time, size and redirects; credentials in the URL go into a header of the first host only. */
+/**
+ * A small GET for registry pages: bounded in time, size and redirects; credentials in the URL go into a header of the
+ * first host only.
+ */
 export async function fetchText(url: string, options: FetchOptions): Promise<Fetched> {
   const visited: string[] = [];
   const timeout = AbortSignal.timeout(TIMEOUT_MS);

@@ -15,7 +15,9 @@ export interface PipConfig {
 
 export const DEFAULT_PIP_INDEX = "https://pypi.org/simple";
 
-/** What pip on this host would use: environment over files, later files over earlier ones, `[install]` over `[global]`. */
+/**
+ * What pip on this host would use: environment over files, later files over earlier ones, `[install]` over `[global]`.
+ */
 export async function readPipConfig(env: Environment, home: string, readText: ReadText): Promise<PipConfig> {
   const values = new Map<string, string>();
   const files = await Promise.all(listPipFiles(env, home).map((path) => readText(path)));
@@ -55,7 +57,10 @@ interface IniEntry {
   readonly value: string;
 }
 
-/** The INI dialect of Python's configparser as far as pip files use it: `=` or `:`, comments, indented continuation lines. */
+/**
+ * The INI dialect of Python's configparser as far as pip files use it: `=` or `:`, comments, indented continuation
+ * lines.
+ */
 function parseIni(text: string): IniEntry[] {
   const entries: { section: string; key: string; value: string }[] = [];
   let section = "";

@@ -112,7 +112,10 @@ interface AnswerFraming {
   readonly guest: Framing;
 }
 
-/** The guest gets a length where the upstream gave one, chunks where it can read them, and otherwise the connection's end. */
+/**
+ * The guest gets a length where the upstream gave one, chunks where it can read them, and otherwise the connection's
+ * end.
+ */
 function frameAnswer(head: ResponseHead, request: PlainRequest): AnswerFraming {
   const upstream = frameResponse(head, request.method);
   if (upstream.kind === "none" || upstream.kind === "length") return { upstream, guest: upstream };

@@ -27,11 +27,14 @@ export interface EgressProxy extends AsyncDisposable {
   readonly ledger: EgressLedger;
   /** Guest connections that are open now. */
   readonly connections: number;
-  /** Serves a guest connection to its end; `stream` should allow half-open (an end of one direction keeps the other). */
+  /**
+   * Serves a guest connection to its end; `stream` should allow half-open (an end of one direction keeps the other).
+   */
   handle(stream: Duplex, callId: string): void;
   /**
-   * Resolves once nothing that guests sent in the name of the call is in the proxy's hands, so that the call's account is whole. An upstream that takes
-   * nothing is waited for up to 1 s; a connection that lives on without traffic is not waited for.
+   * Resolves once nothing that guests sent in the name of the call is in the proxy's hands, so that the call's account
+   * is whole. An upstream that takes nothing is waited for up to 1 s; a connection that lives on without traffic is not
+   * waited for.
    */
   settle(callId: string): Promise<void>;
   readonly policy: EgressPolicy;

@@ -55,8 +55,8 @@ function answerRefusal(session: GuestSession, refusal: Refusal): void {
 }
 
 /**
- * Ends the guest's side and drains what it still sends, so that the answer is read before the connection goes. A guest that does not take the answer's
- * end is idle; one that has it may take a moment to close.
+ * Ends the guest's side and drains what it still sends, so that the answer is read before the connection goes. A guest
+ * that does not take the answer's end is idle; one that has it may take a moment to close.
  */
 async function linger({ stream, reader, shared }: GuestSession): Promise<void> {
   reader.release();

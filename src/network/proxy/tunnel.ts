@@ -62,7 +62,9 @@ function recordRefusal({ account }: GuestSession, { meter, authority }: Upstream
   else meter.refuse(refusal.verdict, refusal.message);
 }
 
-/** Bytes up to a ClientHello that names the host, or the first ones that are no TLS; empty when the guest sends none. */
+/**
+ * Bytes up to a ClientHello that names the host, or the first ones that are no TLS; empty when the guest sends none.
+ */
 async function readFirstBytes(session: GuestSession, authority: Authority, isTlsOnly: boolean): Promise<Buffer> {
   const hello = new ServerNameReader();
   const chunks: Buffer[] = [];

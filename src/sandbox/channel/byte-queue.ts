@@ -3,8 +3,8 @@ const SMALL_BYTES = 16 * 1024;
 const SLAB_BYTES = 64 * 1024;
 
 /**
- * Bytes in order. Small pieces that wait are copied into slabs, so that a sender of single bytes costs the memory of its bytes
- * and not an object (with the whole chunk it was cut from) for each.
+ * Bytes in order. Small pieces that wait are copied into slabs, so that a sender of single bytes costs the memory of
+ * its bytes and not an object (with the whole chunk it was cut from) for each.
  */
 export class ByteQueue {
   #chunks: Buffer[] = [];

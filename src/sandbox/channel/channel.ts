@@ -45,8 +45,9 @@ export interface ChannelEvents {
 }
 
 /**
- * The host's end of one sandbox: what dials come from a listening socket, or from a multiplexed stream. Unauthenticated dials have few slots, little time and a budget of failures,
- * because any guest process can dial; authenticated connections wait here until a call takes one.
+ * The host's end of one sandbox: what dials come from a listening socket, or from a multiplexed stream. Unauthenticated
+ * dials have few slots, little time and a budget of failures, because any guest process can dial; authenticated
+ * connections wait here until a call takes one.
  */
 export class Channel implements AsyncDisposable {
   #server: Server | undefined;
@@ -75,8 +76,9 @@ export class Channel implements AsyncDisposable {
   }
 
   /**
-   * Listens at `<folder>/host.sock`. The driver hands the socket to the sandbox's uid. A socket that a dead owner left there is
-   * replaced by one with the same owner and mode, so that a living supervisor finds it; one that is listened on is an error.
+   * Listens at `<folder>/host.sock`. The driver hands the socket to the sandbox's uid. A socket that a dead owner left
+   * there is replaced by one with the same owner and mode, so that a living supervisor finds it; one that is listened
+   * on is an error.
    */
   static async listen(folder: string, key: string, events: ChannelEvents): Promise<Channel> {
     const path = join(folder, "host.sock");
@@ -136,7 +138,10 @@ export class Channel implements AsyncDisposable {
     return new PatientTimer(limitMs, () => this.#suspended || this.#isHeldUp(), expire);
   }
 
-  /** An idle connection; waits for one at most `timeoutMs`, then `supervisor_lost`, or `capacity` where other calls have all. */
+  /**
+   * An idle connection; waits for one at most `timeoutMs`, then `supervisor_lost`, or `capacity` where other calls have
+   * all.
+   */
   async take(timeoutMs: number, kind: CallKind = "ordinary"): Promise<Connection> {
     for (;;) {
       const connection = await this.#awaitConnection(timeoutMs, kind);

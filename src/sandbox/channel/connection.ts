@@ -3,14 +3,20 @@ import { awaitDrain } from "../../lib/stream.ts";
 import { FrameBudget } from "./frame-budget.ts";
 import { encodeControl, encodeHeader, FRAME, type Frame, FrameParser, type FrameType } from "./frames.ts";
 
-/** What a connection does with incoming frames; replaced as its role changes. Returning a promise pauses reading until it settles. */
+/**
+ * What a connection does with incoming frames; replaced as its role changes. Returning a promise pauses reading until
+ * it settles.
+ */
 export interface FrameSink {
   frame(frame: Frame): void | Promise<void>;
   /** The connection is gone; `cause` tells why when something broke. */
   closed(cause: Error | undefined): void;
 }
 
-/** One dialed connection, over a socket or a stream of a `StreamMux`: frames in order, back-pressure both ways, closed once. */
+/**
+ * One dialed connection, over a socket or a stream of a `StreamMux`: frames in order, back-pressure both ways, closed
+ * once.
+ */
 export class Connection {
   readonly #socket: Duplex;
   readonly #parser = new FrameParser();

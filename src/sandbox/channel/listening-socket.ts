@@ -2,8 +2,8 @@ import { chmodSync, chownSync, lstatSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 
 /**
- * Removes a socket that nobody listens on any more. Returns what gives its successor at the same path the same owner and mode.
- * The folder is the host's: no sandbox can plant anything there.
+ * Removes a socket that nobody listens on any more. Returns what gives its successor at the same path the same owner
+ * and mode. The folder is the host's: no sandbox can plant anything there.
  */
 export async function clearDeadSocket(path: string): Promise<() => void> {
   const before = lstatSync(path, { throwIfNoEntry: false });

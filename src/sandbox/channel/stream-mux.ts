@@ -41,8 +41,9 @@ export interface MuxEvents {
 }
 
 /**
- * Many connections over one byte stream, with a credit window for each way of each (docs/protocol.md, "Over one stream"). It never
- * stops reading: what a slow reader leaves is bounded by its window. What it sends goes round the streams, one piece of each.
+ * Many connections over one byte stream, with a credit window for each way of each (docs/protocol.md, "Over one
+ * stream"). It never stops reading: what a slow reader leaves is bounded by its window. What it sends goes round the
+ * streams, one piece of each.
  */
 export class StreamMux {
   readonly #stream: Duplex;

@@ -10,8 +10,8 @@ const ENTRY = ".json";
 const FOLDER = ".d";
 
 /**
- * Where the entry of a key lies below the index: a folder for each segment but the last. Entries and folders have different
- * endings, so that `a` and `a/b` live side by side.
+ * Where the entry of a key lies below the index: a folder for each segment but the last. Entries and folders have
+ * different endings, so that `a` and `a/b` live side by side.
  */
 export function entryPath(key: string): string {
   const segments = key.split("/").map(encodeSegment);

@@ -38,8 +38,8 @@ const Entry = z.strictObject({
 type Entry = z.infer<typeof Entry>;
 
 /**
- * Artifacts in a folder of this machine: contents in `blobs/<id>/<name>`, and an entry for each key in `index/`. Replacing the
- * entry is what makes a put visible, all at once.
+ * Artifacts in a folder of this machine: contents in `blobs/<id>/<name>`, and an entry for each key in `index/`.
+ * Replacing the entry is what makes a put visible, all at once.
  */
 export class FilesystemArtifacts implements ArtifactStore {
   readonly kind = "filesystem";
@@ -128,7 +128,10 @@ export class FilesystemArtifacts implements ArtifactStore {
     await Promise.resolve();
   }
 
-  /** Reading the old entry and replacing it is one turn, so that each content of this process is removed by who replaced it. */
+  /**
+   * Reading the old entry and replacing it is one turn, so that each content of this process is removed by who replaced
+   * it.
+   */
   async #publish(entry: Entry, createOnly: boolean): Promise<void> {
     const path = this.#entryPath(entry.key);
     const part = join(this.#root, dirname(entry.blob), "entry.json");

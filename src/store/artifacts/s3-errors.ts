@@ -29,7 +29,10 @@ const HINTS: Readonly<Record<string, string>> = {
   PermanentRedirect: "The bucket lies in another region: set artifacts.s3.region.",
 };
 
-/** A failure of the server or the way to it as an error of the store. The SDK's own error, which holds the signed request, is left behind. */
+/**
+ * A failure of the server or the way to it as an error of the store. The SDK's own error, which holds the signed
+ * request, is left behind.
+ */
 export function s3Failure(error: unknown, what: string, signal?: AbortSignal): PaddockError {
   if (error instanceof PaddockError) return error;
   if (signal?.aborted) return cancelled(signal);

@@ -8,14 +8,18 @@ import { s3Failure } from "./s3-errors.ts";
 export const MAX_EXPIRY_MS = 5 * 60 * 1000;
 const CONTENT_HASH = "x-amz-content-sha256";
 const ACL = "x-amz-acl";
-/** AWS refuses `x-amz-` headers that are not signed. Other servers obey them: what must not be added is signed where it can be. */
+/**
+ * AWS refuses `x-amz-` headers that are not signed. Other servers obey them: what must not be added is signed where it
+ * can be.
+ */
 const FIXED_ACL = "private";
 
 const ignore = (): void => undefined;
 
 /**
- * Signs one request for one object. A PUT signs length and sha256 too: the server refuses any other content. At an endpoint of its own it also
- * signs that the object is private, and an empty PUT is `unsupported`: with a header of the sender's it would copy any other object.
+ * Signs one request for one object. A PUT signs length and sha256 too: the server refuses any other content. At an
+ * endpoint of its own it also signs that the object is private, and an empty PUT is `unsupported`: with a header of the
+ * sender's it would copy any other object.
  */
 export async function presignObject(
   client: S3Client,

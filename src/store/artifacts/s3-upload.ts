@@ -10,7 +10,10 @@ const PARTS_AT_ONCE = 3;
 
 export type ObjectFields = Pick<PutObjectCommandInput, "Bucket" | "Key" | "ContentType" | "Metadata" | "IfNoneMatch">;
 
-/** Stores all of the content or nothing: a failure or the signal ends the reading, which makes the upload remove its parts. */
+/**
+ * Stores all of the content or nothing: a failure or the signal ends the reading, which makes the upload remove its
+ * parts.
+ */
 export async function uploadObject(
   client: S3Client,
   object: ObjectFields,

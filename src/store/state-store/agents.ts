@@ -40,9 +40,10 @@ export type AgentPatch = Partial<
 /** Agents, by name and by data folder. */
 export interface AgentStore {
   /**
-   * A new agent, with its first response if it has one. With a key that was used for the same request, the agent made then. Throws `name_taken`,
-   * `idempotency_conflict` (the key was used for another request, or what it made is gone), `rate_limited` (`maxCopiesOfParent`), `quota_reached` (its creator has `maxOfPrincipal` agents, or their workspaces and this one more than `maxWorkspaceBytes`; several that
-   * come at once to Postgres may exceed it by as many).
+   * A new agent, with its first response if it has one. With a key that was used for the same request, the agent made
+   * then. Throws `name_taken`, `idempotency_conflict` (the key was used for another request, or what it made is gone),
+   * `rate_limited` (`maxCopiesOfParent`), `quota_reached` (its creator has `maxOfPrincipal` agents, or their workspaces
+   * and this one more than `maxWorkspaceBytes`; several that come at once to Postgres may exceed it by as many).
    */
   insertAgent(
     agent: Omit<AgentRow, "version">,
@@ -71,6 +72,9 @@ export interface AgentStore {
     patch: AgentPatch,
     condition?: { readonly states?: readonly AgentState[] },
   ): Promise<AgentRow | undefined>;
-  /** Removes it with its responses, segments and published files; children lose their parent's name. Undefined when it was gone. */
+  /**
+   * Removes it with its responses, segments and published files; children lose their parent's name. Undefined when it
+   * was gone.
+   */
   deleteAgent(id: AgentId): Promise<AgentRow | undefined>;
 }

@@ -22,8 +22,9 @@ export interface NewPublication {
 /** What agents publish. */
 export interface PublicationStore {
   /**
-   * Takes the place of what was published before, with `expected` only if that is the agent's `publicationRevision`. `unused`: the artifact keys that nobody
-   * needs any more. Undefined when it is another one or the agent is gone: nothing is changed then.
+   * Takes the place of what was published before, with `expected` only if that is the agent's `publicationRevision`.
+   * `unused`: the artifact keys that nobody needs any more. Undefined when it is another one or the agent is gone:
+   * nothing is changed then.
    */
   replacePublished(
     id: AgentId,

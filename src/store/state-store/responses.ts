@@ -66,18 +66,24 @@ export interface ResponseWrites {
   /** A row about the agent itself, ended from the beginning: no work. */
   insertMarker(agentId: AgentId, id: string, segments: readonly Segment[]): Promise<ResponseRow | undefined>;
   /**
-   * `after`: how many segments the caller knows of. Whoever tries again after `state_failed` gives the same number; what the first attempt stored is
-   * not stored twice. Returns the number of the last segment then. False when the claim is over (ended, requeued, claimed again, another reign): nothing
-   * was written.
+   * `after`: how many segments the caller knows of. Whoever tries again after `state_failed` gives the same number;
+   * what the first attempt stored is not stored twice. Returns the number of the last segment then. False when the
+   * claim is over (ended, requeued, claimed again, another reign): nothing was written.
    */
   appendSegments(id: string, fence: Fence, after: number, segments: readonly Segment[]): Promise<number | false>;
-  /** Ends a claimed response; true also when this very end is there already. False as above: somebody ended it before, and that stands. */
+  /**
+   * Ends a claimed response; true also when this very end is there already. False as above: somebody ended it before,
+   * and that stands.
+   */
   finishResponse(id: string, fence: Fence, end: ResponseEnd): Promise<boolean>;
   /** Ends a response whoever has claimed it (cancel, a client's own PUT). Undefined when it has ended before. */
   endResponse(id: string, end: ResponseEnd): Promise<ResponseRow | undefined>;
   /** Back to `pending`, in its old place. False as above. */
   requeueResponse(id: string, fence: Fence): Promise<boolean>;
-  /** What a client adds with PUT; `maxBytes` as in `insertResponse`. `outputContent` undefined stays. Undefined when the response is gone; `too_large` above 16 MiB in all. */
+  /**
+   * What a client adds with PUT; `maxBytes` as in `insertResponse`. `outputContent` undefined stays. Undefined when the
+   * response is gone; `too_large` above 16 MiB in all.
+   */
   amendResponse(
     id: string,
     change: {

@@ -8,8 +8,8 @@ export interface UpkeepStore extends AsyncDisposable {
   /** A cheap question to the database; throws what it throws. */
   check(): Promise<void>;
   /**
-   * Removes ended responses older than `maxAgeMs` and then the oldest until all together hold at most `maxBytes`; idempotency keys after
-   * a day; tokens that expired or were revoked a week ago. Returns how many responses went.
+   * Removes ended responses older than `maxAgeMs` and then the oldest until all together hold at most `maxBytes`;
+   * idempotency keys after a day; tokens that expired or were revoked a week ago. Returns how many responses went.
    */
   prune(maxAgeMs: number, maxBytes: number): Promise<number>;
 }

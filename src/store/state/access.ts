@@ -43,7 +43,10 @@ const makeTokens = (state: StateContext): TokenStore => ({
     }),
 });
 
-/** A name is found as it is written; another one that differs in case alone is refused, so that nobody passes for somebody else. */
+/**
+ * A name is found as it is written; another one that differs in case alone is refused, so that nobody passes for
+ * somebody else.
+ */
 const makeOperators = (state: StateContext): OperatorStore => ({
   insertOperator: async (operator) =>
     await state.ask(async (db) => {

@@ -6,8 +6,8 @@ import type { Database } from "./engine/context.ts";
 export const KEY_LIFE_MS = DAY_MS;
 
 /**
- * Takes a key for `target`, or says what was made under it before. A request with the same key waits here until the first one has
- * committed. Throws `idempotency_conflict` for a key of another request.
+ * Takes a key for `target`, or says what was made under it before. A request with the same key waits here until the
+ * first one has committed. Throws `idempotency_conflict` for a key of another request.
  */
 export async function takeKey(
   transaction: Database,

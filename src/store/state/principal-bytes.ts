@@ -2,7 +2,10 @@ import { sql } from "kysely";
 import { PaddockError } from "../../errors/error.ts";
 import type { Database } from "./engine/context.ts";
 
-/** A row with what it takes besides its texts: numbers, ids, entries of indexes. Measured in the embedded database, rounded up. */
+/**
+ * A row with what it takes besides its texts: numbers, ids, entries of indexes. Measured in the embedded database,
+ * rounded up.
+ */
 export const RESPONSE_BYTES = 640;
 export const SEGMENT_BYTES = 128;
 export const KEY_BYTES = 512;
@@ -18,9 +21,9 @@ const MAX_EXTRA_ROUNDS = 2;
 const KEPT_SHARE = 0.9;
 
 /**
- * Holds each principal to its bytes: the oldest ended responses that it posted go for its new ones. What PUT adds to a response is the agent's
- * owner's, so that nobody fills another's share. One per store. Several servers over one database each see what the others have added within a
- * minute.
+ * Holds each principal to its bytes: the oldest ended responses that it posted go for its new ones. What PUT adds to a
+ * response is the agent's owner's, so that nobody fills another's share. One per store. Several servers over one
+ * database each see what the others have added within a minute.
  */
 export class PrincipalBytes {
   readonly #sums = new Map<string, { bytes: number; readonly countedAt: number }>();
@@ -81,7 +84,10 @@ async function countBytes(transaction: Database, principal: string): Promise<num
   return rows + Number(found.keys ?? 0) * KEY_BYTES;
 }
 
-/** Removes what is needed, and a bounded part of what more is wanted: nothing else happens meanwhile. Returns how many bytes went. */
+/**
+ * Removes what is needed, and a bounded part of what more is wanted: nothing else happens meanwhile. Returns how many
+ * bytes went.
+ */
 async function removeOldest(
   transaction: Database,
   principal: string,

@@ -3,11 +3,16 @@ import type { Database, StateContext } from "./engine/context.ts";
 import type { EncodedEnd } from "./response-rows.ts";
 import type { EncodedSegments } from "./segments.ts";
 
-/** Matches nothing once the claim is over: an end, a requeue, a later claim and a later reign each change one of these. */
+/**
+ * Matches nothing once the claim is over: an end, a requeue, a later claim and a later reign each change one of these.
+ */
 export const matchClaim = (id: string, { nodeId, reign, attempt }: Fence) =>
   ({ id, status: "processing", claim_node: nodeId, claim_reign: reign, attempts: attempt }) as const;
 
-/** How many segments a claimed response has; its row is held until the end of the transaction. Undefined when the claim is over. */
+/**
+ * How many segments a claimed response has; its row is held until the end of the transaction. Undefined when the claim
+ * is over.
+ */
 export async function countClaimed(
   transaction: Database,
   state: StateContext,
@@ -19,7 +24,10 @@ export async function countClaimed(
   return (await (state.dialect.locksRows ? query.forUpdate() : query).executeTakeFirst())?.segment_count;
 }
 
-/** Whether these segments, one after the other, are among those after number `after`: an attempt whose answer was lost has stored them. */
+/**
+ * Whether these segments, one after the other, are among those after number `after`: an attempt whose answer was lost
+ * has stored them.
+ */
 export async function isStored(
   transaction: Database,
   id: string,

@@ -76,7 +76,10 @@ const selectOpen = (db: Database, nodeId: string) =>
 
 const readSegment = (json: string): Segment => JSON.parse(json);
 
-/** The segments that a row counts, and none that was appended after the row was read: version and history belong together. */
+/**
+ * The segments that a row counts, and none that was appended after the row was read: version and history belong
+ * together.
+ */
 async function addSegments(db: Database, rows: readonly Selectable<ResponsesTable>[]): Promise<ResponseWithSegments[]> {
   const ids = rows.filter((row) => row.segment_count > 0).map((row) => row.id);
   const segments = new Map(rows.map((row) => [row.id, [] as Segment[]]));

@@ -11,7 +11,10 @@ import { countClaimed, hasEndedSo, isStored, matchClaim } from "./repeats.ts";
 import { type EncodedEnd, readResponse, writeResponse } from "./response-rows.ts";
 import { countWrite, type EncodedSegments, encodeSegments, insertSegments } from "./segments.ts";
 
-/** Writes to one response. Each begins with one statement that checks and changes its row; segments follow in the same transaction. */
+/**
+ * Writes to one response. Each begins with one statement that checks and changes its row; segments follow in the same
+ * transaction.
+ */
 export function makeResponseWrites(state: StateContext, bytes: PrincipalBytes): ResponseWrites {
   return {
     appendSegments: async (id, fence, after, segments) => {

@@ -92,7 +92,8 @@ function countExports(
           counts.failed += spans.length;
           onFailure(result.error ?? new Error("the collector refused the spans"));
         }
-        // The processor would pass a failure on to OpenTelemetry's global error handler, which belongs to the embedding program.
+        // The processor would pass a failure on to OpenTelemetry's global error handler, which belongs to the embedding
+        // program.
         done({ code: 0 });
       });
     },

@@ -13,7 +13,9 @@ export interface OpenTelemetry {
   readonly otlp: typeof import("@opentelemetry/exporter-trace-otlp-http");
 }
 
-/** Loads the packages. Throws `invalid_config` naming the one that is missing and the command that brings all of them. */
+/**
+ * Loads the packages. Throws `invalid_config` naming the one that is missing and the command that brings all of them.
+ */
 export async function loadOpenTelemetry(): Promise<OpenTelemetry> {
   const [sdk, resources, otlp] = OTLP_PACKAGES;
   return {

@@ -22,8 +22,8 @@ type Attributes = Readonly<Record<string, string | number>>;
 type Root = Omit<EndedSpan, "traceId" | "spanId" | "parentSpanId">;
 
 /**
- * The spans of one event, its own first. Empty for events that are no unit of work with a duration of interest, and when the caller's
- * `traceparent` says that its trace is not sampled.
+ * The spans of one event, its own first. Empty for events that are no unit of work with a duration of interest, and
+ * when the caller's `traceparent` says that its trace is not sampled.
  */
 export function buildSpans(event: TelemetryEvent): readonly EndedSpan[] {
   switch (event.op) {
@@ -144,7 +144,10 @@ function describeRecord(event: Of<"call.run">, record: ToolCallRecord): Attribut
   };
 }
 
-/** A child per phase that took time, one after the other from the parent's start: phases are told in the order they happen. */
+/**
+ * A child per phase that took time, one after the other from the parent's start: phases are told in the order they
+ * happen.
+ */
 function withPhases(parent: EndedSpan, phasesMs: Readonly<Record<string, number>>): readonly EndedSpan[] {
   const spans = [parent];
   let startMs = parent.startMs;

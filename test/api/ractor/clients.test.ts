@@ -4,8 +4,8 @@ import { startService, type TestService } from "../../support/service.ts";
 import type { Json } from "./api.ts";
 
 /**
- * Each test speaks like one public client of this generation (section 9 of the contract), with that client's own wire code: what it sends,
- * what it reads, and nothing that it would not do.
+ * Each test speaks like one public client of this generation (section 9 of the contract), with that client's own wire
+ * code: what it sends, what it reads, and nothing that it would not do.
  */
 let service: TestService;
 let base: string;

@@ -37,7 +37,10 @@ export function makeConformanceHome(root = `/var/tmp/paddock-conformance-${proce
   return resolveHome({ PADDOCK_HOME: root }, process.getuid?.() ?? 0);
 }
 
-/** Makes sandboxes of one driver as the fleet does: a listening channel, the driver, a real supervisor, a real egress proxy. */
+/**
+ * Makes sandboxes of one driver as the fleet does: a listening channel, the driver, a real supervisor, a real egress
+ * proxy.
+ */
 export class Bed implements AsyncDisposable {
   readonly driver: Driver;
   readonly home: Home;

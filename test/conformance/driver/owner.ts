@@ -1,6 +1,7 @@
 /**
- * An owner to be killed: opens a driver, makes sandboxes with daemons in them, says their ids on standard output and waits.
- * Arguments: module with `open`, data folder, count, adoption grace in ms (0: none), volume (default: new workspaces).
+ * An owner to be killed: opens a driver, makes sandboxes with daemons in them, says their ids on standard output and
+ * waits. Arguments: module with `open`, data folder, count, adoption grace in ms (0: none), volume (default: new
+ * workspaces).
  */
 import type { VolumeId } from "../../../src/model/ids.ts";
 import { Bed } from "./bed.ts";

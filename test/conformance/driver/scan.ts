@@ -6,7 +6,9 @@ import type { Home } from "../../../src/config/home.ts";
 const POLL_MS = 20;
 const CGROUP_DEPTH = 5;
 
-/** What still runs or is mounted of these sandboxes: processes that see their folders, cgroups, loop devices, mounts. */
+/**
+ * What still runs or is mounted of these sandboxes: processes that see their folders, cgroups, loop devices, mounts.
+ */
 export function livingRemains(ids: readonly string[]): string[] {
   const named = (text: string): boolean => ids.some((id) => text.includes(id));
   const processes = listNames("/proc")

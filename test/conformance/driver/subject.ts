@@ -24,16 +24,19 @@ export interface DriverSubject {
   /** A driver over this data folder, not started. */
   readonly open: (home: Home) => Promise<Driver>;
   /**
-   * URL of a module that exports the same `open`: owners that get killed are processes of their own and load it. Without it the
-   * checks that need such an owner are left out.
+   * URL of a module that exports the same `open`: owners that get killed are processes of their own and load it.
+   * Without it the checks that need such an owner are left out.
    */
   readonly module?: string;
   /**
-   * What of these sandboxes is left beyond processes, mounts, loop devices, cgroups and files that carry their ids, for people.
-   * For what only the driver's engine knows.
+   * What of these sandboxes is left beyond processes, mounts, loop devices, cgroups and files that carry their ids, for
+   * people. For what only the driver's engine knows.
    */
   readonly listRemains?: (ids: readonly string[]) => readonly string[];
-  /** What its sandboxes' isolation says where that is weaker than the suite's own demand: a filter, a uid of their own, an image. */
+  /**
+   * What its sandboxes' isolation says where that is weaker than the suite's own demand: a filter, a uid of their own,
+   * an image.
+   */
   readonly isolation?: Partial<Pick<Isolation, "seccomp" | "distinct_uid">> & { readonly workspace?: WorkspaceMode };
   /** Groups of checks that are run. Default: all. */
   readonly groups?: readonly CheckGroup[];

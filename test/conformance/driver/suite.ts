@@ -35,8 +35,9 @@ const GROUPS: Readonly<Record<CheckGroup, (checks: Checks) => void>> = {
 };
 
 /**
- * Defines the conformance tests of a driver (Vitest). They start real sandboxes with a real supervisor, channel and egress proxy, and
- * look at the host's own evidence; nothing in them is imitated. docs/conformance.md says how a driver outside this package runs them.
+ * Defines the conformance tests of a driver (Vitest). They start real sandboxes with a real supervisor, channel and
+ * egress proxy, and look at the host's own evidence; nothing in them is imitated. docs/conformance.md says how a driver
+ * outside this package runs them.
  */
 export function testDriverConformance(subject: DriverSubject): void {
   describe(`driver ${subject.name}`, () => {

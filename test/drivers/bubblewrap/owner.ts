@@ -1,4 +1,7 @@
-/** An owner to be killed: makes sandboxes, says so on standard output and waits. Arguments: data folder, count, whether they fork daemons. */
+/**
+ * An owner to be killed: makes sandboxes, says so on standard output and waits. Arguments: data folder, count, whether
+ * they fork daemons.
+ */
 import { resolveHome } from "../../../src/config/home.ts";
 import { openHarness } from "./harness.ts";
 

@@ -1,4 +1,7 @@
-/** An owner to be killed: one sandbox without groups and without a workspace on the disk, whose process writes to a folder. Arguments: data folder, the folder. */
+/**
+ * An owner to be killed: one sandbox without groups and without a workspace on the disk, whose process writes to a
+ * folder. Arguments: data folder, the folder.
+ */
 import { resolveHome } from "../../../src/config/home.ts";
 import { openHarness } from "./harness.ts";
 import { writeTo } from "./stuck.ts";

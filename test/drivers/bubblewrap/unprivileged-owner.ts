@@ -1,4 +1,7 @@
-/** Runs as an ordinary user: makes sandboxes, looks around, kills, and prints what it saw as JSON. Argument: data folder. */
+/**
+ * Runs as an ordinary user: makes sandboxes, looks around, kills, and prints what it saw as JSON. Argument: data
+ * folder.
+ */
 import { readdirSync } from "node:fs";
 import { resolveHome } from "../../../src/config/home.ts";
 import { makeVolumeId } from "../../../src/model/ids.ts";

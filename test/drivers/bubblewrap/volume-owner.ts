@@ -1,4 +1,7 @@
-/** An owner to be killed: makes volumes and removes every second one, and says the id of each before. Argument: data folder. */
+/**
+ * An owner to be killed: makes volumes and removes every second one, and says the id of each before. Argument: data
+ * folder.
+ */
 import { writeSync } from "node:fs";
 import { resolveHome } from "../../../src/config/home.ts";
 import { makeVolumeId } from "../../../src/model/ids.ts";

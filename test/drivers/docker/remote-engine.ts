@@ -18,7 +18,10 @@ function makeCertificate(folder: string): void {
   execFileSync("cp", [join(folder, "cert.pem"), join(folder, "ca.pem")]);
 }
 
-/** The tests' engine behind TCP and TLS with client certificates, as a remote one is reached. Its link can be cut and stalled. */
+/**
+ * The tests' engine behind TCP and TLS with client certificates, as a remote one is reached. Its link can be cut and
+ * stalled.
+ */
 export class RemoteEngine implements AsyncDisposable {
   readonly port: number;
   /** ca.pem, cert.pem and key.pem, as DOCKER_CERT_PATH wants them. */

@@ -19,8 +19,8 @@ const ERRNO_NAMES: Readonly<Record<number, string>> = {
 };
 
 /**
- * Docker's profile as documented, read without our compiler: a rule matches when each masked 64-bit comparison holds, and no two rules with
- * different actions may match one call, because libseccomp gives them no order.
+ * Docker's profile as documented, read without our compiler: a rule matches when each masked 64-bit comparison holds,
+ * and no two rules with different actions may match one call, because libseccomp gives them no order.
  */
 function judge(profile: SeccompProfile, name: string, args: readonly bigint[]): string {
   const matching = profile.syscalls.filter(

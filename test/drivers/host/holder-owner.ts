@@ -1,4 +1,7 @@
-/** An owner to be killed. Arguments: data folder, engine socket, JSON {until, graceMs?, runtime?}. Prints the id, and `until` when that step is done; then waits. */
+/**
+ * An owner to be killed. Arguments: data folder, engine socket, JSON {until, graceMs?, runtime?}. Prints the id, and
+ * `until` when that step is done; then waits.
+ */
 import { resolveHome } from "../../../src/config/home.ts";
 import { createContainer, startContainer } from "./containers.ts";
 import { holdOne, openHolder } from "./holding.ts";

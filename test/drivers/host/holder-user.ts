@@ -1,4 +1,7 @@
-/** Runs as an ordinary user: holds sandboxes for an engine that sees this user's files, and prints what it saw as JSON. Argument: data folder. */
+/**
+ * Runs as an ordinary user: holds sandboxes for an engine that sees this user's files, and prints what it saw as JSON.
+ * Argument: data folder.
+ */
 import { resolveHome } from "../../../src/config/home.ts";
 import { listLeftovers } from "../bubblewrap/harness.ts";
 import { holdOne, openHolder } from "./holding.ts";

@@ -60,7 +60,10 @@ export function runFilter(program: Buffer, call: SeccompCall): Outcome {
   }
 }
 
-/** What the kernel refuses to load: wrong size, unknown codes, unaligned or foreign loads, jumps past the end, no final return. */
+/**
+ * What the kernel refuses to load: wrong size, unknown codes, unaligned or foreign loads, jumps past the end, no final
+ * return.
+ */
 export function findLoadFaults(program: Buffer): string[] {
   const length = program.length / 8;
   if (!Number.isInteger(length) || length < 1 || length > 4096) return [`length ${length}`];

@@ -15,7 +15,10 @@ interface Case {
   readonly number?: number;
   readonly args?: readonly (number | string)[];
   readonly outcome: string;
-  /** Why the call may end the same way without the filter: then the live run proves nothing and the interpreter's test stands alone. */
+  /**
+   * Why the call may end the same way without the filter: then the live run proves nothing and the interpreter's test
+   * stands alone.
+   */
   readonly mayBeVoid?: string;
 }
 
@@ -24,7 +27,9 @@ const BAD_FD = [-1, 0, 0, 0, 0, 0];
 const refused = (names: string, args: readonly number[]): Case[] =>
   names.split(" ").map((name) => ({ name, args, outcome: "EPERM" }));
 
-/** Arguments are such that an unfiltered kernel either does something harmless in the sandbox or fails in another way. */
+/**
+ * Arguments are such that an unfiltered kernel either does something harmless in the sandbox or fails in another way.
+ */
 const CASES: readonly Case[] = [
   { name: "unshare", args: [0x20000], outcome: "EPERM" },
   { name: "clone NEWUSER", call: "clone", args: [0x10000011, 0, 0, 0, 0], outcome: "EPERM" },
@@ -130,7 +135,8 @@ describe.skipIf(lacks(canRunSandbox, "a working bubblewrap"))(
     test.for(cases)("sees $outcome for $name", ({ name, outcome, mayBeVoid }) => {
       expect(withFilter[name]).toBe(outcome);
       if (outcome === "ok") return;
-      // Where the kernel itself has no such thing the live call proves nothing; the interpreter's tests over the program do.
+      // Where the kernel itself has no such thing the live call proves nothing; the interpreter's tests over the
+      // program do.
       if (mayBeVoid !== undefined && without[name] === outcome)
         return console.warn(`${name}: no positive control here: ${mayBeVoid}`);
       expect(without[name], "the same call without the filter").not.toBe(outcome);

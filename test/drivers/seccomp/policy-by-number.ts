@@ -1,5 +1,5 @@
-// The floor of the policy, written out by number and apart from the compiler's own tables: name:x64:arm64, `-` where absent.
-// Numbers were taken from the kernel's headers.
+// The floor of the policy, written out by number and apart from the compiler's own tables: name:x64:arm64, `-` where
+// absent. Numbers were taken from the kernel's headers.
 
 const EPERM = `
   unshare:272:97 setns:308:268 mount:165:40 umount2:166:39 pivot_root:155:41 chroot:161:51 open_tree:428:428

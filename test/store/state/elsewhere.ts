@@ -41,7 +41,10 @@ export class Elsewhere implements AsyncDisposable {
     return (await this.#ask({ race: calls })) as readonly Outcome[];
   }
 
-  /** Posts without end; resolves with the ids of acknowledged responses once there are `count`, when the process is dead. */
+  /**
+   * Posts without end; resolves with the ids of acknowledged responses once there are `count`, when the process is
+   * dead.
+   */
   async killAmidPosting(agentId: string, count: number): Promise<readonly string[]> {
     const acknowledged: string[] = [];
     this.#child.on("message", (id: string) => {

@@ -212,7 +212,10 @@ async function postMany(
   return { agent, rows, reign: await store.beginReign(agent.nodeId, null) };
 }
 
-/** Outcomes of finish, end, append and requeue, which raced. A requeue may come before an end, which then is the client's. */
+/**
+ * Outcomes of finish, end, append and requeue, which raced. A requeue may come before an end, which then is the
+ * client's.
+ */
 async function expectOneEnd(store: StateStore, id: string, outcomes: readonly Outcome[]): Promise<void> {
   expect(listCodes(outcomes)).toEqual([]);
   const [finished, ended, appended, requeued] = outcomes.map((outcome) => countWon([outcome]) === 1);

@@ -27,8 +27,9 @@ interface Network {
 const SWEEP_MS = 1000;
 
 /**
- * Which connections stay when there are many: nobody is kept out by connections on which nothing happens. What is idle gives way to what comes, at
- * first that of the same network, then the longest idle; what has a request in progress stays.
+ * Which connections stay when there are many: nobody is kept out by connections on which nothing happens. What is idle
+ * gives way to what comes, at first that of the same network, then the longest idle; what has a request in progress
+ * stays.
  */
 export class Connections implements Disposable {
   readonly #limits: ConnectionLimits;

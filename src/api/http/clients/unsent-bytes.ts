@@ -3,7 +3,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { PaddockError } from "../../../errors/error.ts";
 import { MIB } from "../../../model/units.ts";
 import { readNetwork } from "./connections.ts";
-/** Answers that wait for their readers may take so much of the server's memory: those to one principal, and to one network without a token. */
+/**
+ * Answers that wait for their readers may take so much of the server's memory: those to one principal, and to one
+ * network without a token.
+ */
 export const MAX_UNSENT_BYTES = 128 * MIB;
 const MAX_UNSENT_BYTES_OF_STRANGERS = 32 * MIB;
 /** What is smaller always gets out, errors among it. */
@@ -20,8 +23,8 @@ export interface Unsent {
 }
 
 /**
- * Bounds the bytes of answers that are made and not yet sent, by caller: what only reads is refused when its answer is made, what changes
- * something before it does.
+ * Bounds the bytes of answers that are made and not yet sent, by caller: what only reads is refused when its answer is
+ * made, what changes something before it does.
  */
 export function boundUnsentBytes(server: Pick<FastifyInstance, "addHook" | "decorateRequest">): void {
   const open = new Map<string, Set<RawReply>>();

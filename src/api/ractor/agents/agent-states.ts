@@ -111,8 +111,8 @@ async function findCreated(parts: ServerParts, request: AgentAsked): Promise<Age
 }
 
 /**
- * States follow from work and sandboxes, and no report makes them untrue: `idle` does not take while work waits, and only sleeping and waking
- * change whether there is a sandbox. Returns the state as it is then.
+ * States follow from work and sandboxes, and no report makes them untrue: `idle` does not take while work waits, and
+ * only sleeping and waking change whether there is a sandbox. Returns the state as it is then.
  */
 async function moveTo(parts: ServerParts, agent: AgentRow, wanted: AgentState, by: Principal): Promise<AgentState> {
   const { agents, store } = parts;

@@ -15,7 +15,10 @@ interface Page {
   readonly json: Promise<string>;
 }
 
-/** Pages of published agents for anybody, as JSON. Whoever asks within a second gets what another was given: strangers cost one query together. */
+/**
+ * Pages of published agents for anybody, as JSON. Whoever asks within a second gets what another was given: strangers
+ * cost one query together.
+ */
 export class PublishedList {
   readonly #store: AgentStore;
   readonly #pages = new Map<string, Page>();

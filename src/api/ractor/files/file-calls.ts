@@ -23,8 +23,8 @@ export interface FileCaller {
 }
 
 /**
- * One file operation in an agent's sandbox, under the contract's 15 s and with its sentences. It never wakes an agent. Throws `timeout`,
- * `agent_sleeping`, and what `nameFailure` says.
+ * One file operation in an agent's sandbox, under the contract's 15 s and with its sentences. It never wakes an agent.
+ * Throws `timeout`, `agent_sleeping`, and what `nameFailure` says.
  */
 export async function callFiles<T>(
   parts: FileParts,
@@ -37,7 +37,10 @@ export async function callFiles<T>(
   });
 }
 
-/** The same for work that goes on after its answer: whoever takes the slot gives it back. It is given back at once where `work` fails. */
+/**
+ * The same for work that goes on after its answer: whoever takes the slot gives it back. It is given back at once where
+ * `work` fails.
+ */
 export async function holdFiles<T>(
   parts: FileParts,
   { agent, principal, gone }: FileCaller,
@@ -86,7 +89,9 @@ export async function nameFailure(parts: ServerParts, agent: AgentRow, error: un
   return known === undefined ? error : new PaddockError(known[0], known[1], { cause: error });
 }
 
-/** A sandbox that ends under a call does so because its agent sleeps, is deleted, or gets another one for its next task. */
+/**
+ * A sandbox that ends under a call does so because its agent sleeps, is deleted, or gets another one for its next task.
+ */
 async function nameLoss({ agents, store }: ServerParts, agent: AgentRow, cause: PaddockError): Promise<PaddockError> {
   if ((await store.getAgent(agent.id)) === undefined) return noAgent(cause);
   try {

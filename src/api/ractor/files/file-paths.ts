@@ -8,7 +8,10 @@ const MAX_NAME_BYTES = 255;
 
 export const invalidPath = (): PaddockError => new PaddockError("invalid_request", "Invalid path");
 
-/** A path below `/agent` as the contract has it: relative, no empty, `.` or `..` segment, no NUL. Throws `invalid_request`. */
+/**
+ * A path below `/agent` as the contract has it: relative, no empty, `.` or `..` segment, no NUL. Throws
+ * `invalid_request`.
+ */
 export function checkPath(path: string): string {
   const names = path.split("/");
   const isValid =

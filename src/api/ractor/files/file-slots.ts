@@ -7,7 +7,10 @@ import { isOwner } from "../request/access-rules.ts";
 const OWNERS = { count: 12, most: 8 };
 const STRANGERS = { count: 8, most: 4 };
 
-/** File operations that run at once in one agent's sandbox. Others wait, principals in turn; strangers never in the owner's way. */
+/**
+ * File operations that run at once in one agent's sandbox. Others wait, principals in turn; strangers never in the
+ * owner's way.
+ */
 export class FileSlots {
   readonly #pools = new Map<string, { readonly slots: FairSlots; users: number }>();
 

@@ -12,8 +12,8 @@ const READ_MS = 120_000;
 const STALL_MS = 10_000;
 
 /**
- * A file's first `size` bytes, read no faster than they are taken. The stream breaks when the file has become shorter, so that nobody takes a part
- * for the whole. The slot is given back when nothing of the call is left.
+ * A file's first `size` bytes, read no faster than they are taken. The stream breaks when the file has become shorter,
+ * so that nobody takes a part for the whole. The slot is given back when nothing of the call is left.
  */
 export function streamFile(files: SandboxFiles, path: string, size: number, slot: Disposable): Readable {
   const out = new PassThrough();

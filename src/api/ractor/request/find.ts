@@ -39,7 +39,10 @@ export async function findOwned(
   return agent;
 }
 
-/** What changes an agent, or needs its sandbox, is done by the server that runs it. Throws `wrong_node` with that server's URL. */
+/**
+ * What changes an agent, or needs its sandbox, is done by the server that runs it. Throws `wrong_node` with that
+ * server's URL.
+ */
 export async function assertHere({ store, nodeId }: ServerParts, agent: AgentRow): Promise<void> {
   if (agent.nodeId === nodeId) return;
   const url = await store.findNodeUrl(agent.nodeId);

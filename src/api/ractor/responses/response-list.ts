@@ -6,7 +6,9 @@ import { viewResponse } from "./response-view.ts";
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
-/** A response may carry megabytes of records: so few are in memory, and turned into JSON in one turn of the event loop. */
+/**
+ * A response may carry megabytes of records: so few are in memory, and turned into JSON in one turn of the event loop.
+ */
 const ROWS_AT_ONCE = 2;
 
 type Rows = readonly ResponseWithSegments[];

@@ -31,7 +31,8 @@ export const PutResponseBody = z.object({
 export type PutResponseBody = z.infer<typeof PutResponseBody>;
 
 /**
- * Old inputs in the present shape: `{text}` and a bare string become `content` with one text item. Everything else stays as it is.
+ * Old inputs in the present shape: `{text}` and a bare string become `content` with one text item. Everything else
+ * stays as it is.
  */
 export function convertInput(input: unknown): unknown {
   if (typeof input === "string") return { content: [{ type: "text", content: input }] };

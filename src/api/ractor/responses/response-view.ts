@@ -60,8 +60,8 @@ const readContent = (input: unknown): unknown[] =>
   isObject(input) && Array.isArray(input["content"]) ? input["content"] : [];
 
 /**
- * What segments put out by themselves: the items of the last `output` result, else the content of the last `output` call. Undefined when there
- * is neither.
+ * What segments put out by themselves: the items of the last `output` result, else the content of the last `output`
+ * call. Undefined when there is neither.
  */
 export function findOutput(segments: readonly Segment[]): readonly OutputItem[] | undefined {
   const ofOutput = (type: string): Segment | undefined =>

@@ -19,8 +19,8 @@ export function readWait(seconds: number | null | undefined, prefer: string | st
 }
 
 /**
- * A response's JSON with white space before it: one byte at once, so that head and id reach the client, one every 10 s, and the object when it
- * has ended, or as it is after `waitMs`. When the client leaves, only the waiting ends.
+ * A response's JSON with white space before it: one byte at once, so that head and id reach the client, one every 10 s,
+ * and the object when it has ended, or as it is after `waitMs`. When the client leaves, only the waiting ends.
  */
 export function answerWhenEnded(
   agents: Agents,

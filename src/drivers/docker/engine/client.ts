@@ -20,7 +20,10 @@ interface RequestBuilder {
   buildRequest: BuildRequest;
 }
 
-/** An engine redirects nobody. docker-modem would go wherever an answer says, and throw where nobody catches when it cannot. */
+/**
+ * An engine redirects nobody. docker-modem would go wherever an answer says, and throw where nobody catches when it
+ * cannot.
+ */
 function refuseRedirects(modem: RequestBuilder): void {
   const build = modem.buildRequest.bind(modem);
   modem.buildRequest = (options, context, data, callback) =>
@@ -28,8 +31,8 @@ function refuseRedirects(modem: RequestBuilder): void {
 }
 
 /**
- * On attach, dockerode puts its own options into the request's body, and Podman hands a body to the container's standard input
- * (apocas/dockerode#742). An empty body keeps them out.
+ * On attach, dockerode puts its own options into the request's body, and Podman hands a body to the container's
+ * standard input (apocas/dockerode#742). An empty body keeps them out.
  */
 function emptyAttachBodies(modem: Modem): void {
   const dial = modem.dial.bind(modem);
@@ -39,7 +42,10 @@ function emptyAttachBodies(modem: Modem): void {
   };
 }
 
-/** docker-modem fills what is absent from the environment, so everything it could read there is given, if only as undefined. */
+/**
+ * docker-modem fills what is absent from the environment, so everything it could read there is given, if only as
+ * undefined.
+ */
 function makeOptions({ address }: Endpoint, env: NodeJS.ProcessEnv): Docker.DockerOptions {
   const nothing = { host: undefined, port: undefined, socketPath: undefined, username: undefined };
   const unsecured = { ca: undefined, cert: undefined, key: undefined, pathPrefix: "/" };
@@ -102,8 +108,8 @@ export async function postJson(client: Docker, path: string, body: object, signa
 }
 
 /**
- * A POST whose answer is read as it comes. docker-modem's own reading of a whole answer never settles when the engine goes away in the middle
- * of it; a stream fails.
+ * A POST whose answer is read as it comes. docker-modem's own reading of a whole answer never settles when the engine
+ * goes away in the middle of it; a stream fails.
  */
 export async function postForStream(
   client: Docker,

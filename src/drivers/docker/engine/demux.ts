@@ -13,7 +13,10 @@ function makeGarbageError(header: Buffer): PaddockError {
   return new PaddockError("protocol_error", `the attached stream broke its framing (header ${header.toString("hex")})`);
 }
 
-/** Cuts the engine's multiplexed bytes: `stdin, stdout or stderr | 3 zero bytes | u32 length | payload`. Holds a header at most. */
+/**
+ * Cuts the engine's multiplexed bytes: `stdin, stdout or stderr | 3 zero bytes | u32 length | payload`. Holds a header
+ * at most.
+ */
 export class FrameCutter {
   readonly #header = Buffer.alloc(HEADER_BYTES);
   readonly #onPiece: (stream: 1 | 2, piece: Buffer) => void;
@@ -57,8 +60,9 @@ export class FrameCutter {
 }
 
 /**
- * A container's standard input and output over an attached stream. Reading is paced by the reader: what it does not take stays in the engine.
- * Standard error is kept apart, its head and tail only. Broken framing destroys it with `protocol_error`.
+ * A container's standard input and output over an attached stream. Reading is paced by the reader: what it does not
+ * take stays in the engine. Standard error is kept apart, its head and tail only. Broken framing destroys it with
+ * `protocol_error`.
  */
 export class ContainerStdio extends Duplex {
   readonly #attached: Duplex;

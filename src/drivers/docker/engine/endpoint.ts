@@ -152,8 +152,9 @@ function listSockets(env: NodeJS.ProcessEnv, home: string, uid: number): string[
 }
 
 /**
- * Where to look for an engine, best first, as the docker client does: `DOCKER_HOST`, the chosen context, else the well-known sockets of Docker
- * (system, rootless, desktop) and Podman. Whoever names an engine gets that one or an error, never another.
+ * Where to look for an engine, best first, as the docker client does: `DOCKER_HOST`, the chosen context, else the
+ * well-known sockets of Docker (system, rootless, desktop) and Podman. Whoever names an engine gets that one or an
+ * error, never another.
  */
 export function listEndpoints(
   env: NodeJS.ProcessEnv,

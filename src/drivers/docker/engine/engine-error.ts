@@ -38,7 +38,10 @@ const read = (value: unknown, field: string): unknown =>
 
 const MAX_MESSAGE_CHARACTERS = 2000;
 
-/** What the engine itself said, else the error's text. Engines repeat whole requests in their errors, so it is cut in the middle. */
+/**
+ * What the engine itself said, else the error's text. Engines repeat whole requests in their errors, so it is cut in
+ * the middle.
+ */
 function readMessage(error: unknown): string {
   const said = read(read(error, "json"), "message");
   const message = (typeof said === "string" ? said : error instanceof Error ? error.message : String(error)).trim();
@@ -73,7 +76,10 @@ function hintConnection(code: unknown, message: string): string | undefined {
     : START_HINTS[String(code)];
 }
 
-/** Anything that a request to the engine threw, as a coded error. `action` says what was asked: "make the container of sbx_…". */
+/**
+ * Anything that a request to the engine threw, as a coded error. `action` says what was asked: "make the container of
+ * sbx_…".
+ */
 export function toEngineError(error: unknown, action: string): PaddockError {
   if (error instanceof PaddockError) return error;
   const message = readMessage(error);

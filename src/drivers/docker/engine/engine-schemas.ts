@@ -1,7 +1,10 @@
 import { z } from "zod";
 import { PaddockError } from "../../../errors/error.ts";
 
-/** What we read of an engine's answers. Its word is believed, its form is not: an id becomes part of paths, and a pid is killed. */
+/**
+ * What we read of an engine's answers. Its word is believed, its form is not: an id becomes part of paths, and a pid is
+ * killed.
+ */
 
 const ContainerId = z.string().regex(/^[0-9a-f]{64}$/);
 const LabelMap = z.record(z.string(), z.string()).nullish();

@@ -40,7 +40,9 @@ export interface ListedObject {
   readonly createdAt: number;
 }
 
-/** One container engine: the few requests we make, in our types. Throws coded errors (docs/errors.md) and nothing else. */
+/**
+ * One container engine: the few requests we make, in our types. Throws coded errors (docs/errors.md) and nothing else.
+ */
 export class Engine {
   readonly endpoint: Endpoint;
   readonly facts: EngineFacts;
@@ -151,7 +153,10 @@ export class Engine {
     );
   }
 
-  /** Removes it, its anonymous volumes included, running or not. False where there is none, or another request removes it already. */
+  /**
+   * Removes it, its anonymous volumes included, running or not. False where there is none, or another request removes
+   * it already.
+   */
   async removeContainer(idOrName: string): Promise<boolean> {
     return this.#unless([404, 409], `remove the container ${idOrName}`, (abortSignal) =>
       this.#client.getContainer(idOrName).remove({ force: true, v: true, abortSignal }),

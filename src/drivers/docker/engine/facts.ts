@@ -60,7 +60,9 @@ function findRuncVersion(version: Fields): string | undefined {
   return text === undefined ? undefined : /\d+\.\d+\.\d+(-rc\.?\d+)?/.exec(text)?.[0];
 }
 
-/** Reads the answers of `/version` and `/info`; a field that an engine leaves out takes the value that promises least. */
+/**
+ * Reads the answers of `/version` and `/info`; a field that an engine leaves out takes the value that promises least.
+ */
 export function readFacts(versionAnswer: Docker.DockerVersion, infoAnswer: unknown): EngineFacts {
   const version: Fields = { ...versionAnswer };
   const info: Fields = isFields(infoAnswer) ? infoAnswer : {};

@@ -21,7 +21,10 @@ function narrow({ mask, bits }: MaskedValue, bit: number, isSet: boolean): Maske
   return { mask: (mask | bit) >>> 0, bits: (isSet ? bits | bit : bits) >>> 0 };
 }
 
-/** The fewest masked values that a walk over the bits of `mask`, highest first, needs to hold exactly `wanted` of all values under it. */
+/**
+ * The fewest masked values that a walk over the bits of `mask`, highest first, needs to hold exactly `wanted` of all
+ * values under it.
+ */
 function cover(values: readonly number[], mask: number, isWanted: boolean, at: MaskedValue = ANY): MaskedValue[] {
   if (values.length === 0) return isWanted ? [] : [at];
   const free = (mask & ~at.mask) >>> 0;
@@ -50,7 +53,10 @@ function readMask(cases: readonly ArgumentCase[], argument: number): number {
   return mask;
 }
 
-/** The cases that still can match once `argument` has `value` (undefined: none of the values tested), without their test of it. */
+/**
+ * The cases that still can match once `argument` has `value` (undefined: none of the values tested), without their test
+ * of it.
+ */
 function keepMatching(cases: readonly ArgumentCase[], argument: number, value: number | undefined): ArgumentCase[] {
   return cases
     .filter((candidate) => {
@@ -92,8 +98,9 @@ function decide(cases: readonly ArgumentCase[], otherwise: SeccompAction, from: 
 }
 
 /**
- * A rule's cases as argument combinations that never overlap and together hold every call. libseccomp gives overlapping rules no order, and it
- * has no "masked and not equal": so "first match" and "otherwise" become disjoint masked equalities.
+ * A rule's cases as argument combinations that never overlap and together hold every call. libseccomp gives overlapping
+ * rules no order, and it has no "masked and not equal": so "first match" and "otherwise" become disjoint masked
+ * equalities.
  */
 export function separateCases({ cases = [], action }: SeccompRule): readonly DecidedCube[] {
   return decide(cases, action, 0);

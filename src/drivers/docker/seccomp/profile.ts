@@ -49,7 +49,10 @@ function formatCube(cube: DecidedCube["cube"]): readonly ProfileArgument[] {
     .map(([index, { mask, bits }]) => ({ index, value: mask, valueTwo: bits, op: "SCMP_CMP_MASKED_EQ" }));
 }
 
-/** Calls that a filter cannot look into and C libraries do not replace when they hear EPERM, so gVisor's own kernel has to serve them. */
+/**
+ * Calls that a filter cannot look into and C libraries do not replace when they hear EPERM, so gVisor's own kernel has
+ * to serve them.
+ */
 const SERVED_BY_GVISOR: ReadonlySet<string> = new Set(["clone3"]);
 
 const pick = (rule: SeccompRule, arch: SeccompArch): readonly string[] =>
@@ -63,8 +66,9 @@ function formatRule(rule: SeccompRule, names: readonly string[]): ProfileRule[] 
 }
 
 /**
- * Docker's form of our policy for runtimes that use libseccomp, made from the rules that the BPF filter is made from. Calls that no rule names
- * stand in it too, because engines before 22.06 drop `defaultErrnoRet` and answer EPERM, where programs need ENOSYS to fall back.
+ * Docker's form of our policy for runtimes that use libseccomp, made from the rules that the BPF filter is made from.
+ * Calls that no rule names stand in it too, because engines before 22.06 drop `defaultErrnoRet` and answer EPERM, where
+ * programs need ENOSYS to fall back.
  */
 export function makeSeccompProfile(arch: SeccompArch, rules: readonly SeccompRule[] = SECCOMP_RULES): SeccompProfile {
   const named = new Set(rules.flatMap(({ syscalls }) => syscalls));
@@ -85,8 +89,8 @@ export function makeSeccompProfile(arch: SeccompArch, rules: readonly SeccompRul
 }
 
 /**
- * The same for runsc: what is allowed, and nothing else. Its filter knows one errno, EPERM, and its kernel has no x32 and no 32-bit calls.
- * Names that its kernel lacks are dropped by it.
+ * The same for runsc: what is allowed, and nothing else. Its filter knows one errno, EPERM, and its kernel has no x32
+ * and no 32-bit calls. Names that its kernel lacks are dropped by it.
  */
 export function makeGvisorProfile(arch: SeccompArch, rules: readonly SeccompRule[] = SECCOMP_RULES): SeccompProfile {
   const allowed = rules.flatMap((rule) => {

@@ -11,7 +11,10 @@ export interface StateDialect {
   readonly serialKey: string;
   /** Function of (text, part): the place of the part, 0 when it is absent. */
   readonly findPart: "instr" | "strpos";
-  /** Rows are locked by the statements that read them. False: a transaction is the only one that writes, from its beginning. */
+  /**
+   * Rows are locked by the statements that read them. False: a transaction is the only one that writes, from its
+   * beginning.
+   */
   readonly locksRows: boolean;
   /** Until the end of the transaction, nobody else gets the lock of this name. */
   lockName(transaction: Kysely<Tables>, name: string): Promise<void>;

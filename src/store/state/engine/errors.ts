@@ -9,7 +9,10 @@ const NO_SPACE_BYTES = 1024 * 1024;
 
 const FULL_MESSAGE = "the disk of the database is full; nothing was changed";
 
-/** Postgres speaks of the installation, not of data, in these classes: connection, login, no such database, resources, shutdown. */
+/**
+ * Postgres speaks of the installation, not of data, in these classes: connection, login, no such database, resources,
+ * shutdown.
+ */
 const SPOKEN_CLASSES: ReadonlySet<string> = new Set(["08", "28", "3D", "53", "57"]);
 const DISK_FULL = "53100";
 
@@ -64,7 +67,10 @@ export function toConnectError(thrown: unknown, place: string): PaddockError {
   });
 }
 
-/** Postgres repeats rows and statements in these, and a URL that cannot be read, its password included, stands in the last. */
+/**
+ * Postgres repeats rows and statements in these, and a URL that cannot be read, its password included, stands in the
+ * last.
+ */
 function dropValues(thrown: unknown): void {
   if (isRecord(thrown)) for (const field of ["detail", "where", "internalQuery", "hint", "input"]) delete thrown[field];
 }

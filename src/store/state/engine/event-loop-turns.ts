@@ -4,8 +4,9 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 const SLICE_MS = 10;
 
 /**
- * Runs work one after the other, in the order it came, and lets the event loop turn in between. The embedded database works in this
- * thread: a hundred writes that arrive together would otherwise be one stretch in which the process answers nobody.
+ * Runs work one after the other, in the order it came, and lets the event loop turn in between. The embedded database
+ * works in this thread: a hundred writes that arrive together would otherwise be one stretch in which the process
+ * answers nobody.
  */
 export class Turns {
   #last: Promise<void> = Promise.resolve();

@@ -12,7 +12,9 @@ const INT8 = 20;
 /** Kinds of statements that stay prepared on a connection; ours are fewer, but for lists of unusual length. */
 const MAX_PREPARED = 300;
 
-/** A database that several servers share. Every transaction is `read committed` and locks the rows that it depends on. */
+/**
+ * A database that several servers share. Every transaction is `read committed` and locks the rows that it depends on.
+ */
 export function makePostgresDialect(databaseUrl: string): StateDialect {
   return {
     kind: "postgres",
@@ -41,7 +43,8 @@ function makePool(databaseUrl: string): PostgresPool {
     application_name: "paddock",
     types: { getTypeParser: readType },
   });
-  // The next query on it says what happened. Without listeners the end of a connection would end the process: the pool's own serves idle ones alone.
+  // The next query on it says what happened. Without listeners the end of a connection would end the process: the
+  // pool's own serves idle ones alone.
   pool.on("error", () => undefined);
   pool.on("connect", (client) => client.on("error", () => undefined));
   const place = describePlace(databaseUrl);

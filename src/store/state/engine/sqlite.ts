@@ -17,7 +17,9 @@ import { decodeRow, encodeParameters } from "./text.ts";
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 const FILE = "paddock.db";
-/** SQLite waits for another writer by putting the whole process to sleep, so it does not wait; the context tries again. */
+/**
+ * SQLite waits for another writer by putting the whole process to sleep, so it does not wait; the context tries again.
+ */
 const BUSY_MS = 0;
 /** Two processes that open a new file at once meet at the change to WAL. */
 const OPEN_MS = 10_000;
@@ -28,7 +30,10 @@ const MAX_PREPARED = 300;
 /** 8 MiB, in a few milliseconds. */
 const PAGES_AT_ONCE = 2000;
 
-/** `paddock.db` in a folder, through `node:sqlite`: one connection, every transaction takes the write lock at its beginning. */
+/**
+ * `paddock.db` in a folder, through `node:sqlite`: one connection, every transaction takes the write lock at its
+ * beginning.
+ */
 export function makeSqliteDialect(folder: string): StateDialect {
   const path = join(folder, FILE);
   let file: DatabaseSync | undefined;
@@ -75,7 +80,10 @@ function makeConnection(open: () => Promise<DatabaseSync>): Dialect {
   };
 }
 
-/** A transaction that reads first and writes later is lost when another process wrote in between; so it takes the lock first. */
+/**
+ * A transaction that reads first and writes later is lost when another process wrote in between; so it takes the lock
+ * first.
+ */
 class ImmediateDriver extends SqliteDriver {
   readonly #isInTransaction: () => boolean;
 

@@ -3,7 +3,10 @@ import type { AgentState } from "../../../model/agent.ts";
 import type { PrincipalType, Scope } from "../../../model/principal.ts";
 import type { ResponseStatus } from "../../../model/response.ts";
 
-/** The tables as both databases have them. Times are milliseconds since 1970, columns named `..._json` hold JSON text, flags are 0 or 1. */
+/**
+ * The tables as both databases have them. Times are milliseconds since 1970, columns named `..._json` hold JSON text,
+ * flags are 0 or 1.
+ */
 export interface Tables {
   agents: AgentsTable;
   responses: ResponsesTable;

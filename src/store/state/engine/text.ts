@@ -1,7 +1,7 @@
 /**
- * Postgres stores no U+0000 and neither database stores a lone surrogate, but names, descriptions and keys come from anybody. Such a
- * character is stored as U+001A and four hex digits; U+001A itself, too, so that two texts never become one. JSON text holds none of
- * them: `JSON.stringify` escapes all three.
+ * Postgres stores no U+0000 and neither database stores a lone surrogate, but names, descriptions and keys come from
+ * anybody. Such a character is stored as U+001A and four hex digits; U+001A itself, too, so that two texts never become
+ * one. JSON text holds none of them: `JSON.stringify` escapes all three.
  */
 const MARK = "\u001a";
 const NUL = "\u0000";
