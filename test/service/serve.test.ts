@@ -1,11 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { CliProcess, runCli } from "../support/cli.ts";
-import { testEnv } from "../support/home.ts";
+import { TEST_HOME, testEnv } from "../support/home.ts";
 
 /** Kept between runs as the tests' data folder is, for its copy of Node; its state and workspaces are not. */
-const HOME = `/var/tmp/paddock-serve-${process.getuid?.() ?? 0}`;
+const HOME = `${TEST_HOME}-serve`;
 const LOCK = `${HOME}/state/server.lock`;
 const env = (more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({ ...testEnv(), PADDOCK_HOME: HOME, ...more });
 
@@ -19,6 +19,14 @@ beforeAll(() => {
   forget();
 });
 afterAll(forget);
+
+const servers: CliProcess[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    server.child.kill("SIGKILL");
+    await server.exited;
+  }
+});
 
 interface Facts {
   readonly url: string;
@@ -34,6 +42,7 @@ class Server {
 
   constructor(args: readonly string[] = [], more: NodeJS.ProcessEnv = {}) {
     this.process = new CliProcess(["serve", "--json", "--port", "0", ...args], { env: env(more) });
+    servers.push(this.process);
     this.process.child.stdout?.on("data", (chunk: string) => {
       this.#text += chunk;
     });
@@ -63,16 +72,6 @@ async function startTask(url: string, token: string): Promise<void> {
     if (text.includes("going")) return;
   }
 }
-
-test("serve - where it may, the server lowers itself among what the kernel takes when memory is short", async () => {
-  const lower = "echo -500 2> /dev/null > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj";
-  const { stdout: allowed } = spawnSync("/bin/sh", ["-c", `{ ${lower}; } 2> /dev/null`], { encoding: "utf8" });
-  const server = new Server();
-  const { pid } = await server.facts();
-  expect(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8")).toBe(allowed);
-  server.process.child.kill("SIGTERM");
-  await server.process.exited;
-});
 
 test("serve - the first start shows the admin token once; a signal stops it in order", async () => {
   const first = new Server();
@@ -152,3 +151,13 @@ function listGuests(): string[] {
     }
   });
 }
+
+test("serve - where it may, the server lowers itself among what the kernel takes when memory is short", async () => {
+  const lower = "echo -500 2> /dev/null > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj";
+  const { stdout: allowed } = spawnSync("/bin/sh", ["-c", `{ ${lower}; } 2> /dev/null`], { encoding: "utf8" });
+  const server = new Server();
+  const { pid } = await server.facts();
+  expect(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8")).toBe(allowed);
+  server.process.child.kill("SIGTERM");
+  await server.process.exited;
+});
