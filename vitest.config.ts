@@ -1,8 +1,16 @@
 import { defineConfig } from "vitest/config";
-import { ENGINE_SUITES, listUnitSuites } from "./scripts/suites.ts";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { ENGINE_SUITES, listUnitSuites, rankSuite } from "./scripts/suites.ts";
 
 const S3 = "test/support/s3-teardown.ts";
 const unit = [...listUnitSuites()];
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    return sorted.toSorted((one, other) => rankSuite(one.moduleId) - rankSuite(other.moduleId));
+  }
+}
 
 /** Three projects, which run beside each other (scripts/test.sh): their suites spend most of their time waiting. */
 export default defineConfig({
@@ -10,6 +18,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     maxConcurrency: 3,
+    sequence: { sequencer: LongFirst },
     expect: { poll: { timeout: 20_000 } },
     projects: [
       { extends: true, test: { name: "unit", include: unit, pool: "threads", isolate: false } },
