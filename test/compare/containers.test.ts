@@ -7,8 +7,13 @@ import { askEngine } from "../drivers/host/containers.ts";
 import { lacksEngine, testEngine } from "../support/engine.ts";
 import { testEnv } from "../support/home.ts";
 import { ensureImage } from "../support/images.ts";
+import { IS_SOAK } from "../support/soak.ts";
 
-describe.skipIf(lacksEngine("runsc"))("containers", () => {
+/**
+ * It builds three images and measures two runtimes: the soak does. `compare.test.ts` and `plain.test.ts` have the shape
+ * of it each time.
+ */
+describe.skipIf(!IS_SOAK || lacksEngine("runsc"))("containers", () => {
   let comparison: Comparison;
 
   beforeAll(async () => {
