@@ -5,6 +5,7 @@ import { afterAll, expect, test } from "vitest";
 import type { ProgressEvent } from "../../src/executor/sinks/task-event.ts";
 import type { TaskRequest } from "../../src/model/task.ts";
 import { openTestApp } from "../support/home.ts";
+import { IS_SOAK } from "../support/soak.ts";
 import { StockServer } from "./stock-server.ts";
 import { runOn, store, TASKS } from "./support.ts";
 
@@ -304,47 +305,55 @@ test("client task - a server that announces explicit work gets the calls and its
 const GDP =
   "Country Name,Country Code,Year,Value\nAland,ALA,2001,1.5\nAland,ALA,2002,2.5\nBland,BLA,2001,\nBland,BLA,2002,8\nCland,CLA,2002,4\n";
 
-test("client task - the recipes of a chain run on the server with its packages, as they do locally", {
-  timeout: 280_000,
-}, async () => {
-  const data = createServer((_request, response) => response.end(GDP));
-  await new Promise<void>((resolve) => data.listen(0, "127.0.0.1", resolve));
-  await using server = await StockServer.start();
-  try {
-    const url = `http://127.0.0.1:${(data.address() as AddressInfo).port}/gdp.csv`;
-    const result = await runOn(
-      server,
-      {
-        recipes: [
-          { name: "download-clean-csv", parameters: { url } },
-          { name: "average-by-group" },
-          { name: "top-by-maximum" },
-          { name: "build-dataframe" },
-        ],
-      },
-      { setupTimeoutMs: 240_000 },
-    );
-    expect([result.error, result.status]).toEqual([undefined, "completed"]);
-    expect(result.tool_calls.every(({ return_code }) => return_code === 0)).toBe(true);
-    const made = result.tool_calls.flatMap((record) => record.files_created.map(({ path }) => path));
-    expect(made).toEqual(
-      expect.arrayContaining(["gdp.csv", "clean.csv", "averages.csv", "top5.csv", "coffee_data.csv"]),
-    );
-  } finally {
-    data.close();
-  }
-});
+test.runIf(IS_SOAK)(
+  "client task - the recipes of a chain run on the server with its packages, as they do locally",
+  {
+    timeout: 280_000,
+  },
+  async () => {
+    const data = createServer((_request, response) => response.end(GDP));
+    await new Promise<void>((resolve) => data.listen(0, "127.0.0.1", resolve));
+    await using server = await StockServer.start();
+    try {
+      const url = `http://127.0.0.1:${(data.address() as AddressInfo).port}/gdp.csv`;
+      const result = await runOn(
+        server,
+        {
+          recipes: [
+            { name: "download-clean-csv", parameters: { url } },
+            { name: "average-by-group" },
+            { name: "top-by-maximum" },
+            { name: "build-dataframe" },
+          ],
+        },
+        { setupTimeoutMs: 240_000 },
+      );
+      expect([result.error, result.status]).toEqual([undefined, "completed"]);
+      expect(result.tool_calls.every(({ return_code }) => return_code === 0)).toBe(true);
+      const made = result.tool_calls.flatMap((record) => record.files_created.map(({ path }) => path));
+      expect(made).toEqual(
+        expect.arrayContaining(["gdp.csv", "clean.csv", "averages.csv", "top5.csv", "coffee_data.csv"]),
+      );
+    } finally {
+      data.close();
+    }
+  },
+);
 
-test("client task - the express recipes run on the server: packages, a server in the background, requests from inside", {
-  timeout: 280_000,
-}, async () => {
-  await using server = await StockServer.start();
-  const recipes = [
-    { name: "express-hello", parameters: { port: 39_211 } },
-    { name: "express-add-post", parameters: { port: 39_211 } },
-  ];
-  const result = await runOn(server, { recipes, bare: true }, { setupTimeoutMs: 240_000 });
-  expect([result.error, result.status]).toEqual([undefined, "completed"]);
-  const installed = result.tool_calls.flatMap((record) => record.dependencies_installed.map(({ name }) => name));
-  expect(installed).toContain("express");
-});
+test.runIf(IS_SOAK)(
+  "client task - the express recipes run on the server: packages, a server in the background, requests from inside",
+  {
+    timeout: 280_000,
+  },
+  async () => {
+    await using server = await StockServer.start();
+    const recipes = [
+      { name: "express-hello", parameters: { port: 39_211 } },
+      { name: "express-add-post", parameters: { port: 39_211 } },
+    ];
+    const result = await runOn(server, { recipes, bare: true }, { setupTimeoutMs: 240_000 });
+    expect([result.error, result.status]).toEqual([undefined, "completed"]);
+    const installed = result.tool_calls.flatMap((record) => record.dependencies_installed.map(({ name }) => name));
+    expect(installed).toContain("express");
+  },
+);
