@@ -152,7 +152,7 @@ describe.each(TRANSPORTS)("a sandbox over %s", (transport) => {
   describe("with little patience", () => {
     let hasty: Supervised;
     beforeEach(async () => {
-      hasty = await openSupervised(transport, { pingEveryMs: 100, silenceMs: 600, takeMs: 600, graceMs: 600 });
+      hasty = await openSupervised(transport, { pingEveryMs: 20, silenceMs: 100, takeMs: 100, graceMs: 200 });
     });
     afterEach(async () => {
       await hasty[Symbol.asyncDispose]();
@@ -188,7 +188,7 @@ describe.each(TRANSPORTS)("a sandbox over %s", (transport) => {
       const running = await sandbox.startProcess({ argv: ["/bin/sleep", "100"], deadlineMs: 50 });
       host.heldUp = true;
       await host.pause();
-      await sleep(1000);
+      await sleep(300);
       await host.resume();
       host.heldUp = false;
       expect(await running.done).toMatchObject({ ended: "deadline", sandboxKilled: false });

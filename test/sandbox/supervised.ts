@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex, type Readable, type Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { isHeldUp } from "../../src/lib/process-identity.ts";
 import { makeSandboxId } from "../../src/model/ids.ts";
 import { Channel } from "../../src/sandbox/channel/channel.ts";
 import type { Tunnel } from "../../src/sandbox/channel/tunnel.ts";
@@ -83,7 +84,7 @@ export class ProcessHost implements SandboxHost {
   } as const;
   readonly ended: Promise<SandboxEnd>;
   readonly stdio?: Duplex;
-  /** What the machine is said to do to the supervisor. */
+  /** What the machine is said to do to the supervisor, besides what it does. */
   heldUp = false;
   readonly #child: ChildProcess;
 
@@ -102,7 +103,7 @@ export class ProcessHost implements SandboxHost {
   }
 
   isHeldUp(): boolean {
-    return this.heldUp;
+    return this.heldUp || this.listProcesses().slice(0, 1).some(isHeldUp);
   }
 
   async pause(): Promise<void> {
