@@ -106,7 +106,6 @@ export const ERROR_CODES = {
     "The archive holds entries that escape, are devices or carry setuid bits; they are named.",
   ),
   file_error: row(422, false, 64, "The file operation failed inside the sandbox for the reason given."),
-  exec_config_change: row(409, false, 64, "Review the listed files, then name them with --copy-back."),
   unauthorized: row(401, false, 77, "Give the server's token with RACTOR_TOKEN or --token, or log in with --operator."),
   remote_unavailable: row(
     502,
