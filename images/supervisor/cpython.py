@@ -28,7 +28,7 @@ from _socket import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # the twins have stubs
+    # Only the public modules have type stubs.
     from collections import deque
     from collections.abc import Callable
     from hashlib import sha256
